@@ -1,0 +1,170 @@
+"""Runs a command's work over its files: several at once, and one bad file stops no other."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+
+from codec_cli import exits
+from codec_cli.paths import Expansion, Job, Source
+from codec_cli.report import Report
+from glc.errors import GlcError
+
+__all__ = ["Outcome", "read", "reason_of", "run_jobs", "writable_jobs"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a finished file has to say."""
+
+    line: str
+    """For a person, without the time that it took."""
+    fields: dict[str, object]
+    """For ``--json``."""
+    notices: tuple[str, ...] = ()
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    expansion: Expansion,
+    work: Callable[[Job], Outcome],
+    workers: int,
+    report: Report,
+) -> int:
+    """Do the work for every job and report on each as it ends.
+
+    Args:
+        jobs: what to do.
+        expansion: where they come from; its failures are reported first.
+        work: makes one output; what it raises is that file's failure.
+        workers: how many files at once.
+        report: told of every file.
+
+    Returns:
+        The exit code.
+    """
+    for name, reason in expansion.failures:
+        report.failed(name, reason, {"input": name})
+    if workers == 1 or len(jobs) == 1:
+        for job in jobs:
+            _attempt(job, work, report)
+    else:
+        _in_threads(jobs, work, workers, report)
+    return exits.FAILED if report.failures else exits.OK
+
+
+def _in_threads(
+    jobs: Sequence[Job], work: Callable[[Job], Outcome], workers: int, report: Report
+) -> None:
+    executor = ThreadPoolExecutor(workers, "glc")
+    try:
+        waiting: set[Future[None]] = {executor.submit(_attempt, j, work, report) for j in jobs}
+        while waiting:
+            # With a timeout, since a wait without one holds back Ctrl-C on some systems.
+            finished, waiting = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
+            for future in finished:
+                future.result()
+    except BaseException:
+        executor.shutdown(wait=False, cancel_futures=True)
+        raise
+    executor.shutdown()
+
+
+def _attempt(job: Job, work: Callable[[Job], Outcome], report: Report) -> None:
+    started = time.perf_counter()
+    name = job.source.name
+    try:
+        outcome = work(job)
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        report.failed(name, reason_of(error), {"input": name, "output": job.target_name})
+        return
+    seconds = time.perf_counter() - started
+    for notice in outcome.notices:
+        report.notice(name, notice)
+    record: dict[str, object] = {"input": name, **outcome.fields, "seconds": round(seconds, 3)}
+    if outcome.notices:
+        record["notices"] = list(outcome.notices)
+    report.done(f"{outcome.line}  {seconds:.2f} s", record)
+
+
+def reason_of(error: Exception) -> str:
+    """Say in one line what went wrong, for a person."""
+    text = " ".join(str(error).split())
+    if isinstance(error, (GlcError, FileExistsError, ValueError)) and text:
+        return text
+    if isinstance(error, MemoryError):
+        return "not enough memory"
+    if isinstance(error, OSError):
+        reason = error.strerror or text or type(error).__name__
+        return f"{reason}: {error.filename}" if error.filename else reason
+    return f"internal error: {type(error).__name__}: {text}"
+
+
+def read(source: Source) -> bytes:
+    """Return all bytes of an input."""
+    if source.path is None:
+        return sys.stdin.buffer.read()
+    try:
+        return source.path.read_bytes()
+    except OSError as error:
+        # The line that reports it names the file already.
+        raise OSError(error.errno, f"cannot be read: {error.strerror}") from error
+
+
+def writable_jobs(
+    jobs: Sequence[Job], force: bool, skip_existing: bool, report: Report
+) -> list[Job]:
+    """Return the jobs whose output may be written, and report on the others.
+
+    An output that is one of the inputs is always refused: it would destroy an original.
+    """
+    inputs = {_resolved(job.source.path) for job in jobs if job.source.path is not None}
+    taken: dict[Path, str] = {}
+    allowed: list[Job] = []
+    for job in jobs:
+        target = job.target
+        if target is None or _is_device(target):
+            allowed.append(job)
+            continue
+        name, key = job.source.name, _resolved(target)
+        record: dict[str, object] = {"input": name, "output": str(target)}
+        if key in inputs or _is_same(job.source.path, target):
+            report.failed(name, f"its output {target} is an input; use -o", record)
+        elif key in taken:
+            report.failed(name, f"its output {target} is also that of {taken[key]}", record)
+        elif target.is_dir():
+            report.failed(name, f"its output {target} is a folder", record)
+        elif target.exists() and skip_existing:
+            taken[key] = name
+            report.done(f"{name} -> {target}  skipped: exists", {**record, "skipped": True})
+        elif target.exists() and not force:
+            report.failed(name, f"{target} exists (-f replaces it)", record)
+        else:
+            taken[key] = name
+            allowed.append(job)
+    return allowed
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):
+        return path.absolute()
+
+
+def _is_same(source: Path | None, target: Path) -> bool:
+    """Tell whether two names, perhaps hard links, are one file."""
+    try:
+        return source is not None and source.samefile(target)
+    except OSError:
+        return False
+
+
+def _is_device(path: Path) -> bool:
+    return path.exists() and not path.is_file() and not path.is_dir()

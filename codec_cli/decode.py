@@ -1,0 +1,161 @@
+"""``glc decode``: .glc files to pictures."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from codec_cli import exits
+from codec_cli.batch import Outcome, read, reason_of, run_jobs, writable_jobs
+from codec_cli.options import (
+    Parser,
+    add_device,
+    add_inputs,
+    add_jobs,
+    add_outputs,
+    add_reporting,
+)
+from codec_cli.paths import STDIO, Job, expand, plan
+from codec_cli.report import Report
+from codec_cli.session import Codecs
+from codec_cli.writing import Outputs
+from glc.bitstream import unpack
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["GLC_SUFFIXES", "run"]
+
+GLC_SUFFIXES = frozenset((".glc",))
+_FORMATS = {".png": "png", ".jpg": "jpg", ".jpeg": "jpg", ".webp": "webp"}
+_JPEG_MAX_METADATA = 65_533 - 29
+"""A JPEG segment, less the longest prefix that EXIF and XMP have in it."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command and return its exit code."""
+    options = _parser().parse_intermixed_args(arguments)
+    if options.output == STDIO and options.json:
+        raise exits.UsageError("--json and -o - both need standard output")
+    expansion = expand(options.inputs, GLC_SUFFIXES, options.recursive)
+    suffix = f".{options.format or 'png'}"
+    jobs = plan(expansion, options.output, suffix, GLC_SUFFIXES)
+    image_format = _format(options.format, jobs)
+    if any(job.target is None for job in jobs):
+        if options.json:
+            raise exits.UsageError("--json and a picture on standard output exclude each other")
+        if sys.stdout.isatty():
+            raise exits.UsageError("the terminal cannot show a picture; use -o or a pipe")
+
+    total = len(jobs) + len(expansion.failures)
+    with (
+        Report("decode", total, options.json, options.quiet) as report,
+        Outputs(options.force) as outputs,
+    ):
+        jobs = writable_jobs(jobs, options.force, options.skip_existing, report)
+        codecs = Codecs(options.model, options.device)
+        if jobs and options.model is not None:
+            try:
+                codecs.for_encoding()
+            except Exception as error:
+                report.failed(None, reason_of(error), {})
+                return exits.FAILED
+        work = _Decoding(codecs, outputs, image_format)
+        return run_jobs(jobs, expansion, work, options.jobs, report)
+
+
+@dataclass(frozen=True)
+class _Decoding:
+    """Makes one picture file."""
+
+    codecs: Codecs
+    outputs: Outputs
+    image_format: str
+
+    def __call__(self, job: Job) -> Outcome:
+        data = read(job.source)
+        quality = unpack(data).quality
+        image = self.codecs.for_file(data).decode(data)
+        picture, notices = encoded_as(image, self.image_format)
+        self.outputs.write(job.target, picture)
+
+        width, height = image.size
+        bpp = 8 * len(data) / (width * height)
+        fields: dict[str, object] = {
+            "output": job.target_name,
+            "width": width,
+            "height": height,
+            "bytes": len(data),
+            "bpp": round(bpp, 6),
+            "quality": quality,
+            "output_bytes": len(picture),
+        }
+        line = f"{job.source.name} -> {job.target_name}  {width} x {height}  q{quality}"
+        return Outcome(line, fields, tuple(notices))
+
+
+def encoded_as(image: Image.Image, image_format: str) -> tuple[bytes, list[str]]:
+    """Return a decoded picture as the bytes of a png, jpg or webp file, and what that loses."""
+    notices: list[str] = []
+    metadata = {key: image.info[key] for key in ("exif", "xmp") if image.info.get(key)}
+    parameters: dict[str, object] = {}
+    if image_format == "jpg":
+        if image.mode in ("LA", "RGBA"):
+            image = _on_white(image)
+            notices.append("JPEG has no transparency; put on white")
+        for key in [key for key, value in metadata.items() if len(value) > _JPEG_MAX_METADATA]:
+            del metadata[key]
+            notices.append(f"{key.upper()} is too large for JPEG and is left out")
+        parameters = {"quality": 95, "subsampling": 0}
+    elif image_format == "webp":
+        parameters = {"quality": 95, "method": 4, "exact": True}
+    pillow_format = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP"}[image_format]
+    stream = io.BytesIO()
+    image.save(stream, pillow_format, **parameters, **metadata)
+    return stream.getvalue(), notices
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    from PIL import Image
+
+    opaque = image.mode.removesuffix("A")
+    white = Image.new(opaque, image.size, "white")
+    white.paste(image.convert(opaque), mask=image.getchannel("A"))
+    return white
+
+
+def _format(chosen: str | None, jobs: Sequence[Job]) -> str:
+    """Return the format that ``--format`` and the names of the outputs agree on."""
+    for target in (job.target for job in jobs):
+        if target is None or (not target.suffix and chosen is not None) or target == Path(os_null):
+            continue
+        implied = _FORMATS.get(target.suffix.lower())
+        if chosen is None and implied is None and target.suffix:
+            raise exits.UsageError(
+                f"-o {target}: no format for {target.suffix}; expected .png, .jpg or .webp, "
+                "or --format"
+            )
+        if chosen is not None and implied not in (None, chosen):
+            raise exits.UsageError(f"-o {target}: contradicts --format {chosen}")
+        if chosen is None and implied is not None:
+            return implied
+    return chosen or "png"
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="glc decode", description="Turn .glc files back into pictures.")
+    add_inputs(parser, ".glc files")
+    add_outputs(parser, "default: beside the input, .glc replaced by the suffix of the format")
+    parser.add_argument(
+        "--format",
+        choices=("png", "jpg", "webp"),
+        help="of the pictures (default: what the suffix of OUT says, else png)",
+    )
+    add_device(parser, "default: for each file the model that it was made with")
+    add_jobs(parser)
+    add_reporting(parser)
+    return parser

@@ -1,0 +1,191 @@
+"""``glc encode``: pictures to .glc files."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from codec_cli import exits
+from codec_cli.batch import Outcome, read, reason_of, run_jobs, writable_jobs
+from codec_cli.options import (
+    Parser,
+    add_device,
+    add_inputs,
+    add_jobs,
+    add_outputs,
+    add_reporting,
+)
+from codec_cli.paths import STDIO, Job, expand, plan
+from codec_cli.report import Report
+from codec_cli.session import CodecLike, Codecs
+from codec_cli.writing import Outputs
+from glc.bitstream import QUALITY_MAX, unpack
+
+if TYPE_CHECKING:
+    from glc.image import Picture
+
+__all__ = ["run"]
+
+# What is taken from a folder. A file named by itself may have any name.
+PICTURE_SUFFIXES = frozenset(
+    ".avif .bmp .dib .gif .j2k .jfif .jp2 .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm .psd .tga "
+    ".tif .tiff .webp".split()
+)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command and return its exit code."""
+    options = _parser().parse_intermixed_args(arguments)
+    if options.output == STDIO and options.json:
+        raise exits.UsageError("--json and -o - both need standard output")
+    expansion = expand(options.inputs, PICTURE_SUFFIXES, options.recursive)
+    jobs = plan(expansion, options.output, ".glc", PICTURE_SUFFIXES)
+    if any(job.target is None for job in jobs):
+        if options.json:
+            raise exits.UsageError("--json and a picture on standard output exclude each other")
+        if sys.stdout.isatty():
+            raise exits.UsageError("the terminal cannot show a .glc file; use -o or a pipe")
+
+    total = len(jobs) + len(expansion.failures)
+    with (
+        Report("encode", total, options.json, options.quiet) as report,
+        Outputs(options.force) as outputs,
+    ):
+        jobs = writable_jobs(jobs, options.force, options.skip_existing, report)
+        if not jobs:
+            return run_jobs(jobs, expansion, _nothing, 1, report)
+        try:
+            codec = Codecs(options.model, options.device).for_encoding()
+        except Exception as error:
+            report.failed(None, reason_of(error), {})
+            return exits.FAILED
+        work = _Encoding(
+            codec, _coding(codec, options), outputs, options.verify, options.keep_metadata
+        )
+        return run_jobs(jobs, expansion, work, options.jobs, report)
+
+
+@dataclass(frozen=True)
+class _Encoding:
+    """Makes one .glc file."""
+
+    codec: CodecLike
+    coding: Callable[[Picture], bytes]
+    outputs: Outputs
+    verify: bool
+    keep_metadata: bool
+
+    def __call__(self, job: Job) -> Outcome:
+        from glc.image import load
+
+        name = job.source.name
+        picture = load(read(job.source), name)
+        data = self.coding(picture)
+        self.outputs.write(job.target, data, self.codec.verify if self.verify else None)
+
+        bpp = 8 * len(data) / (picture.width * picture.height)
+        quality = unpack(data).quality
+        fields: dict[str, object] = {
+            "output": job.target_name,
+            "width": picture.width,
+            "height": picture.height,
+            "bytes": len(data),
+            "bpp": round(bpp, 6),
+            "quality": quality,
+        }
+        if self.verify:
+            fields["verified"] = True
+        line = f"{name} -> {job.target_name}  {len(data):,} bytes  {bpp:.4f} bpp  q{quality}"
+        return Outcome(line, fields, picture.notices)
+
+
+def _coding(codec: CodecLike, options: argparse.Namespace) -> Callable[[Picture], bytes]:
+    """Return the codec call that ``-q``, ``--target-bpp`` or ``--target-size`` asks for."""
+    keep: bool = options.keep_metadata
+
+    def to_size(picture: Picture) -> bytes:
+        size: int | None = options.target_size
+        if size is None:
+            size = math.floor(options.target_bpp * picture.width * picture.height / 8)
+        return codec.encode_to_size(picture, size, keep_metadata=keep)
+
+    def at_quality(picture: Picture) -> bytes:
+        return codec.encode(picture, options.quality, keep_metadata=keep)
+
+    has_target = options.target_size is not None or options.target_bpp is not None
+    return to_size if has_target else at_quality
+
+
+def _nothing(job: Job) -> Outcome:
+    raise AssertionError(job)
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="glc encode",
+        description="Compress pictures to .glc files.",
+        epilog="Alpha is kept without loss, grey stays grey, the EXIF orientation is applied, "
+        "colours become sRGB, more than 8 bits are reduced with a note, and of an animation "
+        "the first frame is taken.",
+    )
+    add_inputs(parser, "pictures of any kind that Pillow reads")
+    add_outputs(parser, "default: beside the input, its suffix replaced by .glc")
+    rate = parser.add_mutually_exclusive_group()
+    rate.add_argument(
+        "-q",
+        "--quality",
+        type=_quality,
+        default=50,
+        metavar="0..100",
+        help="higher is better and larger (default: 50)",
+    )
+    rate.add_argument(
+        "--target-bpp",
+        type=_rate,
+        metavar="X",
+        help="the best quality of at most X bits per pixel, everything in the file counted",
+    )
+    rate.add_argument(
+        "--target-size",
+        type=_size,
+        metavar="BYTES",
+        help="the best quality whose file has at most so many bytes",
+    )
+    add_device(parser, "default: the default model (see glc models)")
+    add_jobs(parser)
+    parser.add_argument(
+        "--keep-metadata", action="store_true", help="store EXIF and XMP (default: strip)"
+    )
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="read each file back and decode its symbols before it gets its name",
+    )
+    add_reporting(parser)
+    return parser
+
+
+def _quality(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > QUALITY_MAX:
+        raise argparse.ArgumentTypeError(f"expected a whole number 0 to 100, found {text!r}")
+    return int(text)
+
+
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = math.nan
+    if not 0 < rate < math.inf:
+        raise argparse.ArgumentTypeError(f"expected bits per pixel above 0, found {text!r}")
+    return rate
+
+
+def _size(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of bytes, found {text!r}")
+    return int(text)

@@ -1,0 +1,115 @@
+"""Entry point of ``glc``: finds the subcommand, runs it, turns every ending into an exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from typing import NoReturn
+
+from codec_cli import exits
+from codec_cli.report import say
+
+__all__ = ["entry", "main"]
+
+# A module is imported only when its command runs: `glc info` must not wait for torch.
+COMMANDS = {
+    "encode": "compress pictures to .glc files",
+    "decode": "turn .glc files back into pictures",
+    "info": "say what is in a .glc file, without decoding it",
+    "verify": "check that .glc files decode to what was encoded",
+    "models": "list the installed models",
+    "train": "train a model",
+    "eval": "measure rate and distortion",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``glc`` with these arguments (those of the process when omitted).
+
+    Returns:
+        The exit code: 0 all well, 1 a file failed, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    name, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
+    if name in ("-h", "--help"):
+        print(_overview())
+        return exits.OK
+    if name in ("-V", "--version"):
+        from glc import __version__
+
+        print(f"glc {__version__}")
+        return exits.OK
+    if name not in COMMANDS:
+        found = f"no command {name!r}" if name else "no command given"
+        say(f"glc: {found}; expected one of {', '.join(COMMANDS)} (see glc --help)")
+        return exits.USAGE
+    try:
+        with _sigterm_raises():
+            code = import_module(f"codec_cli.{name}").run(rest)
+            sys.stdout.flush()
+            return int(code)
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else exits.OK
+    except exits.UsageError as error:
+        say(f"glc {name}: {error} (see glc {name} --help)")
+        return exits.USAGE
+    except KeyboardInterrupt:
+        say("glc: interrupted")
+        return exits.INTERRUPTED
+    except exits.Terminated:
+        say("glc: terminated")
+        return exits.TERMINATED
+    except BrokenPipeError:
+        # Whoever read our output has gone; Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return exits.FAILED
+
+
+def entry() -> NoReturn:
+    """Run ``glc`` as a process."""
+    code = main()
+    if code in (exits.INTERRUPTED, exits.TERMINATED):
+        # Worker threads may sit in a long computation that nothing can interrupt, and Python would
+        # wait for them. Nothing half-written has its final name, so leaving at once is safe.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
+    commands = "\n".join(f"  {name:<{width}}  {text}" for name, text in COMMANDS.items())
+    return (
+        "usage: glc COMMAND [options]\n\n"
+        "A neural image codec for very small files.\n\n"
+        f"commands:\n{commands}\n\n"
+        "options:\n"
+        "  -h, --help     show this text; glc COMMAND --help explains a command\n"
+        "  -V, --version  show the version"
+    )
+
+
+@contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """Make SIGTERM an exception, so that temporary files are removed as they are on Ctrl-C."""
+
+    def terminate(signum: int, frame: object) -> NoReturn:
+        raise exits.Terminated
+
+    try:
+        previous = signal.signal(signal.SIGTERM, terminate)
+    except ValueError:
+        # Only the main thread may set handlers; a caller in another thread keeps its own.
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+

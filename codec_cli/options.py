@@ -1,0 +1,89 @@
+"""Command-line options that several subcommands share."""
+
+from __future__ import annotations
+
+import argparse
+from typing import NoReturn
+
+from codec_cli import exits
+
+__all__ = ["Parser", "add_device", "add_inputs", "add_jobs", "add_outputs", "add_reporting"]
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line and a ``UsageError``."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the command line."""
+        raise exits.UsageError(message)
+
+
+def add_inputs(parser: Parser, what: str) -> None:
+    """Add ``IN...`` and ``-r``."""
+    parser.add_argument(
+        "inputs",
+        nargs="+",
+        metavar="IN",
+        help=f"{what}: files, folders, patterns such as '*.png', or - for standard input",
+    )
+    parser.add_argument(
+        "-r", "--recursive", action="store_true", help="also look into the folders of folders"
+    )
+
+
+def add_outputs(parser: Parser, default: str) -> None:
+    """Add ``-o``, ``-f`` and ``--skip-existing``."""
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="OUT",
+        help=f"a file, a folder (end it with / to make it), or - for standard output; {default}",
+    )
+    existing = parser.add_mutually_exclusive_group()
+    existing.add_argument(
+        "-f", "--force", action="store_true", help="replace outputs that exist (default: refuse)"
+    )
+    existing.add_argument(
+        "--skip-existing", action="store_true", help="leave outputs that exist, and go on"
+    )
+
+
+def add_device(parser: Parser, model_default: str) -> None:
+    """Add ``--model`` and ``--device``."""
+    parser.add_argument(
+        "--model",
+        metavar="NAME|PATH",
+        help=f"an installed model or a weight file; {model_default}",
+    )
+    parser.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda", "mps"),
+        default="auto",
+        help="where the networks run (default: auto)",
+    )
+
+
+def add_jobs(parser: Parser) -> None:
+    """Add ``-j``."""
+    parser.add_argument(
+        "-j",
+        "--jobs",
+        type=_count,
+        default=1,
+        metavar="N",
+        help="work on N files at once (default: 1)",
+    )
+
+
+def add_reporting(parser: Parser) -> None:
+    """Add ``--json`` and ``--quiet``."""
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object per file on standard output"
+    )
+    parser.add_argument("--quiet", action="store_true", help="say nothing but errors")
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of 1 or more, found {text!r}")
+    return int(text)

@@ -1,0 +1,98 @@
+"""What the user sees: lines on standard error, JSON on standard output, a progress bar.
+
+The bar appears only on a terminal and only for more than one file.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+__all__ = ["Report", "one_line", "say"]
+
+
+def say(text: str) -> None:
+    """Print one line on standard error."""
+    print(one_line(text), file=sys.stderr, flush=True)
+
+
+def one_line(text: str) -> str:
+    """Escape what would break a line or a terminal; file names may hold anything."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+class Report:
+    """Tells how the files of one command fare; safe to use from several threads.
+
+    Args:
+        command: its name, the beginning of every error line.
+        total: how many files there are.
+        as_json: print one object per file on standard output instead of a line on standard error.
+        quiet: print errors only (and JSON, if asked for).
+    """
+
+    def __init__(self, command: str, total: int, as_json: bool, quiet: bool) -> None:
+        self.failures = 0
+        self._command = command
+        self._total = total
+        self._as_json = as_json
+        self._quiet = quiet
+        self._lock = threading.Lock()
+        self._progress: Progress | None = None
+
+    def __enter__(self) -> Report:
+        if self._total > 1 and not self._quiet and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import Progress
+
+            self._progress = Progress(console=Console(stderr=True), transient=True)
+            self._progress.add_task(self._command, total=self._total)
+            self._progress.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def done(self, line: str, record: dict[str, object]) -> None:
+        """A file is finished."""
+        with self._lock:
+            if self._as_json:
+                self._print_json(record)
+            elif not self._quiet:
+                self._print(line)
+            self._advance()
+
+    def notice(self, name: str, text: str) -> None:
+        """Something about a file that the user should know, though all is well."""
+        if not self._quiet:
+            with self._lock:
+                self._print(f"glc {self._command}: {name}: note: {text}")
+
+    def failed(self, name: str | None, reason: str, record: dict[str, object]) -> None:
+        """A file failed; the name is put in front unless the reason begins with it."""
+        with self._lock:
+            self.failures += 1
+            subject = "" if name is None or reason.startswith(f"{name}: ") else f"{name}: "
+            self._print(f"glc {self._command}: {subject}{reason}")
+            if self._as_json:
+                self._print_json({**record, "error": one_line(reason)})
+            self._advance()
+
+    def _print(self, line: str) -> None:
+        if self._progress is None:
+            say(line)
+        else:
+            self._progress.console.print(one_line(line), markup=False, highlight=False)
+
+    def _print_json(self, record: dict[str, object]) -> None:
+        print(json.dumps(record), flush=True)
+
+    def _advance(self) -> None:
+        if self._progress is not None:
+            self._progress.advance(self._progress.task_ids[0])

@@ -1,0 +1,82 @@
+"""The one place where the command line meets the codec.
+
+Tests replace ``open_codec`` and ``installed_path``, and then need neither weights nor torch.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from glc.bitstream import unpack
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from glc.image import Picture
+
+__all__ = ["CodecLike", "Codecs", "installed_path", "open_codec"]
+
+
+class CodecLike(Protocol):
+    """What the command line needs of ``glc.Codec``."""
+
+    def encode(self, image: Picture, quality: int = 50, *, keep_metadata: bool = False) -> bytes:
+        """Return a .glc file."""
+
+    def encode_to_size(
+        self, image: Picture, max_bytes: int, *, keep_metadata: bool = False
+    ) -> bytes:
+        """Return the best .glc file of at most this size."""
+
+    def decode(self, data: bytes) -> Image.Image:
+        """Return the picture of a .glc file."""
+
+    def verify(self, data: bytes) -> None:
+        """Raise if a .glc file does not decode to what was encoded."""
+
+
+def open_codec(model: str | Path | None, device: str) -> CodecLike:
+    """Load a model; the default one when ``model`` is None."""
+    from glc import Codec
+
+    return Codec.from_pretrained(model, device=device)
+
+
+def installed_path(model: bytes) -> Path:
+    """Return where the weights are whose identity begins with these bytes."""
+    from glc import checkpoint
+
+    return checkpoint.find(model).path
+
+
+class Codecs:
+    """Gives the codec for each file, loading every model once; safe to use from several threads.
+
+    Args:
+        model: used for every file; None lets each file choose the one that it was made with.
+        device: where the networks run.
+    """
+
+    def __init__(self, model: str | None, device: str) -> None:
+        self._model = model
+        self._device = device
+        self._lock = threading.Lock()
+        self._open: dict[str | Path | None, CodecLike] = {}
+
+    def for_encoding(self) -> CodecLike:
+        """Return the chosen or the default codec."""
+        return self._get(self._model)
+
+    def for_file(self, data: bytes) -> CodecLike:
+        """Return the chosen codec, or the one that this file was made with."""
+        if self._model is not None:
+            return self._get(self._model)
+        return self._get(installed_path(unpack(data).model))
+
+    def _get(self, model: str | Path | None) -> CodecLike:
+        with self._lock:
+            if model not in self._open:
+                self._open[model] = open_codec(model, self._device)
+            return self._open[model]

@@ -1,0 +1,107 @@
+"""Writes results so that no half-written file ever has the final name, and nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+__all__ = ["Outputs"]
+
+
+class Outputs:
+    """The outputs of one command; safe to use from several threads.
+
+    Leaving the ``with`` block removes every temporary file and makes later writes fail, so that
+    threads that an interruption left behind finish nothing.
+    """
+
+    def __init__(self, force: bool) -> None:
+        self._force = force
+        self._lock = threading.Lock()
+        self._temporary: set[Path] = set()
+        self._closed = False
+
+    def __enter__(self) -> Outputs:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        with self._lock:
+            self._closed = True
+            for path in self._temporary:
+                path.unlink(missing_ok=True)
+            self._temporary.clear()
+
+    def write(
+        self, target: Path | None, data: bytes, check: Callable[[bytes], None] | None = None
+    ) -> None:
+        """Write a whole file under a temporary name, then rename it.
+
+        Args:
+            target: None is standard output. Missing folders are made. Devices and pipes are
+                written directly.
+            data: the content.
+            check: called with what was read back from the disk, before the file has its name; what
+                it raises leaves no file.
+
+        Raises:
+            OSError: the disk is full, the folder read-only, the file there already, and so on.
+        """
+        if target is None:
+            if check is not None:
+                check(data)
+            with self._lock:
+                sys.stdout.buffer.write(data)
+                sys.stdout.buffer.flush()
+            return
+        if _is_special(target):
+            if check is not None:
+                check(data)
+            target.write_bytes(data)
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".glc-{secrets.token_hex(8)}.part")
+        self._begin(temporary)
+        try:
+            with temporary.open("xb") as stream:
+                stream.write(data)
+            if check is not None:
+                check(temporary.read_bytes())
+            self._finish(temporary, target)
+        finally:
+            self._forget(temporary)
+
+    def _begin(self, temporary: Path) -> None:
+        with self._lock:
+            if self._closed:
+                raise InterruptedError("the command has ended")
+            self._temporary.add(temporary)
+
+    def _finish(self, temporary: Path, target: Path) -> None:
+        with self._lock:
+            if self._closed:
+                raise InterruptedError("the command has ended")
+            # Looked at again: the file may have come to be while the networks ran.
+            if not self._force and target.exists():
+                raise FileExistsError(f"{target} exists (-f replaces it)")
+            os.replace(temporary, target)
+            self._temporary.discard(temporary)
+
+    def _forget(self, temporary: Path) -> None:
+        with self._lock:
+            if temporary in self._temporary:
+                temporary.unlink(missing_ok=True)
+                self._temporary.discard(temporary)
+
+
+def _is_special(path: Path) -> bool:
+    """Tell whether a path is a device or a pipe, which a rename would replace by a file."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)

@@ -1,0 +1,221 @@
+"""The codecs under test, each a small adapter: picture -> bytes -> picture.
+
+A name makes a codec: `glc` (the shipped model), `glc:MODEL` (a name or path), `jpeg`, `webp`,
+`avif`, `heic`, `jxl`, `jpeg2000`, and `NAME@1/2` or `NAME@1/4`: shrink, encode, decode, enlarge.
+That last one is what people do when JPEG will not go small enough.
+
+A quality is whatever number the codec's own encoder takes, higher being better; only `jpeg2000`
+has none and takes bits per pixel.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Protocol
+
+from PIL import Image, features
+
+from eval.backbones import Unavailable
+
+
+class Codec(Protocol):
+    """What an evaluation needs of a codec."""
+
+    name: str
+    """How tables and file names call it."""
+    version: str
+    """Library version or model identity: another one means that results are measured anew."""
+    qualities: tuple[float, ...]
+    """The points of its curve, lowest rate first."""
+
+    def encode(self, image: Image.Image, quality: float) -> bytes:
+        """Return the file of an RGB picture."""
+
+    def decode(self, data: bytes) -> Image.Image:
+        """Return the RGB picture of a file made by `encode`."""
+
+
+@dataclass(frozen=True)
+class PillowCodec:
+    """A format that Pillow, or a plugin of it, reads and writes."""
+
+    name: str
+    format: str
+    version: str
+    qualities: tuple[float, ...]
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def encode(self, image: Image.Image, quality: float) -> bytes:
+        """Return the file at the encoder's quality, a whole number."""
+        return self._save(image, quality=round(quality))
+
+    def decode(self, data: bytes) -> Image.Image:
+        """Return the picture as RGB."""
+        return Image.open(io.BytesIO(data), formats=[self.format]).convert("RGB")
+
+    def _save(self, image: Image.Image, **choices: Any) -> bytes:
+        buffer = io.BytesIO()
+        image.save(buffer, self.format, **self.options, **choices)
+        return buffer.getvalue()
+
+
+@dataclass(frozen=True)
+class Jpeg2000Codec(PillowCodec):
+    """JPEG 2000 with the 9/7 wavelet; its quality is the rate in bits per pixel."""
+
+    def encode(self, image: Image.Image, quality: float) -> bytes:
+        """Return the file of about `quality` bits per pixel."""
+        return self._save(image, quality_layers=[24 / quality])
+
+
+@dataclass(frozen=True)
+class ShrunkCodec:
+    """Another codec on a picture shrunk by a whole factor, enlarged again after decoding.
+
+    The size of the picture travels in 4 bytes before the inner file and is counted.
+    """
+
+    inner: Codec
+    factor: int
+    name: str
+    version: str
+    qualities: tuple[float, ...]
+
+    def encode(self, image: Image.Image, quality: float) -> bytes:
+        """Shrink with Lanczos, then encode."""
+        size = (max(1, image.width // self.factor), max(1, image.height // self.factor))
+        small = image.resize(size, Image.Resampling.LANCZOS)
+        return struct.pack(">HH", *image.size) + self.inner.encode(small, quality)
+
+    def decode(self, data: bytes) -> Image.Image:
+        """Decode, then enlarge with Lanczos."""
+        size = struct.unpack(">HH", data[:4])
+        return self.inner.decode(data[4:]).resize(size, Image.Resampling.LANCZOS)
+
+
+class GlcCodec:
+    """The codec of this project; one model holds all rates."""
+
+    qualities: tuple[float, ...] = (0, 20, 40, 60, 80, 100)
+
+    def __init__(self, model: str | None, device: str) -> None:
+        """Load a model by name or path, None for the shipped one.
+
+        Raises:
+            Unavailable: it is not installed or cannot be read.
+        """
+        try:
+            import glc
+
+            self._codec = glc.Codec.from_pretrained(model, device=device)
+        except (ImportError, AttributeError, OSError, glc.GlcError) as error:
+            raise Unavailable(f"no model to evaluate: {error}") from error
+        self.name = "glc" if model is None else f"glc:{Path(model).stem}"
+        self.version = self._codec.identity.hex()[:12]
+
+    def encode(self, image: Image.Image, quality: float) -> bytes:
+        """Return the .glc file at a quality of 0..100."""
+        return self._codec.encode(image, quality=round(quality))
+
+    def decode(self, data: bytes) -> Image.Image:
+        """Return the decoded picture."""
+        return self._codec.decode(data)
+
+
+def build(name: str, device: str = "cpu") -> Codec:
+    """Make the codec called `name`.
+
+    Raises:
+        Unavailable: a library or model it needs is not installed.
+        ValueError: there is no such codec.
+    """
+    shrunk = re.fullmatch(r"(.+)@1/([2-9]|1[0-6])", name)
+    if shrunk:
+        inner = build(shrunk[1], device)
+        return ShrunkCodec(inner, int(shrunk[2]), name, inner.version, inner.qualities)
+    if name == "glc" or name.startswith("glc:"):
+        return GlcCodec(name.partition(":")[2] or None, device)
+    if name not in _PILLOW:
+        known = ", ".join(["glc", "glc:MODEL", *_PILLOW, "NAME@1/2"])
+        raise ValueError(f"--codecs: unknown codec {name!r}; known: {known}")
+    return _PILLOW[name]()
+
+
+DEFAULT = ("glc", "jpeg", "webp", "avif", "heic", "jxl", "jpeg2000", "jpeg@1/2", "avif@1/4")
+QUICK = ("glc", "jpeg", "webp", "avif", "jpeg@1/2")
+
+
+def _jpeg(name: str, options: dict[str, Any]) -> PillowCodec:
+    turbo = features.version("libjpeg_turbo") or features.version("jpg")
+    return PillowCodec(name, "JPEG", f"libjpeg {turbo}", (1, 5, 10, 20, 30, 50), options)
+
+
+def _webp() -> PillowCodec:
+    _need("webp")
+    webp = f"libwebp {features.version('webp')}"
+    return PillowCodec("webp", "WEBP", webp, (0, 5, 10, 20, 40, 60), {"method": 6})
+
+
+def _avif() -> PillowCodec:
+    _need("avif")
+    avif = f"libavif {features.version('avif')}"
+    return PillowCodec("avif", "AVIF", avif, (0, 5, 10, 15, 25, 35), {"speed": 6})
+
+
+def _heic() -> PillowCodec:
+    try:
+        import pillow_heif
+    except ImportError as error:
+        raise Unavailable("needs the package pillow-heif: pip install pillow-heif") from error
+    pillow_heif.register_heif_opener()
+    heif = f"libheif {pillow_heif.libheif_version()}"
+    return PillowCodec("heic", "HEIF", heif, (0, 5, 10, 15, 25, 35))
+
+
+def _jxl() -> PillowCodec:
+    try:
+        import pillow_jxl  # noqa: F401  (importing it registers the format)
+    except ImportError as error:
+        message = "needs the package pillow-jxl-plugin: pip install pillow-jxl-plugin"
+        raise Unavailable(message) from error
+    plugin = f"pillow-jxl-plugin {_version('pillow-jxl-plugin')}"
+    return PillowCodec("jxl", "JXL", plugin, (0, 5, 10, 20, 30, 50))
+
+
+def _jpeg2000() -> Jpeg2000Codec:
+    _need("jpg_2000")
+    rates = (0.02, 0.03, 0.05, 0.1, 0.2, 0.4)
+    options = {"irreversible": True, "quality_mode": "rates"}
+    openjpeg = f"openjpeg {features.version('jpg_2000')}"
+    return Jpeg2000Codec("jpeg2000", "JPEG2000", openjpeg, rates, options)
+
+
+_PILLOW: dict[str, Callable[[], PillowCodec]] = {
+    # Optimised Huffman tables cost nothing and halve the smallest files; the plain encoder's
+    # curve is there for comparison with figures made without them.
+    "jpeg": lambda: _jpeg("jpeg", {"optimize": True}),
+    "jpeg-plain": lambda: _jpeg("jpeg-plain", {}),
+    "webp": _webp,
+    "avif": _avif,
+    "heic": _heic,
+    "jxl": _jxl,
+    "jpeg2000": _jpeg2000,
+}
+
+
+def _need(feature: str) -> None:
+    if not features.check(feature):
+        raise Unavailable(f"this Pillow was built without {feature}: pip install -U pillow")
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"

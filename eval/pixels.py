@@ -1,0 +1,40 @@
+"""Distortion that needs no network: PSNR and MS-SSIM."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from pytorch_msssim import ms_ssim as multi_scale_ssim
+
+from eval.pictures import RGB
+
+SMALLEST_SIDE_FOR_MS_SSIM = 161
+"""Five scales with an 11-pixel window need more than (11 - 1) * 2**4 pixels."""
+
+
+def psnr_db(x: RGB, x_hat: RGB) -> float:
+    """Return the peak signal-to-noise ratio over all RGB samples, in dB; inf when identical."""
+    error = np.mean((x.astype(np.float64) - x_hat.astype(np.float64)) ** 2)
+    return math.inf if error == 0 else float(10 * math.log10(255**2 / error))
+
+
+def ms_ssim(x: RGB, x_hat: RGB, device: str = "cpu") -> float:
+    """Return MS-SSIM on RGB (Wang et al., Asilomar 2003), in [0, 1].
+
+    NaN when a side is below 161 pixels, where the five scales do not fit.
+    """
+    if min(x.shape[:2]) < SMALLEST_SIDE_FOR_MS_SSIM:
+        return math.nan
+    a, b = (
+        torch.from_numpy(picture).to(device).permute(2, 0, 1)[None].float()
+        for picture in (x, x_hat)
+    )
+    with torch.inference_mode():
+        return float(multi_scale_ssim(a, b, data_range=255.0))
+
+
+def ms_ssim_db(value: float) -> float:
+    """Return MS-SSIM on the usual dB scale, -10 log10(1 - value); inf at 1."""
+    return math.inf if value >= 1 else -10 * math.log10(1 - value)

@@ -1,0 +1,38 @@
+"""Bytes: the .glc container, normative in FORMAT.md beside this file.
+
+Knows nothing of networks, entropy coding or image files; needs the standard library only.
+"""
+
+from __future__ import annotations
+
+from glc.bitstream.container import (
+    ALPHA,
+    EXIF,
+    FORMAT_VERSION,
+    GREY,
+    ICC,
+    MODEL_BYTES,
+    QUALITY_MAX,
+    XMP,
+    Chunk,
+    Container,
+    Limits,
+    pack,
+    unpack,
+)
+
+__all__ = [
+    "ALPHA",
+    "EXIF",
+    "FORMAT_VERSION",
+    "GREY",
+    "ICC",
+    "MODEL_BYTES",
+    "QUALITY_MAX",
+    "XMP",
+    "Chunk",
+    "Container",
+    "Limits",
+    "pack",
+    "unpack",
+]

@@ -1,0 +1,145 @@
+"""The shape of a model: one frozen dataclass and its presets.
+
+Knows nothing of tensors, files or training.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+QUALITY_MAX = 100
+"""Qualities are the integers 0 .. 100; higher is better (DESIGN section 7)."""
+
+IMAGE_STRIDE = 64
+"""Pixels per position of the hyper-latent: pictures are padded to multiples of it."""
+
+LATENT_STRIDE = 16
+"""Pixels per position of the latents l and y."""
+
+
+@dataclass(frozen=True)
+class CodecConfig:
+    """Widths and depths of every network of the codec.
+
+    A width is a number of channels, a depth a number of residual blocks. ``4``, ``8`` and ``16``
+    in a name say at which fraction of the picture's resolution the layer works.
+    """
+
+    latent_channels: int = 64
+    """Channels of l; few, so that nearest-code lookup stays well conditioned."""
+    codebook_size: int = 1024
+    """Codes of the phase-1 autoencoder, the targets of the code predictor."""
+    y_channels: int = 96
+    """Channels of the coded latent y; a multiple of 4 for the four context steps."""
+    hyper_channels: int = 96
+    hyper_levels: tuple[int, ...] = (4, 4, 4, 4, 4)
+    """Levels per digit of the hyper-latent; their product is the number of z indices."""
+
+    encoder_width_4: int = 48
+    encoder_width_8: int = 96
+    encoder_width_16: int = 192
+    encoder_depth_4: int = 0
+    encoder_depth_8: int = 1
+    encoder_depth_16: int = 3
+
+    decoder_width_4: int = 64
+    decoder_width_8: int = 128
+    decoder_width_16: int = 256
+    decoder_depth_4: int = 2
+    decoder_depth_8: int = 2
+    decoder_depth_16: int = 4
+    refine_channels: int = 8
+    """Channels of the only layers at full resolution; they remove the grid of the pixel shuffle."""
+
+    transform_width: int = 192
+    transform_depth: int = 2
+    context_width: int = 128
+    context_depth: int = 1
+
+    scale_hidden: int = 32
+    """Hidden integers per position of each branch of the scale map."""
+    quality_anchors: int = 6
+    """Qualities with parameters of their own; those between are interpolated."""
+
+    def __post_init__(self) -> None:
+        if self.y_channels % 4:
+            raise ValueError(f"y_channels must be a multiple of 4, got {self.y_channels}")
+        if self.quality_anchors < 2:
+            raise ValueError(f"quality_anchors must be at least 2, got {self.quality_anchors}")
+        if QUALITY_MAX % (self.quality_anchors - 1):
+            raise ValueError(
+                f"quality_anchors - 1 must divide {QUALITY_MAX}, got {self.quality_anchors - 1}"
+            )
+        if not self.hyper_levels or min(self.hyper_levels) < 2:
+            raise ValueError(f"hyper_levels must all be 2 or more, got {self.hyper_levels}")
+        if not 2 <= self.hyper_size <= 1 << 16:
+            raise ValueError(f"hyper_levels give {self.hyper_size} indices; at most 65536 fit")
+
+    @property
+    def hyper_size(self) -> int:
+        """Number of different z indices."""
+        size = 1
+        for levels in self.hyper_levels:
+            size *= levels
+        return size
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON-compatible values."""
+        fields = dataclasses.asdict(self)
+        fields["hyper_levels"] = list(self.hyper_levels)
+        return fields
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> CodecConfig:
+        """Build a configuration from ``to_dict``'s output.
+
+        Raises:
+            ValueError: a field is unknown, of the wrong type or contradicts another.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        unknown = sorted(set(fields) - known)
+        if unknown:
+            raise ValueError(f"unknown configuration fields: {', '.join(unknown)}")
+        values = dict(fields)
+        for name, value in values.items():
+            entries = value if name == "hyper_levels" and isinstance(value, list) else [value]
+            if not all(isinstance(entry, int) and 0 <= entry <= 1 << 16 for entry in entries):
+                raise ValueError(f"configuration field {name} must be a small integer, got {value}")
+        if "hyper_levels" in values:
+            values["hyper_levels"] = tuple(values["hyper_levels"])
+        return cls(**values)
+
+
+PRESETS: dict[str, CodecConfig] = {
+    # Trains on a CPU in minutes; also what the tests use.
+    "tiny": CodecConfig(),
+    # The shipped model: fills most of the budget of DESIGN section 2.
+    "base": CodecConfig(
+        latent_channels=128,
+        codebook_size=4096,
+        y_channels=128,
+        hyper_channels=160,
+        hyper_levels=(4, 4, 4, 4, 4, 4),
+        encoder_width_4=64,
+        encoder_width_8=160,
+        encoder_width_16=320,
+        encoder_depth_4=1,
+        encoder_depth_8=3,
+        encoder_depth_16=5,
+        decoder_width_4=96,
+        decoder_width_8=192,
+        decoder_width_16=384,
+        decoder_depth_4=3,
+        decoder_depth_8=3,
+        decoder_depth_16=6,
+        refine_channels=8,
+        transform_width=256,
+        transform_depth=3,
+        context_width=192,
+        context_depth=2,
+        scale_hidden=48,
+        quality_anchors=11,
+    ),
+}

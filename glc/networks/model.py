@@ -1,0 +1,78 @@
+"""The whole codec as float tensors: composition, and the one loop that both directions share.
+
+Knows nothing of bytes: what encoder, decoder and training do with the symbols of a step is the
+``exchange`` callback that they hand in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from glc.config import CodecConfig
+from glc.networks.autoencoder import ImageDecoder, ImageEncoder
+from glc.networks.context import STEPS, ContextModel, step_mask
+from glc.networks.hyperprior import HyperAnalysis, HyperCodebook, HyperSynthesis
+from glc.networks.scale_map import ScaleMap
+from glc.networks.transforms import AnalysisTransform, SynthesisTransform
+
+Exchange = Callable[[int, Tensor, Tensor, Tensor, Tensor], Tensor]
+"""``exchange(step, mean, quant_step, rows, mask) -> symbols``: all (B, C_y, h, w) but the mask,
+which is (1, C_y, h, w) bool; symbols are integers as float32, 0 outside the mask and at row 0."""
+
+
+class GlcModel(nn.Module):
+    """All networks that a coded file needs: E, g_a, h_a, h_s, scale map, context, g_s, D.
+
+    ::
+
+        image --E--> l --g_a--> y --h_a--> z digits --.
+                                                      +--> code_symbols --> y_hat --g_s--> l_hat --D--> image
+                                 symbols <-- exchange -'
+    """
+
+    def __init__(self, config: CodecConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = ImageEncoder(config)
+        self.decoder = ImageDecoder(config)
+        self.analysis = AnalysisTransform(config)
+        self.synthesis = SynthesisTransform(config)
+        self.hyper_analysis = HyperAnalysis(config)
+        self.hyper_codebook = HyperCodebook(config.hyper_levels)
+        self.hyper_synthesis = HyperSynthesis(config)
+        self.scale_map = ScaleMap(config, STEPS)
+        self.context = ContextModel(config)
+
+    def code_symbols(
+        self, digits: Tensor, quality: Tensor, exchange: Exchange, exact: bool = True
+    ) -> Tensor:
+        """Run the coding steps; the only place that knows their order.
+
+        Args:
+            digits: (B, D, h, w) digits of z, float32.
+            quality: (B,) int64 in [0, 100].
+            exchange: called once per step, see ``Exchange``.
+            exact: select tables in float64 without gradients (files), or in float32 with
+                straight-through gradients (training).
+
+        Returns:
+            y_hat: (B, C_y, 4h, 4w) float32.
+        """
+        features = self.hyper_synthesis(digits, quality)
+        with torch.autocast(digits.device.type, enabled=False):
+            base = self.scale_map.base(digits, quality, exact)
+        y_hat = torch.zeros(base.shape, dtype=torch.float32, device=features.device)
+        decoded = torch.zeros_like(y_hat)
+        for step in range(STEPS):
+            mean, quant_step = self.context(step, y_hat, features)
+            with torch.autocast(digits.device.type, enabled=False):
+                total = base + self.scale_map.context(decoded, step, exact) if step else base
+                rows = self.scale_map.to_rows(total)
+            mask = step_mask(step, *base.shape[1:]).to(y_hat.device)
+            symbols = exchange(step, mean, quant_step, rows, mask)
+            decoded = decoded + symbols.detach()
+            y_hat = y_hat + mask * (symbols * quant_step + mean)
+        return y_hat

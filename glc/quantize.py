@@ -1,0 +1,57 @@
+"""The one boundary between floats and integers.
+
+Everything that turns a float into coded data, and the gradients that training puts in the place of
+rounding. Knows nothing of networks or bytes.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def round_through(x: Tensor) -> Tensor:
+    """Round half to even; the gradient passes as if nothing had happened.
+
+    The straight-through estimator (Bengio et al., arXiv 1308.3432). Any shape, same shape.
+    """
+    return x + (x.round() - x).detach()
+
+
+def clamp_through(x: Tensor, low: float, high: float) -> Tensor:
+    """Clamp; outside the range the gradient passes only if it leads back inside."""
+    return _ClampThrough.apply(x, low, high)  # type: ignore[no-any-return,no-untyped-call]
+
+
+class _ClampThrough(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, low: float, high: float) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.low, ctx.high = low, high  # type: ignore[attr-defined]
+        return x.clamp(low, high)
+
+    @staticmethod
+    def backward(  # type: ignore[override]
+        ctx: torch.autograd.function.FunctionCtx, gradient: Tensor
+    ) -> tuple[Tensor, None, None]:
+        (x,) = ctx.saved_tensors  # type: ignore[attr-defined]
+        # A descent step moves x against its gradient.
+        stuck = ((x < ctx.low) & (gradient > 0)) | ((x > ctx.high) & (gradient < 0))  # type: ignore[attr-defined]
+        return gradient.masked_fill(stuck, 0.0), None, None
+
+
+def to_symbols(y: Tensor, mean: Tensor, step: Tensor, rows: Tensor, mask: Tensor) -> Tensor:
+    """Quantise y to the integers that are coded.
+
+    Args:
+        y: (B, C, h, w) latent.
+        mean: same shape, predicted.
+        step: same shape, positive quantisation step.
+        rows: same shape, scale-table rows; at row 0 nothing is coded and the symbol is 0.
+        mask: bool, broadcastable; elsewhere the symbol is 0.
+
+    Returns:
+        (B, C, h, w) float32 integers in [-32767, 32767]; ties round to even.
+    """
+    symbols = ((y - mean) / step).round().clamp(-32767, 32767)
+    return torch.where(mask & (rows > 0), symbols, torch.zeros_like(symbols))

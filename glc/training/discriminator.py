@@ -1,0 +1,74 @@
+"""Discriminators of phases 1 and 3: a patch one on pixels, a projected one on frozen features."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.parametrizations import spectral_norm
+
+PROJECTED_LAYERS = (1, 2, 3, 4)
+"""Which entries of ``MobileNetFeatures.features`` the projected discriminator sees."""
+
+_PROJECTED_CHANNELS = (24, 32, 64, 96)
+
+
+class PatchDiscriminator(nn.Module):
+    """PatchGAN (pix2pix, arXiv 1611.07004, section 3.2.2) with spectral norm (arXiv 1802.05957).
+
+    (B, 3, H, W) in [-1, 1] -> (B, 1, H / 8, W / 8) logits.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        widths = (3, width, 2 * width, 4 * width)
+        layers: list[nn.Module] = []
+        for entering, leaving in zip(widths[:-1], widths[1:], strict=True):
+            layers.append(spectral_norm(nn.Conv2d(entering, leaving, 4, stride=2, padding=1)))
+            layers.append(nn.LeakyReLU(0.2))
+        layers.append(spectral_norm(nn.Conv2d(widths[-1], 1, 3, padding=1)))
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.layers(x)
+        return logits.float()
+
+
+class ProjectedDiscriminator(nn.Module):
+    """Small heads on frozen features (Projected GANs, arXiv 2111.01007, section 3).
+
+    List of MobileNetV2 features -> list of (B, 1, h, w) logits.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.heads = nn.ModuleList(
+            nn.Sequential(
+                spectral_norm(nn.Conv2d(channels, 2 * width, 1)),
+                nn.LeakyReLU(0.2),
+                spectral_norm(nn.Conv2d(2 * width, 2 * width, 3, padding=1)),
+                nn.LeakyReLU(0.2),
+                spectral_norm(nn.Conv2d(2 * width, 1, 1)),
+            )
+            for channels in _PROJECTED_CHANNELS
+        )
+
+    def forward(self, features: list[Tensor]) -> list[Tensor]:
+        # Normalised features have small entries; rescaled to unit variance per channel.
+        chosen = [features[index] for index in PROJECTED_LAYERS]
+        return [
+            head(f * f.shape[1] ** 0.5).float() for head, f in zip(self.heads, chosen, strict=True)
+        ]
+
+
+def hinge_loss(real: list[Tensor], fake: list[Tensor]) -> Tensor:
+    """Discriminator's hinge loss (arXiv 1705.02894), mean over the given logits."""
+    total = sum(
+        functional.relu(1.0 - r).mean() + functional.relu(1.0 + f).mean()
+        for r, f in zip(real, fake, strict=True)
+    )
+    return total / len(real)  # type: ignore[return-value]
+
+
+def generator_loss(fake: list[Tensor]) -> Tensor:
+    """Generator's side of the hinge loss: minus the mean logit."""
+    return -sum(f.mean() for f in fake) / len(fake)  # type: ignore[return-value]

@@ -1,0 +1,169 @@
+"""The three phases as functions of a batch: what is trained, and what each loss is.
+
+DESIGN section 6; GLC (arXiv 2512.20194, section 3.4). Pixel, perceptual and adversarial losses act
+on ``x_hat`` and live in ``glc.training.loop``; everything else is here.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from glc.config import PRESETS, CodecConfig
+from glc.networks.codebook import GaussianBottleneck, ScalarCodebook, VectorCodebook
+from glc.networks.model import GlcModel
+from glc.quantize import round_through
+from glc.training.predictor import CodePredictor
+from glc.training.rate import symbol_bits
+from glc.training.settings import TrainingSettings
+
+
+@dataclass
+class Outcome:
+    """What a phase gives back for one batch."""
+
+    loss: Tensor
+    """Scalar: everything but the losses on x_hat."""
+    x_hat: Tensor | None = None
+    bpp: Tensor | None = None
+    """(B,) estimated bits per pixel, z included."""
+    parts: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Ensemble(nn.Module):
+    """The codec and everything that only training needs: codebook, predictor, frozen phase 1."""
+
+    def __init__(self, settings: TrainingSettings) -> None:
+        super().__init__()
+        config = PRESETS[settings.preset]
+        self.settings = settings
+        self.model = GlcModel(config)
+        self.codebook = _make_codebook(settings.regulariser, config)
+        self.predictor: CodePredictor | None = None
+        if not isinstance(self.codebook, GaussianBottleneck):
+            self.predictor = CodePredictor(config.latent_channels, config.codebook_size)
+        self._usage = torch.zeros(config.codebook_size)
+        self.reference = copy.deepcopy(self.model.encoder).requires_grad_(False)
+
+    def begin(self, phase: int) -> None:
+        """Freeze what a phase does not train; before phase 2 remember the encoder of phase 1."""
+        self.requires_grad_(True)
+        if phase == 1:
+            self._freeze(*(m for n, m in self.model.named_children() if n not in ("encoder", "decoder")))
+            self._freeze(self.predictor, self.reference)
+        elif phase == 2:
+            self.reference.load_state_dict(self.model.encoder.state_dict())
+            self._freeze(self.model.encoder, self.model.decoder, self.codebook, self.reference)
+        else:
+            self._freeze(self.codebook, self.reference)
+
+    @staticmethod
+    def _freeze(*modules: nn.Module | None) -> None:
+        for module in modules:
+            if module is not None:
+                module.requires_grad_(False)
+
+    def forward(self, phase: int, x: Tensor, quality: Tensor, rate_weight: Tensor) -> Outcome:
+        """Run one phase on a batch.
+
+        Args:
+            phase: 1, 2 or 3.
+            x: (B, 3, H, W) in [-1, 1], sides multiples of 64.
+            quality: (B,) int64 in [0, 100]; phase 1 ignores it.
+            rate_weight: (B,) weight of bits per pixel.
+        """
+        if phase == 1:
+            return self._autoencode(x)
+        if phase == 2:
+            with torch.no_grad():
+                l = self.model.encoder(x)
+            target, codes = self._targets(l)
+            l_hat, bpp = self._code(l, quality)
+            loss, parts = self._latent_loss(l_hat, target, codes)
+            s = self.settings
+            loss = s.latent_weight * parts["latent_mse"] + s.code_weight * loss
+            loss = loss + (rate_weight * bpp).mean()
+            return Outcome(loss, None, bpp, parts)
+        with torch.no_grad():
+            target, codes = self._targets(self.reference(x))
+        l_hat, bpp = self._code(self.model.encoder(x), quality)
+        loss, parts = self._latent_loss(l_hat, target, codes)
+        s = self.settings
+        loss = s.latent_weight_3 * parts["latent_mse"] + s.code_weight_3 * loss
+        loss = loss + (rate_weight * bpp).mean()
+        return Outcome(loss, self.model.decoder(l_hat), bpp, parts)
+
+    def _autoencode(self, x: Tensor) -> Outcome:
+        seen, indices, loss = self.codebook(self.model.encoder(x))
+        parts = {"codebook": loss.detach()}
+        if indices is not None and self.training:
+            self._usage += torch.bincount(indices.flatten(), minlength=len(self._usage)).cpu()
+        x_hat = self.model.decoder(seen)
+        return Outcome(self.settings.codebook_weight * loss, x_hat, None, parts)
+
+    def take_usage(self) -> tuple[float, float] | None:
+        """Share of codes used and their perplexity since the last call; None without codes."""
+        total = float(self._usage.sum())
+        if total == 0:
+            return None
+        share = self._usage / total
+        entropy = -(share * share.clamp_min(1e-12).log()).sum()
+        used = float((self._usage > 0).float().mean())
+        self._usage.zero_()
+        return used, float(entropy.exp())
+
+    def _targets(self, l: Tensor) -> tuple[Tensor, Tensor | None]:
+        """What l_hat should be, and the code of every position."""
+        with torch.no_grad():
+            if isinstance(self.codebook, GaussianBottleneck):
+                return self.codebook.clean(l), None
+            return l, self.codebook.nearest(l)
+
+    def _latent_loss(
+        self, l_hat: Tensor, target: Tensor, codes: Tensor | None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        parts = {"latent_mse": functional.mse_loss(l_hat, target)}
+        if self.predictor is None or codes is None:
+            return l_hat.new_zeros(()), parts
+        entropy = functional.cross_entropy(self.predictor(l_hat).float(), codes)
+        parts["code_entropy"] = entropy.detach()
+        return entropy, parts
+
+    def _code(self, l: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
+        """Transform-code l with soft gradients: l_hat (B, C_l, h, w) and bpp (B,)."""
+        model = self.model
+        y = model.analysis(l, quality)
+        digits = model.hyper_codebook(model.hyper_analysis(y))
+        coded_residual, coded_rows = torch.zeros_like(y), torch.zeros_like(y)
+
+        def exchange(
+            step: int, mean: Tensor, quant_step: Tensor, rows: Tensor, mask: Tensor
+        ) -> Tensor:
+            nonlocal coded_residual, coded_rows
+            residual = (y - mean) / quant_step
+            coded_residual = coded_residual + residual * mask
+            coded_rows = coded_rows + rows * mask
+            return round_through(residual) * (mask & (rows.detach() > 0))
+
+        y_hat = model.code_symbols(digits, quality, exchange, exact=False)
+        with torch.autocast(y.device.type, enabled=False):
+            bits = symbol_bits(coded_residual, coded_rows).flatten(1).sum(1)
+        # An upper bound for z; the exported table of z indices spends less.
+        positions = digits.shape[-2] * digits.shape[-1]
+        bits = bits + positions * float(torch.tensor(model.config.hyper_size).log2())
+        pixels = l.shape[-2] * l.shape[-1] * 256
+        return model.synthesis(y_hat, quality), bits / pixels
+
+
+def _make_codebook(
+    regulariser: str, config: CodecConfig
+) -> VectorCodebook | ScalarCodebook | GaussianBottleneck:
+    if regulariser == "vq":
+        return VectorCodebook(config.latent_channels, config.codebook_size)
+    if regulariser == "fsq":
+        return ScalarCodebook(config.latent_channels, config.codebook_size)
+    return GaussianBottleneck(config.latent_channels)

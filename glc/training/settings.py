@@ -1,0 +1,137 @@
+"""What a training run is told: one frozen dataclass, read from TOML and the command line.
+
+Knows nothing of tensors.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+CONFIG_DIR = Path(__file__).parent / "configs"
+"""TOML files of the shipped models, one per preset."""
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """Everything that decides how a run goes, but for its data, output folder and device."""
+
+    preset: str = "tiny"
+    seed: int = 1
+    regulariser: str = "vq"
+    """Phase-1 bottleneck: vq (SimVQ), fsq or kl."""
+
+    batch_1: int = 16
+    batch_2: int = 6
+    batch_3: int = 4
+    crop_1: int = 128
+    crop_2: int = 256
+    """At least 256 in phases 2 and 3: a 128 px crop has four positions of z, all of them corners."""
+    crop_3: int = 256
+    steps_1: int = 5500
+    steps_2: int = 4000
+    steps_3: int = 10000
+    learning_rate_1: float = 8e-4
+    learning_rate_2: float = 1e-3
+    learning_rate_3: float = 5e-4
+    warmup_steps: int = 200
+    decay_share: float = 0.3
+    """Last share of a phase over which the learning rate falls linearly to 2 % of its peak."""
+    weight_decay: float = 0.0
+    clip_norm: float = 1.0
+    ema_decay: float = 0.999
+    bf16: bool = True
+    compile: bool = False
+    rescale_max: float = 2.0
+    """Half of the batches are cut larger by up to this factor and reduced to ``crop``."""
+
+    l1_weight: float = 2.0
+    lpips_weight: float = 0.6
+    """LPIPS (squeeze) alone is easily fooled: never without ``mobilenet_weight``."""
+    mobilenet_weight: float = 1.0
+    mobilenet_share: float = 0.5
+    """Share of each batch that the second network looks at; it is the dearest part of a step."""
+    adversarial_weight: float = 0.3
+    """Largest factor of the adversarial gradient against the reconstruction gradient."""
+    adversarial_start_1: float = 0.7
+    """Share of phase 1 that passes before the discriminator joins; the next: of phase 3."""
+    adversarial_start_3: float = 0.3
+    patch_discriminator: bool = True
+    projected_discriminator: bool = True
+    discriminator_width: int = 32
+    discriminator_learning_rate: float = 3e-4
+
+    codebook_weight: float = 1.0
+    latent_weight: float = 4.0
+    """Phase 2: weight of the mean squared error of l_hat."""
+    code_weight: float = 0.25
+    """Phase 2: weight of the code predictor's cross-entropy (DLF: 0.25 against an MSE of 1)."""
+    latent_weight_3: float = 0.2
+    code_weight_3: float = 0.02
+
+    bpp_low: float = 0.011
+    """Wanted rate at quality 0; between qualities the wanted rate is geometric."""
+    bpp_high: float = 0.15
+    rate_ramp: float = 0.33
+    """Share of phase 2 over which the wanted rates come down from ``bpp_excess`` times theirs."""
+    bpp_excess: float = 4.0
+
+    log_every: int = 50
+    sample_every: int = 1000
+    checkpoint_every_s: float = 300.0
+
+    def __post_init__(self) -> None:
+        if self.regulariser not in ("vq", "fsq", "kl"):
+            raise ValueError(f"regulariser must be vq, fsq or kl, got {self.regulariser!r}")
+        for phase in (1, 2, 3):
+            if self.crop(phase) % 64:
+                raise ValueError(f"crop must be a multiple of 64, got {self.crop(phase)}")
+            if self.batch(phase) < 1:
+                raise ValueError(f"batch must be at least 1, got {self.batch(phase)}")
+        if not 0 < self.bpp_low < self.bpp_high:
+            raise ValueError(f"need 0 < bpp_low < bpp_high, got {self.bpp_low}, {self.bpp_high}")
+
+    @classmethod
+    def load(cls, preset: str, overrides: dict[str, Any]) -> TrainingSettings:
+        """Read ``configs/<preset>.toml`` (or a path to a TOML file) and override fields.
+
+        Raises:
+            ValueError: the file names an unknown field, or a value contradicts another.
+        """
+        path = Path(preset) if preset.endswith(".toml") else CONFIG_DIR / f"{preset}.toml"
+        if not path.is_file():
+            raise ValueError(f"no training configuration {path}")
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values.update({key: value for key, value in overrides.items() if value is not None})
+        unknown = sorted(set(values) - {field.name for field in dataclasses.fields(cls)})
+        if unknown:
+            raise ValueError(f"unknown training settings: {', '.join(unknown)}")
+        return cls(**values)
+
+    def steps(self, phase: int) -> int:
+        """Return the number of steps of a phase."""
+        return (self.steps_1, self.steps_2, self.steps_3)[phase - 1]
+
+    def batch(self, phase: int) -> int:
+        """Return the crops per step of a phase."""
+        return (self.batch_1, self.batch_2, self.batch_3)[phase - 1]
+
+    def crop(self, phase: int) -> int:
+        """Return the side of a phase's crops in pixels."""
+        return (self.crop_1, self.crop_2, self.crop_3)[phase - 1]
+
+    def adversarial_start(self, phase: int) -> float:
+        """Return the share of a phase that passes before the discriminator joins."""
+        return (self.adversarial_start_1, 1.0, self.adversarial_start_3)[phase - 1]
+
+    def learning_rate(self, phase: int) -> float:
+        """Return the peak learning rate of a phase."""
+        return (self.learning_rate_1, self.learning_rate_2, self.learning_rate_3)[phase - 1]

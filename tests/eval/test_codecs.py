@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import builtins
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from eval import codecs
+from eval.backbones import Unavailable
+from eval.pictures import RGB, pixels
+from eval.pixels import psnr_db
+
+CLASSICAL = [
+    "jpeg",
+    "jpeg-plain",
+    "webp",
+    "avif",
+    "heic",
+    "jxl",
+    "jpeg2000",
+    "jpeg@1/2",
+    "avif@1/4",
+]
+
+
+def build(name: str) -> codecs.Codec:
+    try:
+        return codecs.build(name)
+    except Unavailable as error:
+        pytest.skip(str(error))
+
+
+@pytest.mark.parametrize("name", CLASSICAL)
+def test_more_quality_costs_more_and_looks_better(name: str, photo: RGB) -> None:
+    codec = build(name)
+    image = Image.fromarray(photo)
+    files = [codec.encode(image, q) for q in (codec.qualities[0], codec.qualities[-1])]
+    decoded = [codec.decode(data) for data in files]
+    assert codec.name == name
+    assert all(d.size == image.size and d.mode == "RGB" for d in decoded)
+    assert len(files[0]) < len(files[1])
+    assert psnr_db(photo, pixels(decoded[0])) < psnr_db(photo, pixels(decoded[1]))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 5), (33, 64)])
+def test_a_shrunk_codec_gives_back_any_size(size: tuple[int, int]) -> None:
+    codec = codecs.build("jpeg@1/4")
+    image = Image.new("RGB", size, "teal")
+    assert codec.decode(codec.encode(image, 50)).size == size
+
+
+def test_a_shrunk_codec_counts_the_size_it_sends() -> None:
+    image = Image.new("RGB", (64, 32), "teal")
+    small = image.resize((32, 16), Image.Resampling.LANCZOS)
+    inner = codecs.build("jpeg").encode(small, 50)
+    assert codecs.build("jpeg@1/2").encode(image, 50) == b"\x00\x40\x00\x20" + inner
+
+
+def test_optimised_tables_change_the_size_only(photo: RGB) -> None:
+    plain, optimised = codecs.build("jpeg-plain"), codecs.build("jpeg")
+    image = Image.fromarray(photo)
+    a, b = plain.encode(image, 10), optimised.encode(image, 10)
+    assert len(b) < len(a)
+    np.testing.assert_array_equal(pixels(plain.decode(a)), pixels(optimised.decode(b)))
+
+
+def test_jpeg2000_hits_its_rate(photo: RGB) -> None:
+    data = build("jpeg2000").encode(Image.fromarray(photo), 0.4)
+    assert 8 * len(data) / (photo.shape[0] * photo.shape[1]) == pytest.approx(0.4, rel=0.1)
+
+
+@pytest.mark.parametrize("name", ["gif", "jpeg@1/1", "jpeg@1/99", ""])
+def test_an_unknown_name_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="unknown codec"):
+        codecs.build(name)
+
+
+def test_a_missing_plugin_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def without_plugins(name: str, *rest: Any, **options: Any) -> Any:
+        if name in ("pillow_heif", "pillow_jxl"):
+            raise ImportError(name)
+        return real(name, *rest, **options)
+
+    monkeypatch.setattr(builtins, "__import__", without_plugins)
+    with pytest.raises(Unavailable, match="pip install pillow-heif"):
+        codecs.build("heic")
+    with pytest.raises(Unavailable, match="pip install pillow-jxl-plugin"):
+        codecs.build("jxl")
+
+
+def test_an_absent_model_is_unavailable() -> None:
+    with pytest.raises(Unavailable, match="no model to evaluate"):
+        codecs.build("glc:/no/such/model.safetensors")

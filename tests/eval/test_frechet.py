@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from eval.frechet import FrechetSqueezeNet, PatchGrid, frechet_distance, settings
+from eval.pictures import RGB
+
+
+def test_distance_of_known_gaussians() -> None:
+    """In one dimension: squared difference of means plus squared difference of deviations."""
+    a = np.array([-1.0, 1.0, -1.0, 1.0])[:, None]
+    b = 3 * a + 5
+    deviation = a.std(ddof=1)
+    assert frechet_distance(a, b) == pytest.approx(25 + (2 * deviation) ** 2)
+
+
+def test_distance_is_symmetric_and_zero_for_the_same_set() -> None:
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=(300, 5)) @ rng.normal(size=(5, 5))
+    b = rng.normal(size=(200, 5)) + 1
+    assert frechet_distance(a, a) == pytest.approx(0, abs=1e-9)
+    assert frechet_distance(a, b) == pytest.approx(frechet_distance(b, a))
+
+
+def test_distance_with_fewer_samples_than_features() -> None:
+    a = np.random.default_rng(0).normal(size=(4, 16))
+    assert frechet_distance(a, a) == pytest.approx(0, abs=1e-6)
+
+
+def test_patches_follow_the_size_of_the_pictures() -> None:
+    kodak = PatchGrid.for_pictures([768 * 512] * 24)
+    assert kodak == PatchGrid(side=64, shifted=False)
+    assert len(kodak.cut(np.zeros((512, 768, 3), np.uint8))) == 96
+
+    large = PatchGrid.for_pictures([768 * 512, 2048 * 1365])
+    assert large == PatchGrid(side=256, shifted=True)
+    assert len(large.cut(np.zeros((512, 768, 3), np.uint8))) == 6 + 2
+    assert len(large.cut(np.zeros((300, 300, 3), np.uint8))) == 1, "too small for the half shift"
+    assert large.cut(np.zeros((200, 300, 3), np.uint8)) == []
+
+
+def test_settings_say_when_patches_are_few() -> None:
+    assert settings(PatchGrid(64, False), 96)["too_few_for_comfort"] is True
+    assert settings(PatchGrid(64, False), 2304)["too_few_for_comfort"] is False
+
+
+@pytest.mark.usefixtures("squeezenet")
+def test_squeezenet_distance_grows_with_blur(photo: RGB) -> None:
+    tiles = PatchGrid(64, False).cut(photo)
+    blocky = [np.kron(t[::4, ::4], np.ones((4, 4, 1))).astype(np.uint8) for t in tiles]
+    metric = FrechetSqueezeNet()
+    metric.begin(tiles)
+    (same,), (worse,) = metric.compare(tiles), metric.compare(blocky)
+    assert same == pytest.approx(0, abs=1e-3 * worse)
+    assert worse > 1

@@ -1,0 +1,219 @@
+"""Who may import whom, read from the source, and what a bare import costs."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from glc.bitstream import Container, pack
+
+ROOT = Path(__file__).parent.parent
+STDLIB = sys.stdlib_module_names
+
+# What the run-time library may load: the dependencies of pyproject.toml but for the progress bar.
+LIBRARY = {"torch", "numpy", "PIL", "constriction", "safetensors"}
+
+# Layers with a closed list: other packages, and modules of glc beside their own.
+CLOSED = {
+    "glc.errors": (set(), set()),
+    "glc.config": (set(), {"glc.errors"}),
+    "glc.bitstream": (set(), {"glc.errors"}),
+    "glc.entropy": ({"numpy", "constriction"}, {"glc.errors"}),
+    "glc.networks": ({"torch"}, {"glc.errors", "glc.config", "glc.quantize"}),
+    "glc.quantize": ({"numpy", "torch"}, {"glc.errors"}),
+    "glc.image": ({"numpy", "PIL"}, {"glc.errors"}),
+}
+
+# The subpackages of glc that command line and evaluation may use; the rest is for the library.
+PRIVATE_LAYERS = {"glc.entropy", "glc.networks", "glc.quantize"}
+
+
+class Import(NamedTuple):
+    """One imported module and where."""
+
+    importer: str
+    module: str
+    names: tuple[str, ...]
+    lazy: bool
+    where: str
+
+    @property
+    def package(self) -> str:
+        """The first part of the name."""
+        return self.module.partition(".")[0]
+
+
+def imports_of(folder: str) -> Iterator[Import]:
+    """Yield every import below a folder, those inside functions marked as lazy."""
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        relative = path.relative_to(ROOT)
+        parts = relative.with_suffix("").parts
+        importer = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        yield from _walk(ast.parse(path.read_text(encoding="utf-8")), importer, relative, False)
+
+
+def _walk(node: ast.AST, importer: str, path: Path, lazy: bool) -> Iterator[Import]:
+    for child in ast.iter_child_nodes(node):
+        where = f"{path}:{getattr(child, 'lineno', 0)}"
+        if isinstance(child, ast.Import):
+            for alias in child.names:
+                yield Import(importer, alias.name, (), lazy, where)
+        elif isinstance(child, ast.ImportFrom):
+            names = tuple(alias.name for alias in child.names)
+            yield Import(importer, child.module or ".", names, lazy, where)
+        elif isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            # Never executed; mypy needs it.
+            yield from _walk(ast.Module(child.orelse, []), importer, path, lazy)
+        else:
+            function = isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+            yield from _walk(child, importer, path, lazy or function)
+
+
+def inside(module: str, layer: str) -> bool:
+    return module == layer or module.startswith(layer + ".")
+
+
+def complain(offenders: list[Import], rule: str) -> None:
+    lines = [f"{item.where}: imports {item.module}" for item in offenders]
+    assert not lines, "\n".join([rule, *lines])
+
+
+GLC = list(imports_of("glc"))
+CLI = list(imports_of("codec_cli"))
+EVAL = list(imports_of("eval"))
+
+
+def test_the_reader_of_imports_sees_this_file() -> None:
+    own = [item for item in imports_of("tests") if item.importer == "tests.test_layering"]
+    assert {"ast", "glc.bitstream"} <= {item.module for item in own}
+    assert any(item.lazy for item in _walk(ast.parse("def f():\n import a"), "", Path(), False))
+
+
+@pytest.mark.parametrize("layer", CLOSED)
+def test_closed_layers(layer: str) -> None:
+    packages, modules = CLOSED[layer]
+    offenders = [
+        item
+        for item in GLC
+        if inside(item.importer, layer)
+        and item.package not in STDLIB | packages
+        and not any(inside(item.module, allowed) for allowed in {layer, *modules})
+    ]
+    complain(offenders, f"{layer} may import {sorted(packages | modules) or 'nothing'}")
+
+
+def test_the_library_needs_only_its_dependencies() -> None:
+    offenders = [
+        item
+        for item in GLC
+        if not inside(item.importer, "glc.training")
+        and not (inside(item.importer, "glc.dataset") and item.lazy)
+        and item.package not in STDLIB | LIBRARY | {"glc"}
+    ]
+    complain(offenders, f"the library may import {sorted(LIBRARY)}")
+
+
+def test_the_library_knows_neither_the_command_nor_the_evaluation() -> None:
+    offenders = [item for item in GLC if item.package in {"codec_cli", "eval", "tests", "rich"}]
+    complain(offenders, "glc may not import what is built on it")
+
+
+def test_nothing_imports_training() -> None:
+    offenders = [
+        item
+        for item in GLC + CLI + EVAL
+        if inside(item.module, "glc.training")
+        or (item.module == "glc" and "training" in item.names)
+        if not inside(item.importer, "glc.training")
+        if not (inside(item.importer, "codec_cli") and "train" in item.importer and item.lazy)
+    ]
+    complain(offenders, "only the train command may import glc.training, and lazily")
+
+
+def test_the_command_and_the_evaluation_use_public_names() -> None:
+    offenders = [
+        item
+        for item in CLI + EVAL
+        if item.package == "glc"
+        and any(
+            part.startswith("_") for name in (*item.names, item.module) for part in name.split(".")
+        )
+    ]
+    complain(offenders, "codec_cli and eval use public names")
+    offenders = [
+        item for item in CLI if any(inside(item.module, layer) for layer in PRIVATE_LAYERS)
+    ]
+    complain(offenders, "codec_cli goes through Codec, not through its layers")
+
+
+def test_the_command_imports_torch_nowhere_at_the_top() -> None:
+    heavy = {"torch", "lpips", "torchvision", "constriction"}
+    offenders = [item for item in CLI if item.package in heavy and not item.lazy]
+    complain(offenders, "codec_cli imports heavy packages lazily")
+
+
+def test_imports_are_absolute() -> None:
+    complain([item for item in GLC + CLI + EVAL if item.module == "."], "imports are absolute")
+
+
+def run_python(code: str, *arguments: str) -> str:
+    """Run code in a new interpreter in the root of the project and return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+HEAVY = "print(sorted({'torch', 'lpips', 'torchvision'} & set(sys.modules)))"
+
+
+@pytest.mark.parametrize(
+    "module", ["glc", "glc.errors", "glc.bitstream", "glc.checkpoint", "codec_cli.main"]
+)
+def test_importing_costs_no_torch(module: str) -> None:
+    assert run_python(f"import sys, {module}\n{HEAVY}").strip() == "[]"
+
+
+def test_importing_the_bitstream_costs_no_numpy() -> None:
+    code = "import sys, glc.bitstream\nprint({'numpy', 'PIL'} & set(sys.modules))"
+    assert run_python(code).strip() == "set()"
+
+
+def test_info_costs_no_torch(tmp_path: Path) -> None:
+    path = tmp_path / "photo.glc"
+    path.write_bytes(pack(Container(768, 512, 50, b"\x01\x02\x03", b"payload")))
+    code = """
+import sys
+from codec_cli.main import main
+sys.argv = ["glc", "info", sys.argv[1]]
+try:
+    main()
+except SystemExit:
+    pass
+print("torch" in sys.modules)
+"""
+    lines = run_python(code, str(path)).splitlines()
+    assert lines[-1] == "False"
+    assert any("768" in line for line in lines)
+
+
+def test_encoding_and_decoding_need_no_package_of_an_extra() -> None:
+    code = """
+import sys
+import glc
+glc.Codec
+print(sorted({'lpips', 'torchvision', 'compressai', 'matplotlib'} & set(sys.modules)))
+"""
+    assert run_python(code).strip() == "[]"
