@@ -9,12 +9,11 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
-from codec_cli import exits
 from codec_cli.paths import Expansion, Job, Source
 from codec_cli.report import Report
 from glc.errors import GlcError
 
-__all__ = ["Outcome", "read", "reason_of", "run_jobs", "writable_jobs"]
+__all__ = ["Outcome", "read", "reason_of", "report_missing", "run_jobs", "writable_jobs"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,6 @@ class Outcome:
 
 def run_jobs(
     jobs: Sequence[Job],
-    expansion: Expansion,
     work: Callable[[Job], Outcome],
     workers: int,
     report: Report,
@@ -39,7 +37,6 @@ def run_jobs(
 
     Args:
         jobs: what to do.
-        expansion: where they come from; its failures are reported first.
         work: makes one output; what it raises is that file's failure.
         workers: how many files at once.
         report: told of every file.
@@ -47,14 +44,18 @@ def run_jobs(
     Returns:
         The exit code.
     """
-    for name, reason in expansion.failures:
-        report.failed(name, reason, {"input": name})
     if workers == 1 or len(jobs) == 1:
         for job in jobs:
             _attempt(job, work, report)
     else:
         _in_threads(jobs, work, workers, report)
-    return exits.FAILED if report.failures else exits.OK
+    return report.exit_code
+
+
+def report_missing(expansion: Expansion, report: Report) -> None:
+    """Report every argument that stands for no file."""
+    for name, reason in expansion.failures:
+        report.failed(name, reason, {"input": name})
 
 
 def _in_threads(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codec_cli import exits
-from codec_cli.batch import Outcome, read, reason_of, run_jobs, writable_jobs
+from codec_cli.batch import Outcome, read, reason_of, report_missing, run_jobs, writable_jobs
 from codec_cli.options import (
     Parser,
     add_device,
@@ -44,7 +44,7 @@ def run(arguments: Sequence[str]) -> int:
     expansion = expand(options.inputs, GLC_SUFFIXES, options.recursive)
     suffix = f".{options.format or 'png'}"
     jobs = plan(expansion, options.output, suffix, GLC_SUFFIXES)
-    image_format = _format(options.format, jobs)
+    image_format = _format(options.format, options.output, jobs)
     if any(job.target is None for job in jobs):
         if options.json:
             raise exits.UsageError("--json and a picture on standard output exclude each other")
@@ -56,6 +56,7 @@ def run(arguments: Sequence[str]) -> int:
         Report("decode", total, options.json, options.quiet) as report,
         Outputs(options.force) as outputs,
     ):
+        report_missing(expansion, report)
         jobs = writable_jobs(jobs, options.force, options.skip_existing, report)
         codecs = Codecs(options.model, options.device)
         if jobs and options.model is not None:
@@ -65,7 +66,7 @@ def run(arguments: Sequence[str]) -> int:
                 report.failed(None, reason_of(error), {})
                 return exits.FAILED
         work = _Decoding(codecs, outputs, image_format)
-        return run_jobs(jobs, expansion, work, options.jobs, report)
+        return run_jobs(jobs, work, options.jobs, report)
 
 
 @dataclass(frozen=True)
@@ -128,22 +129,18 @@ def _on_white(image: Image.Image) -> Image.Image:
     return white
 
 
-def _format(chosen: str | None, jobs: Sequence[Job]) -> str:
-    """Return the format that ``--format`` and the names of the outputs agree on."""
-    for target in (job.target for job in jobs):
-        if target is None or (not target.suffix and chosen is not None) or target == Path(os_null):
-            continue
-        implied = _FORMATS.get(target.suffix.lower())
-        if chosen is None and implied is None and target.suffix:
-            raise exits.UsageError(
-                f"-o {target}: no format for {target.suffix}; expected .png, .jpg or .webp, "
-                "or --format"
-            )
-        if chosen is not None and implied not in (None, chosen):
-            raise exits.UsageError(f"-o {target}: contradicts --format {chosen}")
-        if chosen is None and implied is not None:
-            return implied
-    return chosen or "png"
+def _format(chosen: str | None, output: str | None, jobs: Sequence[Job]) -> str:
+    """Return the format that ``--format`` and the suffix of ``-o FILE`` agree on."""
+    named = [job.target for job in jobs if output is not None and job.target == Path(output)]
+    suffix = named[0].suffix.lower() if named and named[0] is not None else ""
+    implied = _FORMATS.get(suffix)
+    if chosen is None and implied is None and suffix:
+        raise exits.UsageError(
+            f"-o {output}: no format for {suffix}; expected .png, .jpg or .webp, or --format"
+        )
+    if chosen is not None and implied not in (None, chosen):
+        raise exits.UsageError(f"-o {output}: contradicts --format {chosen}")
+    return chosen or implied or "png"
 
 
 def _parser() -> Parser:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from codec_cli import exits
-from codec_cli.batch import Outcome, read, reason_of, run_jobs, writable_jobs
+from codec_cli.batch import Outcome, read, reason_of, report_missing, run_jobs, writable_jobs
 from codec_cli.options import (
     Parser,
     add_device,
@@ -32,8 +32,10 @@ __all__ = ["run"]
 
 # What is taken from a folder. A file named by itself may have any name.
 PICTURE_SUFFIXES = frozenset(
-    ".avif .bmp .dib .gif .j2k .jfif .jp2 .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm .psd .tga "
-    ".tif .tiff .webp".split()
+    (
+        *(".avif", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg"),
+        *(".pbm", ".pgm", ".png", ".pnm", ".ppm", ".psd", ".tga", ".tif", ".tiff", ".webp"),
+    )
 )
 
 
@@ -55,9 +57,10 @@ def run(arguments: Sequence[str]) -> int:
         Report("encode", total, options.json, options.quiet) as report,
         Outputs(options.force) as outputs,
     ):
+        report_missing(expansion, report)
         jobs = writable_jobs(jobs, options.force, options.skip_existing, report)
         if not jobs:
-            return run_jobs(jobs, expansion, _nothing, 1, report)
+            return report.exit_code
         try:
             codec = Codecs(options.model, options.device).for_encoding()
         except Exception as error:
@@ -66,7 +69,7 @@ def run(arguments: Sequence[str]) -> int:
         work = _Encoding(
             codec, _coding(codec, options), outputs, options.verify, options.keep_metadata
         )
-        return run_jobs(jobs, expansion, work, options.jobs, report)
+        return run_jobs(jobs, work, options.jobs, report)
 
 
 @dataclass(frozen=True)
@@ -118,10 +121,6 @@ def _coding(codec: CodecLike, options: argparse.Namespace) -> Callable[[Picture]
 
     has_target = options.target_size is not None or options.target_bpp is not None
     return to_size if has_target else at_quality
-
-
-def _nothing(job: Job) -> Outcome:
-    raise AssertionError(job)
 
 
 def _parser() -> Parser:

@@ -10,6 +10,8 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
+from codec_cli import exits
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -38,6 +40,7 @@ class Report:
 
     def __init__(self, command: str, total: int, as_json: bool, quiet: bool) -> None:
         self.failures = 0
+        self._is_closed = False
         self._command = command
         self._total = total
         self._as_json = as_json
@@ -56,12 +59,22 @@ class Report:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self._progress is not None:
-            self._progress.stop()
+        with self._lock:
+            # Threads that an interruption left behind have nothing more to say.
+            self._is_closed = True
+            if self._progress is not None:
+                self._progress.stop()
+
+    @property
+    def exit_code(self) -> int:
+        """1 if a file failed, else 0."""
+        return exits.FAILED if self.failures else exits.OK
 
     def done(self, line: str, record: dict[str, object]) -> None:
         """A file is finished."""
         with self._lock:
+            if self._is_closed:
+                return
             if self._as_json:
                 self._print_json(record)
             elif not self._quiet:
@@ -77,6 +90,8 @@ class Report:
     def failed(self, name: str | None, reason: str, record: dict[str, object]) -> None:
         """A file failed; the name is put in front unless the reason begins with it."""
         with self._lock:
+            if self._is_closed:
+                return
             self.failures += 1
             subject = "" if name is None or reason.startswith(f"{name}: ") else f"{name}: "
             self._print(f"glc {self._command}: {subject}{reason}")

@@ -1,6 +1,6 @@
 """The one place where the command line meets the codec.
 
-Tests replace ``open_codec`` and ``installed_path``, and then need neither weights nor torch.
+Tests replace the three functions here, and then need neither weights nor torch.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from glc.bitstream import unpack
+from glc.errors import GlcError
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from glc.image import Picture
 
-__all__ = ["CodecLike", "Codecs", "installed_path", "open_codec"]
+__all__ = ["CodecLike", "Codecs", "installed_name", "installed_path", "open_codec"]
 
 
 class CodecLike(Protocol):
@@ -41,14 +42,27 @@ def open_codec(model: str | Path | None, device: str) -> CodecLike:
     """Load a model; the default one when ``model`` is None."""
     from glc import Codec
 
-    return Codec.from_pretrained(model, device=device)
+    codec: CodecLike = Codec.from_pretrained(model, device=device)
+    return codec
 
 
 def installed_path(model: bytes) -> Path:
     """Return where the weights are whose identity begins with these bytes."""
     from glc import checkpoint
 
-    return checkpoint.find(model).path
+    path: Path = checkpoint.find(model).path
+    return path
+
+
+def installed_name(model: bytes) -> str | None:
+    """Return what the installed weights of this identity are called; None if there are none."""
+    from glc import checkpoint
+
+    try:
+        name: str = checkpoint.find(model).name
+    except GlcError:
+        return None
+    return name
 
 
 class Codecs:

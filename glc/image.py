@@ -245,7 +245,7 @@ def _convert(image: Image.Image, stream: BinaryIO | None) -> Picture:
 
 
 def _frame_notice(image: Image.Image) -> list[str]:
-    """Say which frame was kept. Counting moves through the file, so the pixels must be out by now."""
+    """Say which frame was kept; counting moves through the file, so the pixels must be out."""
     number = image.tell() + 1
     try:
         frames = getattr(image, "n_frames", 1)
@@ -310,7 +310,7 @@ def _low_bytes(stream: BinaryIO, rawmode: str) -> Plane | None:
     again = Image.open(stream)
     again.tile = [
         tile._replace(args=(swapped, *tile.args[1:]) if isinstance(tile.args, tuple) else swapped)
-        for tile in again.tile  # type: ignore[attr-defined]
+        for tile in again.tile
     ]
     low = np.asarray(again)
     stream.seek(position)
@@ -324,7 +324,7 @@ def _wide_values(image: Image.Image, low: Plane | None) -> NDArray[np.uint16] | 
     if low is None:
         return None
     high = np.asarray(image).astype(np.uint16)
-    return high << 8 | low
+    return (high << np.uint16(8)) | low
 
 
 def _reduce(

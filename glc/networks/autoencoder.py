@@ -22,8 +22,9 @@ from glc.networks.blocks import (
 class ImageEncoder(nn.Module):
     """E: picture -> l. (B, 3, 16h, 16w) in [-1, 1] -> (B, C_l, h, w) with unit mean square.
 
-    Every position of l lies on a sphere, as in ViT-VQGAN (arXiv 2110.04627, section 3.2), which
-    keeps the codebook in use. About 9 kMAC per pixel in ``tiny``, 32 in ``base``.
+    Every position of l lies on a sphere, as in ViT-VQGAN (arXiv 2110.04627, section 3.2), after
+    each channel was centred by the statistics of phase 1: without the centring all of l points
+    the same way at first, and the codebook collapses (docs/decisions.md). About 9 kMAC per pixel in ``tiny``, 32 in ``base``.
     """
 
     def __init__(self, config: CodecConfig) -> None:
@@ -39,11 +40,12 @@ class ImageEncoder(nn.Module):
             *(DepthwiseBlock(width_16) for _ in range(config.encoder_depth_16))
         )
         self.head = nn.Conv2d(width_16, config.latent_channels, 1)
+        self.centre = nn.BatchNorm2d(config.latent_channels, affine=False)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(functional.pixel_unshuffle(x, 4))
         x = self.body_8(self.down_8(self.body_4(x)))
-        l = self.head(self.body_16(self.down_16(x))).float()
+        l: Tensor = self.centre(self.head(self.body_16(self.down_16(x))).float())
         scale: Tensor = l.square().mean(dim=1, keepdim=True).add(1e-6).rsqrt()
         return l * scale
 

@@ -6,6 +6,8 @@ indices (none for the Gaussian) and a loss. Training only: coded files never con
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -17,12 +19,16 @@ class VectorCodebook(nn.Module):
     """Nearest code in a codebook that one linear layer moves as a whole (SimVQ, arXiv 2411.02038).
 
     The random codes stay frozen and share a learned basis, so that no code can die alone; codes
-    lie on the sphere of l. (B, C, h, w) -> same; C * codes multiplications per position at 1/16.
+    lie on the sphere of l. The loss rewards entropy of the mean soft assignment (arXiv 2310.05737,
+    section 3.1): short runs use a tenth of the codes without it (docs/decisions.md).
+    (B, C, h, w) -> same; C * codes multiplications per position at 1/16.
     """
 
-    def __init__(self, channels: int, codes: int, commitment: float = 0.25) -> None:
+    def __init__(
+        self, channels: int, codes: int, commitment: float = 0.25, diversity: float = 0.3
+    ) -> None:
         super().__init__()
-        self.commitment = commitment
+        self.commitment, self.diversity = commitment, diversity
         self.register_buffer("frozen", torch.randn(codes, channels))
         self.basis = nn.Linear(channels, channels, bias=False)
         nn.init.eye_(self.basis.weight)
@@ -47,10 +53,15 @@ class VectorCodebook(nn.Module):
             return scores.argmax(dim=1)
 
     def forward(self, l: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        indices = self.nearest(l)
-        chosen = self.codes()[indices].permute(0, 3, 1, 2)
+        codes = self.codes()
+        cosines = torch.einsum("bchw,kc->bhwk", l.float(), codes) / l.shape[1]
+        indices = cosines.detach().argmax(dim=3)
+        chosen = codes[indices].permute(0, 3, 1, 2)
         loss = functional.mse_loss(chosen, l.detach())
         loss = loss + self.commitment * functional.mse_loss(l, chosen.detach())
+        usage = (cosines / 0.07).softmax(dim=3).mean(dim=(0, 1, 2))
+        entropy = -(usage * usage.clamp_min(1e-12).log()).sum()
+        loss = loss + self.diversity * (math.log(len(codes)) - entropy)
         return l + (chosen - l).detach(), indices, loss
 
 

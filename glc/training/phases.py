@@ -41,6 +41,7 @@ class Ensemble(nn.Module):
         super().__init__()
         config = PRESETS[settings.preset]
         self.settings = settings
+        self.phase = 1
         self.model = GlcModel(config)
         self.codebook = _make_codebook(settings.regulariser, config)
         self.predictor: CodePredictor | None = None
@@ -49,9 +50,18 @@ class Ensemble(nn.Module):
         self._usage = torch.zeros(config.codebook_size)
         self.reference = copy.deepcopy(self.model.encoder).requires_grad_(False)
 
+    def train(self, mode: bool = True) -> Ensemble:
+        """Set the mode; after phase 1 the statistics that centre l stay as they are."""
+        super().train(mode)
+        self.reference.eval()
+        if self.phase > 1:
+            self.model.encoder.centre.eval()
+        return self
+
     def begin(self, phase: int) -> None:
         """Freeze what a phase does not train; before phase 2 remember the encoder of phase 1."""
-        self.requires_grad_(True)
+        self.phase = phase
+        self.requires_grad_(True).train()
         if phase == 1:
             self._freeze(*(m for n, m in self.model.named_children() if n not in ("encoder", "decoder")))
             self._freeze(self.predictor, self.reference)

@@ -1,0 +1,78 @@
+"""``glc info``: what a .glc file says about itself. Loads neither torch nor numpy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from codec_cli import session
+from codec_cli.batch import read, reason_of, report_missing
+from codec_cli.decode import GLC_SUFFIXES
+from codec_cli.options import Parser, add_inputs
+from codec_cli.paths import expand
+from codec_cli.report import Report, one_line
+from glc.bitstream import ALPHA, EXIF, FORMAT_VERSION, GREY, ICC, XMP, Container, unpack
+from glc.errors import GlcError
+
+__all__ = ["run"]
+
+_CHUNK_NAMES = {ALPHA: "alpha", GREY: "grey", ICC: "icc", EXIF: "exif", XMP: "xmp"}
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command and return its exit code."""
+    parser = Parser(
+        prog="glc info", description="Say what is in .glc files, without decoding them."
+    )
+    add_inputs(parser, ".glc files")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per file")
+    options = parser.parse_intermixed_args(arguments)
+    expansion = expand(options.inputs, GLC_SUFFIXES, options.recursive)
+    # Quick enough to need no progress bar.
+    with Report("info", 1, options.json, quiet=False) as report:
+        report_missing(expansion, report)
+        for source in expansion.sources:
+            try:
+                data = read(source)
+                container = unpack(data)
+            except (GlcError, OSError) as error:
+                report.failed(source.name, reason_of(error), {"input": source.name})
+                continue
+            if options.json:
+                print(json.dumps(_describe(source.name, len(data), container)))
+            else:
+                print(_line(source.name, len(data), container))
+        return report.exit_code
+
+
+def _describe(name: str, size: int, container: Container) -> dict[str, object]:
+    in_chunks = sum(len(chunk.data) for chunk in container.chunks)
+    return {
+        "input": name,
+        "format_version": FORMAT_VERSION,
+        "width": container.width,
+        "height": container.height,
+        "bytes": size,
+        "bpp": round(_bpp(size, container), 6),
+        "quality": container.quality,
+        "model": container.model.hex(),
+        "model_name": session.installed_name(container.model),
+        "payload_bytes": len(container.payload),
+        "header_bytes": size - len(container.payload) - in_chunks,
+        "chunks": {_CHUNK_NAMES.get(c.tag, c.tag): len(c.data) for c in container.chunks},
+        "checksum": f"{container.checksum:08x}",
+    }
+
+
+def _line(name: str, size: int, container: Container) -> str:
+    model = session.installed_name(container.model) or "not installed"
+    extras = (f", {_CHUNK_NAMES.get(c.tag, c.tag)} {len(c.data):,}" for c in container.chunks)
+    return one_line(
+        f"{name}: GLC {FORMAT_VERSION}, {container.width} x {container.height}, {size:,} bytes, "
+        f"{_bpp(size, container):.4f} bpp, q{container.quality}, "
+        f"model {container.model.hex()} ({model}){''.join(extras)}"
+    )
+
+
+def _bpp(size: int, container: Container) -> float:
+    return 8 * size / (container.width * container.height)

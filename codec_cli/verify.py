@@ -1,0 +1,51 @@
+"""``glc verify``: decodes the symbols of .glc files and compares their checksums."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from codec_cli import exits
+from codec_cli.batch import Outcome, read, reason_of, report_missing, run_jobs
+from codec_cli.decode import GLC_SUFFIXES
+from codec_cli.options import Parser, add_device, add_inputs, add_jobs, add_reporting
+from codec_cli.paths import Job, expand
+from codec_cli.report import Report
+from codec_cli.session import Codecs
+
+__all__ = ["run"]
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command and return its exit code."""
+    options = _parser().parse_intermixed_args(arguments)
+    expansion = expand(options.inputs, GLC_SUFFIXES, options.recursive)
+    codecs = Codecs(options.model, options.device)
+
+    def work(job: Job) -> Outcome:
+        data = read(job.source)
+        codecs.for_file(data).verify(data)
+        return Outcome(f"{job.source.name}: ok", {"bytes": len(data), "verified": True})
+
+    total = len(expansion.sources) + len(expansion.failures)
+    with Report("verify", total, options.json, options.quiet) as report:
+        report_missing(expansion, report)
+        if expansion.sources and options.model is not None:
+            try:
+                codecs.for_encoding()
+            except Exception as error:
+                report.failed(None, reason_of(error), {})
+                return exits.FAILED
+        jobs = [Job(source, None) for source in expansion.sources]
+        return run_jobs(jobs, work, options.jobs, report)
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="glc verify",
+        description="Check that .glc files decode to what was encoded. No picture is made.",
+    )
+    add_inputs(parser, ".glc files")
+    add_device(parser, "default: for each file the model that it was made with")
+    add_jobs(parser)
+    add_reporting(parser)
+    return parser
