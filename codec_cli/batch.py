@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -9,11 +10,20 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
+from codec_cli.exits import UsageError
 from codec_cli.paths import Expansion, Job, Source
 from codec_cli.report import Report
 from glc.errors import GlcError
 
-__all__ = ["Outcome", "read", "reason_of", "report_missing", "run_jobs", "writable_jobs"]
+__all__ = [
+    "Outcome",
+    "check_standard_output",
+    "read",
+    "reason_of",
+    "report_missing",
+    "run_jobs",
+    "writable_jobs",
+]
 
 
 @dataclass(frozen=True)
@@ -50,6 +60,16 @@ def run_jobs(
     else:
         _in_threads(jobs, work, workers, report)
     return report.exit_code
+
+
+def check_standard_output(jobs: Sequence[Job], as_json: bool) -> None:
+    """Refuse a picture on a standard output that is a terminal or carries JSON."""
+    if all(job.target is not None for job in jobs):
+        return
+    if as_json:
+        raise UsageError("--json and a picture on standard output (-) exclude each other")
+    if sys.stdout.isatty():
+        raise UsageError("standard output is a terminal; use -o FILE or a pipe")
 
 
 def report_missing(expansion: Expansion, report: Report) -> None:
@@ -121,7 +141,7 @@ def read(source: Source) -> bytes:
 def writable_jobs(
     jobs: Sequence[Job], force: bool, skip_existing: bool, report: Report
 ) -> list[Job]:
-    """Return the jobs whose output may be written, and report on the others.
+    """Return the jobs whose input is there and whose output may be written; report on the others.
 
     An output that is one of the inputs is always refused: it would destroy an original.
     """
@@ -129,7 +149,10 @@ def writable_jobs(
     taken: dict[Path, str] = {}
     allowed: list[Job] = []
     for job in jobs:
-        target = job.target
+        source, target = job.source, job.target
+        if source.path is not None and not os.path.lexists(source.path):
+            report.failed(source.name, "no such file", {"input": source.name})
+            continue
         if target is None or _is_device(target):
             allowed.append(job)
             continue

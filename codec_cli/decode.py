@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import io
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codec_cli import exits
-from codec_cli.batch import Outcome, read, reason_of, report_missing, run_jobs, writable_jobs
+from codec_cli.batch import (
+    Outcome,
+    check_standard_output,
+    read,
+    reason_of,
+    report_missing,
+    run_jobs,
+    writable_jobs,
+)
 from codec_cli.options import (
     Parser,
     add_device,
@@ -19,7 +26,7 @@ from codec_cli.options import (
     add_outputs,
     add_reporting,
 )
-from codec_cli.paths import STDIO, Job, expand, plan
+from codec_cli.paths import Job, expand, plan
 from codec_cli.report import Report
 from codec_cli.session import Codecs
 from codec_cli.writing import Outputs
@@ -39,17 +46,11 @@ _JPEG_MAX_METADATA = 65_533 - 29
 def run(arguments: Sequence[str]) -> int:
     """Run the command and return its exit code."""
     options = _parser().parse_intermixed_args(arguments)
-    if options.output == STDIO and options.json:
-        raise exits.UsageError("--json and -o - both need standard output")
     expansion = expand(options.inputs, GLC_SUFFIXES, options.recursive)
     suffix = f".{options.format or 'png'}"
     jobs = plan(expansion, options.output, suffix, GLC_SUFFIXES)
     image_format = _format(options.format, options.output, jobs)
-    if any(job.target is None for job in jobs):
-        if options.json:
-            raise exits.UsageError("--json and a picture on standard output exclude each other")
-        if sys.stdout.isatty():
-            raise exits.UsageError("the terminal cannot show a picture; use -o or a pipe")
+    check_standard_output(jobs, options.json)
 
     total = len(jobs) + len(expansion.failures)
     with (

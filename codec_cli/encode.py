@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from codec_cli import exits
-from codec_cli.batch import Outcome, read, reason_of, report_missing, run_jobs, writable_jobs
+from codec_cli.batch import (
+    Outcome,
+    check_standard_output,
+    read,
+    reason_of,
+    report_missing,
+    run_jobs,
+    writable_jobs,
+)
 from codec_cli.options import (
     Parser,
     add_device,
@@ -19,7 +26,7 @@ from codec_cli.options import (
     add_outputs,
     add_reporting,
 )
-from codec_cli.paths import STDIO, Job, expand, plan
+from codec_cli.paths import Job, expand, plan
 from codec_cli.report import Report
 from codec_cli.session import CodecLike, Codecs
 from codec_cli.writing import Outputs
@@ -42,15 +49,9 @@ PICTURE_SUFFIXES = frozenset(
 def run(arguments: Sequence[str]) -> int:
     """Run the command and return its exit code."""
     options = _parser().parse_intermixed_args(arguments)
-    if options.output == STDIO and options.json:
-        raise exits.UsageError("--json and -o - both need standard output")
     expansion = expand(options.inputs, PICTURE_SUFFIXES, options.recursive)
     jobs = plan(expansion, options.output, ".glc", PICTURE_SUFFIXES)
-    if any(job.target is None for job in jobs):
-        if options.json:
-            raise exits.UsageError("--json and a picture on standard output exclude each other")
-        if sys.stdout.isatty():
-            raise exits.UsageError("the terminal cannot show a .glc file; use -o or a pipe")
+    check_standard_output(jobs, options.json)
 
     total = len(jobs) + len(expansion.failures)
     with (
@@ -66,9 +67,7 @@ def run(arguments: Sequence[str]) -> int:
         except Exception as error:
             report.failed(None, reason_of(error), {})
             return exits.FAILED
-        work = _Encoding(
-            codec, _coding(codec, options), outputs, options.verify, options.keep_metadata
-        )
+        work = _Encoding(codec, _coding(codec, options), outputs, options.verify)
         return run_jobs(jobs, work, options.jobs, report)
 
 
@@ -80,7 +79,6 @@ class _Encoding:
     coding: Callable[[Picture], bytes]
     outputs: Outputs
     verify: bool
-    keep_metadata: bool
 
     def __call__(self, job: Job) -> Outcome:
         from glc.image import load

@@ -16,7 +16,5 @@ def run(arguments: Sequence[str]) -> int:
     try:
         return import_module("eval.rd").main(list(arguments)) or exits.OK
     except ModuleNotFoundError as error:
-        say(
-            f"glc eval: no module {error.name}; pip install 'glc[eval]' brings what evaluation needs"
-        )
+        say(f"glc eval: no module {error.name}; pip install 'glc[eval]' brings what it needs")
         return exits.FAILED

@@ -66,7 +66,7 @@ def _describe(name: str, size: int, container: Container) -> dict[str, object]:
 
 def _line(name: str, size: int, container: Container) -> str:
     model = session.installed_name(container.model) or "not installed"
-    extras = (f", {_CHUNK_NAMES.get(c.tag, c.tag)} {len(c.data):,}" for c in container.chunks)
+    extras = (f", {_CHUNK_NAMES.get(c.tag, c.tag)} {len(c.data):,} B" for c in container.chunks)
     return one_line(
         f"{name}: GLC {FORMAT_VERSION}, {container.width} x {container.height}, {size:,} bytes, "
         f"{_bpp(size, container):.4f} bpp, q{container.quality}, "

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from typing import NoReturn
 
+import glc
 from codec_cli import exits
 from codec_cli.report import say
 
@@ -39,16 +41,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(_overview())
         return exits.OK
     if name in ("-V", "--version"):
-        from glc import __version__
-
-        print(f"glc {__version__}")
+        print(f"glc {glc.__version__}")
         return exits.OK
     if name not in COMMANDS:
         found = f"no command {name!r}" if name else "no command given"
         say(f"glc: {found}; expected one of {', '.join(COMMANDS)} (see glc --help)")
         return exits.USAGE
     try:
-        with _sigterm_raises():
+        with _sigterm_raises(), warnings.catch_warnings():
+            if not sys.warnoptions:
+                # Pillow warns of what is reported here in one line, or is harmless.
+                warnings.simplefilter("ignore")
             code = import_module(f"codec_cli.{name}").run(rest)
             sys.stdout.flush()
             return int(code)

@@ -53,7 +53,13 @@ class Report:
             from rich.console import Console
             from rich.progress import Progress
 
-            self._progress = Progress(console=Console(stderr=True), transient=True)
+            # Unasked, rich would also send standard output, and with it the JSON, to its console.
+            self._progress = Progress(
+                console=Console(stderr=True),
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
             self._progress.add_task(self._command, total=self._total)
             self._progress.start()
         return self
@@ -103,7 +109,9 @@ class Report:
         if self._progress is None:
             say(line)
         else:
-            self._progress.console.print(one_line(line), markup=False, highlight=False)
+            self._progress.console.print(
+                one_line(line), markup=False, highlight=False, soft_wrap=True
+            )
 
     def _print_json(self, record: dict[str, object]) -> None:
         print(json.dumps(record), flush=True)

@@ -6,6 +6,7 @@ Tests replace the three functions here, and then need neither weights nor torch.
 from __future__ import annotations
 
 import threading
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -23,18 +24,16 @@ __all__ = ["CodecLike", "Codecs", "installed_name", "installed_path", "open_code
 class CodecLike(Protocol):
     """What the command line needs of ``glc.Codec``."""
 
-    def encode(self, image: Picture, quality: int = 50, *, keep_metadata: bool = False) -> bytes:
+    def encode(self, picture: Picture, /, quality: int, *, keep_metadata: bool) -> bytes:
         """Return a .glc file."""
 
-    def encode_to_size(
-        self, image: Picture, max_bytes: int, *, keep_metadata: bool = False
-    ) -> bytes:
+    def encode_to_size(self, picture: Picture, /, max_bytes: int, *, keep_metadata: bool) -> bytes:
         """Return the best .glc file of at most this size."""
 
-    def decode(self, data: bytes) -> Image.Image:
+    def decode(self, data: bytes, /) -> Image.Image:
         """Return the picture of a .glc file."""
 
-    def verify(self, data: bytes) -> None:
+    def verify(self, data: bytes, /) -> None:
         """Raise if a .glc file does not decode to what was encoded."""
 
 
@@ -42,7 +41,13 @@ def open_codec(model: str | Path | None, device: str) -> CodecLike:
     """Load a model; the default one when ``model`` is None."""
     from glc import Codec
 
-    codec: CodecLike = Codec.from_pretrained(model, device=device)
+    try:
+        codec: CodecLike = Codec.from_pretrained(model, device=device)
+    except (RuntimeError, AssertionError) as error:
+        if device == "auto":
+            raise
+        # That is how torch says that a machine has no such device.
+        raise ValueError(f"--device {device} cannot be used here: {error}") from error
     return codec
 
 
@@ -54,6 +59,7 @@ def installed_path(model: bytes) -> Path:
     return path
 
 
+@lru_cache
 def installed_name(model: bytes) -> str | None:
     """Return what the installed weights of this identity are called; None if there are none."""
     from glc import checkpoint

@@ -16,7 +16,5 @@ def run(arguments: Sequence[str]) -> int:
     try:
         return import_module("glc.training").main(list(arguments)) or exits.OK
     except ModuleNotFoundError as error:
-        say(
-            f"glc train: no module {error.name}; pip install 'glc[train]' brings what training needs"
-        )
+        say(f"glc train: no module {error.name}; pip install 'glc[train]' brings what it needs")
         return exits.FAILED

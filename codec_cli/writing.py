@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import stat
 import sys
@@ -88,7 +87,7 @@ class Outputs:
             # Looked at again: the file may have come to be while the networks ran.
             if not self._force and target.exists():
                 raise FileExistsError(f"{target} exists (-f replaces it)")
-            os.replace(temporary, target)
+            temporary.replace(target)
             self._temporary.discard(temporary)
 
     def _forget(self, temporary: Path) -> None:

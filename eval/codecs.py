@@ -1,8 +1,8 @@
 """The codecs under test, each a small adapter: picture -> bytes -> picture.
 
 A name makes a codec: `glc` (the shipped model), `glc:MODEL` (a name or path), `jpeg`, `webp`,
-`avif`, `heic`, `jxl`, `jpeg2000`, and `NAME@1/2` or `NAME@1/4`: shrink, encode, decode, enlarge.
-That last one is what people do when JPEG will not go small enough.
+`avif`, `heic`, `jxl`, `jpeg2000`, `compressai:MODEL` (of its zoo), and `NAME@1/2` or `NAME@1/4`:
+shrink, encode, decode, enlarge, which is what people do when JPEG will not go small enough.
 
 A quality is whatever number the codec's own encoder takes, higher being better; only `jpeg2000`
 has none and takes bits per pixel.
@@ -21,18 +21,24 @@ from typing import Any, Protocol
 
 from PIL import Image, features
 
+from eval import zoo
 from eval.backbones import Unavailable
 
 
 class Codec(Protocol):
     """What an evaluation needs of a codec."""
 
-    name: str
-    """How tables and file names call it."""
-    version: str
-    """Library version or model identity: another one means that results are measured anew."""
-    qualities: tuple[float, ...]
-    """The points of its curve, lowest rate first."""
+    @property
+    def name(self) -> str:
+        """How tables and file names call it."""
+
+    @property
+    def version(self) -> str:
+        """Library version or model identity: with another one everything is measured anew."""
+
+    @property
+    def qualities(self) -> tuple[float, ...]:
+        """The points of its curve, lowest rate first."""
 
     def encode(self, image: Image.Image, quality: float) -> bytes:
         """Return the file of an RGB picture."""
@@ -111,21 +117,26 @@ class GlcCodec:
             Unavailable: it is not installed or cannot be read.
         """
         try:
-            import glc
-
-            self._codec = glc.Codec.from_pretrained(model, device=device)
-        except (ImportError, AttributeError, OSError, glc.GlcError) as error:
+            from glc import Codec as Model
+            from glc import GlcError
+        except ImportError as error:
+            raise Unavailable(f"glc is not installed: {error}") from error
+        try:
+            self._codec = Model.from_pretrained(model, device=device)
+        except (OSError, GlcError) as error:
             raise Unavailable(f"no model to evaluate: {error}") from error
         self.name = "glc" if model is None else f"glc:{Path(model).stem}"
         self.version = self._codec.identity.hex()[:12]
 
     def encode(self, image: Image.Image, quality: float) -> bytes:
         """Return the .glc file at a quality of 0..100."""
-        return self._codec.encode(image, quality=round(quality))
+        data: bytes = self._codec.encode(image, quality=round(quality))
+        return data
 
     def decode(self, data: bytes) -> Image.Image:
         """Return the decoded picture."""
-        return self._codec.decode(data)
+        image: Image.Image = self._codec.decode(data)
+        return image
 
 
 def build(name: str, device: str = "cpu") -> Codec:
@@ -141,8 +152,10 @@ def build(name: str, device: str = "cpu") -> Codec:
         return ShrunkCodec(inner, int(shrunk[2]), name, inner.version, inner.qualities)
     if name == "glc" or name.startswith("glc:"):
         return GlcCodec(name.partition(":")[2] or None, device)
+    if name.startswith("compressai:"):
+        return zoo.build(name.partition(":")[2], device)
     if name not in _PILLOW:
-        known = ", ".join(["glc", "glc:MODEL", *_PILLOW, "NAME@1/2"])
+        known = ", ".join(["glc", "glc:MODEL", *_PILLOW, "compressai:MODEL", "NAME@1/2"])
         raise ValueError(f"--codecs: unknown codec {name!r}; known: {known}")
     return _PILLOW[name]()
 
@@ -153,19 +166,19 @@ QUICK = ("glc", "jpeg", "webp", "avif", "jpeg@1/2")
 
 def _jpeg(name: str, options: dict[str, Any]) -> PillowCodec:
     turbo = features.version("libjpeg_turbo") or features.version("jpg")
-    return PillowCodec(name, "JPEG", f"libjpeg {turbo}", (1, 5, 10, 20, 30, 50), options)
+    return PillowCodec(name, "JPEG", f"libjpeg {turbo}", (1, 5, 10, 20, 30), options)
 
 
 def _webp() -> PillowCodec:
     _need("webp")
     webp = f"libwebp {features.version('webp')}"
-    return PillowCodec("webp", "WEBP", webp, (0, 5, 10, 20, 40, 60), {"method": 6})
+    return PillowCodec("webp", "WEBP", webp, (0, 5, 10, 20, 40), {"method": 6})
 
 
 def _avif() -> PillowCodec:
     _need("avif")
     avif = f"libavif {features.version('avif')}"
-    return PillowCodec("avif", "AVIF", avif, (0, 5, 10, 15, 25, 35), {"speed": 6})
+    return PillowCodec("avif", "AVIF", avif, (0, 5, 10, 15, 20, 30), {"speed": 6})
 
 
 def _heic() -> PillowCodec:
@@ -175,7 +188,7 @@ def _heic() -> PillowCodec:
         raise Unavailable("needs the package pillow-heif: pip install pillow-heif") from error
     pillow_heif.register_heif_opener()
     heif = f"libheif {pillow_heif.libheif_version()}"
-    return PillowCodec("heic", "HEIF", heif, (0, 5, 10, 15, 25, 35))
+    return PillowCodec("heic", "HEIF", heif, (0, 5, 10, 15, 20, 25))
 
 
 def _jxl() -> PillowCodec:
@@ -185,7 +198,7 @@ def _jxl() -> PillowCodec:
         message = "needs the package pillow-jxl-plugin: pip install pillow-jxl-plugin"
         raise Unavailable(message) from error
     plugin = f"pillow-jxl-plugin {_version('pillow-jxl-plugin')}"
-    return PillowCodec("jxl", "JXL", plugin, (0, 5, 10, 20, 30, 50))
+    return PillowCodec("jxl", "JXL", plugin, (0, 5, 10, 20, 30))
 
 
 def _jpeg2000() -> Jpeg2000Codec:

@@ -54,3 +54,8 @@ def write(folder: Path, all_points: Iterable[Point], description: str) -> list[P
 def file_name(codec: str) -> str:
     """Return the codec's name with everything but letters, digits, `-` and `.` replaced by `_`."""
     return re.sub(r"[^\w.-]", "_", codec)
+
+
+def is_ours(codec: str) -> bool:
+    """Tell whether a codec is a model of this project."""
+    return codec == "glc" or codec.startswith("glc:")

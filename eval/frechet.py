@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -33,6 +33,7 @@ from eval.pictures import RGB, patches
 FEW_PATCHES = 2048
 """With fewer patches than that a covariance of features is hardly known; a report says so."""
 _BATCH = 64
+_KID_SUBSET = 500
 _SMALL_PICTURE = 1_000_000
 _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
@@ -52,6 +53,14 @@ class PatchGrid:
         """Return 64 px for sets of small pictures, else 256 px with the half shift."""
         small = max(pixel_counts) <= _SMALL_PICTURE
         return cls(side=64, shifted=False) if small else cls(side=256, shifted=True)
+
+    def count(self, height: int, width: int) -> int:
+        """Return how many patches a picture of that size has."""
+        side = self.side
+        found = (height // side) * (width // side)
+        if self.shifted and min(height, width) >= 1.5 * side:
+            found += ((height - side // 2) // side) * ((width - side // 2) // side)
+        return found
 
     def cut(self, picture: RGB) -> list[RGB]:
         """Return the patches of one picture; none when it is smaller than a patch."""
@@ -120,14 +129,16 @@ class InceptionDistances:
             from torchmetrics.image.fid import FrechetInceptionDistance
             from torchmetrics.image.kid import KernelInceptionDistance
 
-            options: dict[str, Any] = {
-                "reset_real_features": False,
-                "feature_extractor_weights_path": str(path),
-            }
             # antialias=True is torchmetrics' default; older papers' figures differ by it.
-            self._fid = FrechetInceptionDistance(2048, antialias=True, **options).to(device)
+            self._fid = FrechetInceptionDistance(
+                2048,
+                reset_real_features=False,
+                feature_extractor_weights_path=str(path),
+                antialias=True,
+            ).to(device)
+            # The same network, which KID would otherwise try to download.
             self._kid = KernelInceptionDistance(
-                2048, subsets=50, subset_size=500, antialias=True, **options
+                self._fid.inception, subsets=50, subset_size=_KID_SUBSET, reset_real_features=False
             ).to(device)
         except (ImportError, ModuleNotFoundError) as error:
             raise Unavailable("needs torchmetrics and torch-fidelity: pip install both") from error
@@ -142,7 +153,7 @@ class InceptionDistances:
         self._fid.reset()
         self._kid.reset()
         count = self._feed(decoded, real=False)
-        self._kid.subset_size = min(500, count)
+        self._kid.subset_size = min(_KID_SUBSET, count)
         torch.manual_seed(0)  # KID draws its subsets at random
         return float(self._fid.compute()), float(self._kid.compute()[0])
 

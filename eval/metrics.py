@@ -1,6 +1,6 @@
 """The metrics by name: which there are, how their columns are called, which can be used here.
 
-The measuring itself is in `pixels`, `grid`, `perceptual`, `judge` and `frechet`.
+The measuring itself is in `pixels`, `grid`, `perceptual`, `judge`, `classifier` and `frechet`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from pathlib import Path
 
 from eval import grid, pixels
 from eval.backbones import Unavailable
+from eval.classifier import Classifier
 from eval.frechet import SET_METRICS
 from eval.judge import Judge
-from eval.perceptual import Dists, Lpips
+from eval.perceptual import Dists, Lpips, Ssimulacra2
 from eval.pictures import RGB
 
 
@@ -37,6 +38,8 @@ COLUMNS: dict[str, Column] = {
         Column("lpips_vgg", "LPIPS(vgg)", 4, False),
         Column("dists", "DISTS", 4, False),
         Column("grid_db", "grid dB", 2, False),
+        Column("ssimulacra2", "SSIMULACRA 2", 1, True),
+        Column("agree", "top-1 agreement", 3, True),
         Column("recognised", "recognised", 3, True),
         Column("judge_distance", "judge distance", 4, False),
         Column("frechet_squeezenet", "Frechet (SqueezeNet)", 0, False),
@@ -57,10 +60,12 @@ class Metric:
 
 @dataclass(frozen=True)
 class Settings:
-    """What metrics need to know: the device and where the judge's weights are."""
+    """What metrics need to know: the device, the judge's weights, the classifier."""
 
     device: str = "cpu"
     judge: Path | None = None
+    classifier: str = "resnet50"
+    """Of torchvision, for the metric `agree`."""
 
 
 PICTURE_METRICS: dict[str, tuple[str, ...]] = {
@@ -70,7 +75,9 @@ PICTURE_METRICS: dict[str, tuple[str, ...]] = {
     "lpips-alex": ("lpips_alex",),
     "lpips-vgg": ("lpips_vgg",),
     "dists": ("dists",),
+    "ssimulacra2": ("ssimulacra2",),
     "grid": ("grid_db",),
+    "agree": ("agree",),
     "judge": ("recognised", "judge_distance"),
 }
 ALL = (*PICTURE_METRICS, *SET_METRICS)
@@ -116,8 +123,10 @@ def _measure(name: str, settings: Settings) -> Callable[[RGB, RGB], tuple[float,
         return Judge(settings.judge, device).compare
     if name.startswith("lpips-"):
         return _single(Lpips(name.removeprefix("lpips-"), device).compare)
-    if name == "dists":
-        return _single(Dists(device).compare)
+    if name == "agree":
+        return _single(Classifier(settings.classifier, device).compare)
+    if name in ("dists", "ssimulacra2"):
+        return _single(Dists(device).compare if name == "dists" else Ssimulacra2().compare)
     if name == "ms-ssim":
         return lambda x, x_hat: (pixels.ms_ssim(x, x_hat, device),)
     return _single({"psnr": pixels.psnr_db, "grid": grid.grid_score_db}[name])

@@ -1,14 +1,17 @@
-"""Distances in the feature spaces of trained networks: LPIPS and DISTS.
+"""Metrics fitted to what people see: LPIPS and DISTS on trained networks, and SSIMULACRA 2.
 
 LPIPS: Zhang et al., CVPR 2018 (arXiv 1801.03924), version 0.1, inputs in [-1, 1].
 DISTS: Ding et al., TPAMI 2020 (arXiv 2004.07728), inputs in [0, 1].
+SSIMULACRA 2: Sneyers, github.com/cloudinary/ssimulacra2; 90 is near lossless, below 30 poor.
 """
 
 from __future__ import annotations
 
+import io
 import math
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from eval.backbones import VGG16, Unavailable, checkpoint, lpips_network, to_pm1
@@ -65,3 +68,29 @@ class Dists:
         a, b = ((to_pm1(picture, self._device) + 1) / 2 for picture in (x, x_hat))
         with torch.inference_mode():
             return float(self._network(b, a).mean())
+
+
+class Ssimulacra2:
+    """SSIMULACRA 2 by the package ssimulacra2, which needs no weights."""
+
+    def __init__(self) -> None:
+        """Find the package; Unavailable when it is absent."""
+        try:
+            from ssimulacra2 import compute_ssimulacra2
+        except ImportError as error:
+            raise Unavailable("needs the package ssimulacra2: pip install ssimulacra2") from error
+        self._score = compute_ssimulacra2
+
+    def compare(self, x: RGB, x_hat: RGB) -> float:
+        """Return the score, 100 for identical pictures; NaN when a side is below 64 pixels."""
+        if min(x.shape[:2]) < SMALLEST_SIDE:
+            return math.nan
+        return float(self._score(_as_file(x), _as_file(x_hat)))
+
+
+def _as_file(picture: RGB) -> io.BytesIO:
+    """Return the picture as a file in memory, since the package reads files only."""
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "BMP")
+    file.seek(0)
+    return file

@@ -2,22 +2,18 @@
 
     python -m eval.rd --images DIR --out DIR [--codecs glc,jpeg,...] [--quick]
 
-Writes into --out: `pictures.csv` (every picture), `summary.json`, `curves/` (CompressAI's schema),
-`files/` (the encoded files) and `run.json` (what was run, on what). Prints the table on stdout,
-messages on stderr. Started again, it does only what is missing.
+Writes into --out: `report.html` (look at this one), `tables.md`, `pictures.csv` (every picture),
+`summary.json`, `curves/` (CompressAI's schema), `plots/`, `files/` (the encoded files) and
+`run.json` (what was run, on what). Prints the table on stdout, messages on stderr. Started again,
+it does only what is missing.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
-from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +21,18 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
-from eval import codecs, curves, metrics, pictures, records, runner, sets, summary
+from eval import codecs, metrics, pictures, provenance, records, results, runner, sets, summary
 from eval.backbones import Unavailable
 from eval.codecs import Codec
 from eval.frechet import SET_METRICS
 from eval.metrics import Settings
 from eval.pictures import Source
 from eval.records import Journal, Record
+from eval.results import Results
 from eval.runner import Plan, Task
 
 QUICK_PICTURES = 4
 QUICK_QUALITIES = 3
-_PACKAGES = ("torch", "torchvision", "lpips", "pytorch-msssim", "torchmetrics", "pillow", "numpy")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -56,9 +52,9 @@ def _run(arguments: argparse.Namespace) -> int:
     quick: bool = arguments.quick
     sources = pictures.find(arguments.images, QUICK_PICTURES if quick else arguments.limit)
     device = _device(arguments.device)
-    built, absent = _build_codecs(arguments, device)
+    built, recipes, absent = _build_codecs(arguments, device)
     qualities = {codec.name: _qualities(codec, arguments) for codec in built}
-    settings = Settings(device=device, judge=arguments.judge)
+    settings = Settings(device, arguments.judge, arguments.classifier)
     wanted = arguments.metrics or (metrics.QUICK if quick else metrics.ALL)
     names, reasons = metrics.usable(wanted, settings)
     for name, reason in reasons.items():
@@ -72,7 +68,7 @@ def _run(arguments: argparse.Namespace) -> int:
     of_sets = [name for name in names if name in SET_METRICS]
     columns = [column for name in of_pictures for column in metrics.PICTURE_METRICS[name]]
     journal = Journal(out / "pictures.csv", columns)
-    plan = Plan(of_pictures, settings, out)
+    plan = Plan(of_pictures, settings, out, recipes)
     tasks = _missing(sources, built, qualities, columns, out)
     failures = _work(tasks, plan, arguments.jobs, built, journal)
     found = _wanted_records(sources, built, qualities, columns, out)
@@ -80,25 +76,48 @@ def _run(arguments: argparse.Namespace) -> int:
     figures, set_settings = sets.measure(
         of_sets, sources, [c for c in built if c.name in complete], complete, out, device, _say
     )
-    all_points = summary.points(found, figures)
-    _write(out, arguments, all_points, set_settings, len(sources), reasons)
-    print(summary.table(all_points))
     for failure in failures:
         _say(f"failed: {failure}")
+    if not found:
+        _say("eval.rd: nothing was measured")
+        return 1
+    run = {
+        **provenance.describe(device),
+        "images": str(arguments.images),
+        "pictures": len(sources),
+        "names": [source.name for source in sources],
+        "codecs": recipes,
+        "jobs": arguments.jobs,
+        "classifier": arguments.classifier if "agree" in names else None,
+        "set_metrics": set_settings,
+        "skipped": {**absent, **reasons},
+    }
+    done = Results(sources, found, summary.points(found, figures), run)
+    results.write(out, done, built, _say)
+    print(summary.markdown(summary.rows(done.points)))
     return 1 if failures or (arguments.codecs and absent) else 0
 
 
-def _build_codecs(arguments: argparse.Namespace, device: str) -> tuple[list[Codec], dict[str, str]]:
+def _build_codecs(
+    arguments: argparse.Namespace, device: str
+) -> tuple[list[Codec], dict[str, str], dict[str, str]]:
+    """Return the codecs, what each was built from, and why the others are absent."""
     default = codecs.QUICK if arguments.quick else codecs.DEFAULT
     built: list[Codec] = []
+    recipes: dict[str, str] = {}
     absent: dict[str, str] = {}
-    for name in arguments.codecs or default:
+    for recipe in dict.fromkeys(arguments.codecs or default):
         try:
-            built.append(codecs.build(name, device))
+            codec = codecs.build(recipe, device)
         except Unavailable as error:
-            absent[name] = str(error)
-            _say(f"codec {name} skipped: {error}")
-    return built, absent
+            absent[recipe] = str(error)
+            _say(f"codec {recipe} skipped: {error}")
+            continue
+        if codec.name in recipes:
+            raise ValueError(f"--codecs: {recipe} and {recipes[codec.name]} have the same name")
+        built.append(codec)
+        recipes[codec.name] = recipe
+    return built, recipes, absent
 
 
 def _qualities(codec: Codec, arguments: argparse.Namespace) -> tuple[float, ...]:
@@ -148,7 +167,7 @@ def _wanted_records(
     for record in records.read(out / "pictures.csv"):
         stored = runner.stored_file(out, record.codec, record.quality, record.picture)
         if record.key in wanted and set(columns) <= record.values.keys() and stored.exists():
-            kept[record.key] = record
+            kept[record.key] = replace(record, values={c: record.values[c] for c in columns})
     return [kept[key] for key in wanted if key in kept]
 
 
@@ -173,57 +192,10 @@ def _work(
     return failures
 
 
-def _write(
-    out: Path,
-    arguments: argparse.Namespace,
-    all_points: Sequence[summary.Point],
-    set_settings: dict[str, Any],
-    count: int,
-    reasons: dict[str, str],
-) -> None:
-    run = {
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "images": str(arguments.images),
-        "pictures": count,
-        "hardware": hardware(_device(arguments.device)),
-        "jobs": arguments.jobs,
-        "packages": {name: _version(name) for name in _PACKAGES},
-        "set_metrics": set_settings,
-        "skipped": reasons,
-    }
-    _dump(out / "run.json", run)
-    _dump(out / "summary.json", [asdict(point) for point in all_points])
-    curves.write(out / "curves", all_points, f"{count} pictures of {arguments.images.name}")
-
-
-def hardware(device: str) -> str:
-    """Return the machine in words: processor, cores and, when used, the accelerator."""
-    cores = f"{os.cpu_count()} cores, {platform.machine()}"
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        lines = cpuinfo.read_text(errors="replace").splitlines()
-        model = next((s.split(":")[1].strip() for s in lines if s.startswith("model name")), model)
-    words = f"{model} ({cores})"
-    return words if device == "cpu" else f"{words}, {torch.cuda.get_device_name()}"
-
-
 def _device(name: str) -> str:
     if name != "auto":
         return name
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def _dump(path: Path, value: Any) -> None:
-    text = json.dumps(value, indent=2, default=str)
-    path.write_text(text + "\n", encoding="utf-8")
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "absent"
 
 
 def _say(message: str) -> None:
@@ -248,6 +220,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--qualities", type=_numbers, metavar="N,N", help="for all codecs; default: their own")
     add("--metrics", type=_names, metavar="A,B", help=f"default: {','.join(metrics.ALL)}")
     add("--judge", type=Path, metavar="PATH", help="weights of the judge network (safetensors)")
+    add("--classifier", default="resnet50", metavar="NAME", help="of torchvision, for `agree`")
     add("--limit", type=int, metavar="N", help="only the first N pictures")
     add("--quick", action="store_true", help="four pictures, few codecs, points and metrics")
     add("--device", default="cpu", help="cpu (default), cuda or auto")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +46,8 @@ class Plan:
     metrics: tuple[str, ...]
     settings: Settings
     out: Path
+    codecs: Mapping[str, str]
+    """How to build each codec, by the name it then has: `glc:tiny` from `glc:weights/tiny`."""
 
 
 class Worker:
@@ -63,7 +65,9 @@ class Worker:
         done: list[Record] = []
         try:
             if task.codec not in self._codecs:
-                self._codecs[task.codec] = codecs.build(task.codec, self._plan.settings.device)
+                self._codecs[task.codec] = codecs.build(
+                    self._plan.codecs[task.codec], self._plan.settings.device
+                )
             codec = self._codecs[task.codec]
             done.extend(self._measure(task.source, codec, quality) for quality in task.qualities)
         except Exception as error:  # codecs are foreign code and may raise anything

@@ -42,9 +42,9 @@ def measure(
     """
     if not names:
         return {}, {}
-    originals = [pixels(load(source.path)) for source in sources]
-    grid = PatchGrid.for_pictures([x.shape[0] * x.shape[1] for x in originals])
-    count = sum(len(grid.cut(x)) for x in originals)
+    sizes = [load(source.path).size for source in sources]
+    grid = PatchGrid.for_pictures([width * height for width, height in sizes])
+    count = sum(grid.count(height, width) for width, height in sizes)
     if count < 2:
         report("set metrics skipped: the pictures hold fewer than two patches")
         return {}, {}
@@ -54,7 +54,7 @@ def measure(
     figures: Figures = {}
     for name in names:
         metric = SET_METRICS[name](device)
-        metric.begin(_tiles(iter(originals), grid))
+        metric.begin(_tiles((pixels(load(source.path)) for source in sources), grid))
         for codec in built:
             for quality in qualities[codec.name]:
                 key = f"{name}|{codec.name}|{codec.version}|{quality:g}|{corpus}"

@@ -63,23 +63,22 @@ def columns_of(all_points: Iterable[Point]) -> list[str]:
     return [key for key in COLUMNS if key in present]
 
 
-def table(all_points: Sequence[Point]) -> str:
-    """Return the table that ends a run, in Markdown."""
+def rows(all_points: Sequence[Point]) -> list[list[str]]:
+    """Return the table that ends a run; the first row is the header."""
     keys = columns_of(all_points)
     header = ["codec", "quality", "bpp", "corpus bpp", *(COLUMNS[k].title for k in keys)]
-    header += ["encode s", "decode s"]
-    rows = [header]
+    found = [[*header, "encode s", "decode s"]]
     for point in all_points:
+        rate = [f"{point.bpp:.4f}", f"{point.corpus_bpp:.4f}"]
         figures = [show(point.values.get(k, math.nan), COLUMNS[k].digits) for k in keys]
         seconds = [f"{point.encode_s:.3f}", f"{point.decode_s:.3f}"]
-        rate = [f"{point.bpp:.4f}", f"{point.corpus_bpp:.4f}"]
-        rows.append([point.codec, f"{point.quality:g}", *rate, *figures, *seconds])
-    return markdown(rows)
+        found.append([point.codec, f"{point.quality:g}", *rate, *figures, *seconds])
+    return found
 
 
-def markdown(rows: Sequence[Sequence[str]]) -> str:
+def markdown(table: Sequence[Sequence[str]]) -> str:
     """Return a Markdown table with padded columns; the first row is the header."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
 
     def line(cells: Sequence[str]) -> str:
@@ -87,7 +86,7 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
         rest = [cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True)]
         return "| " + " | ".join([first, *rest]) + " |"
 
-    return "\n".join([line(rows[0]), line(rule), *(line(row) for row in rows[1:])])
+    return "\n".join([line(table[0]), line(rule), *(line(row) for row in table[1:])])
 
 
 def show(value: float, digits: int) -> str:

@@ -33,7 +33,7 @@ from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 
 from glc.errors import CorruptError, ImageError, LimitError
 
@@ -42,7 +42,13 @@ __all__ = ["Picture", "decode_alpha", "encode_alpha", "from_array", "load", "to_
 Plane: TypeAlias = NDArray[np.uint8]
 Source: TypeAlias = "Image.Image | str | os.PathLike[str] | bytes | BinaryIO"
 
-_ORIENTATION = 0x0112
+_DESCRIPTIVE_TAGS = frozenset(
+    (
+        *(ExifTags.Base.ImageDescription, ExifTags.Base.Make, ExifTags.Base.Model),
+        *(ExifTags.Base.Software, ExifTags.Base.DateTime, ExifTags.Base.Artist),
+        ExifTags.Base.Copyright,
+    )
+)
 _EXIF_PREFIX = b"Exif\x00\x00"
 _XMP_ORIENTATION = re.compile(rb"(tiff:Orientation(?:=[\"']|>)\s*)[2-8](?=\s*[\"'<])")
 _SRGB_NAMES = frozenset(("sRGB", "sRGB built-in", "sRGB IEC61966-2.1"))
@@ -155,8 +161,8 @@ def encode_alpha(alpha: Plane) -> bytes:
 
     A byte says how: 0, one value for all pixels, which follows; 1, a WebP lossless (VP8L, RFC 9649)
     bitstream without its RIFF wrapper, alpha in the green channel; 2, raw deflate of the rows,
-    each less the one above, modulo 256. Measured on eight kinds of 768 x 512 masks, VP8L takes
-    5 to 81 % fewer bytes than PNG.
+    each less the one above, modulo 256. Measured on seven kinds of 768 x 512 masks, VP8L takes
+    6 to 81 % fewer bytes than PNG.
 
     Args:
         alpha: (H, W), uint8.
@@ -324,7 +330,8 @@ def _wide_values(image: Image.Image, low: Plane | None) -> NDArray[np.uint16] | 
     if low is None:
         return None
     high = np.asarray(image).astype(np.uint16)
-    return (high << np.uint16(8)) | low
+    values: NDArray[np.uint16] = high * np.uint16(256) + low
+    return values
 
 
 def _reduce(
@@ -392,17 +399,28 @@ def _transform(image: Image.Image, profile: ImageCms.ImageCmsProfile) -> Plane:
 def _metadata(image: Image.Image) -> tuple[int, bytes | None, bytes | None]:
     """Return the orientation, 1 to 8, and upright EXIF and XMP."""
     try:
-        orientation = image.getexif().get(_ORIENTATION, 1)
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+        exif = _tiff_exif(image) if image.format == "TIFF" else image.info.get("exif")
     except Exception:
         # Damaged EXIF is common, and no reason to refuse a picture.
-        orientation = 1
-    exif = image.info.get("exif")
+        orientation, exif = 1, None
     xmp = image.info.get("xmp")
     return (
         orientation if orientation in range(1, 9) else 1,
         _upright_exif(exif) if isinstance(exif, bytes) else None,
         _XMP_ORIENTATION.sub(rb"\g<1>1", xmp) if isinstance(xmp, bytes) else None,
     )
+
+
+def _tiff_exif(image: Image.Image) -> bytes | None:
+    """Return the tags of a TIFF that describe the picture, not those that lay out its pixels."""
+    found, kept = image.getexif(), Image.Exif()
+    for tag in _DESCRIPTIVE_TAGS.intersection(found):
+        kept[tag] = found[tag]
+    for directory in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
+        if entries := found.get_ifd(directory):
+            kept[directory] = dict(entries)
+    return kept.tobytes() if kept else None
 
 
 def _upright_exif(exif: bytes) -> bytes | None:
@@ -419,7 +437,7 @@ def _upright_exif(exif: bytes) -> bytes | None:
         (directory,) = struct.unpack_from(f"{order}I", data, 4)
         (count,) = struct.unpack_from(f"{order}H", data, directory)
         for entry in range(directory + 2, directory + 2 + 12 * count, 12):
-            if struct.unpack_from(f"{order}H", data, entry) == (_ORIENTATION,):
+            if struct.unpack_from(f"{order}H", data, entry) == (ExifTags.Base.Orientation,):
                 struct.pack_into(f"{order}HIHH", data, entry + 2, 3, 1, 1, 0)
     except struct.error:
         return None

@@ -62,15 +62,19 @@ class GlcModel(nn.Module):
             y_hat: (B, C_y, 4h, 4w) float32.
         """
         features = self.hyper_synthesis(digits, quality)
+        # Metal has no float64; the integers are the same wherever they are computed.
+        place = torch.device("cpu") if exact and digits.device.type == "mps" else digits.device
         with torch.autocast(digits.device.type, enabled=False):
-            base = self.scale_map.base(digits, quality, exact)
+            base = self.scale_map.base(digits.to(place), quality, exact)
         y_hat = torch.zeros(base.shape, dtype=torch.float32, device=features.device)
         decoded = torch.zeros_like(y_hat)
         for step in range(STEPS):
             mean, quant_step = self.context(step, y_hat, features)
             with torch.autocast(digits.device.type, enabled=False):
-                total = base + self.scale_map.context(decoded, step, exact) if step else base
-                rows = self.scale_map.to_rows(total)
+                total = base
+                if step:
+                    total = base + self.scale_map.context(decoded.to(place), step, exact)
+                rows = self.scale_map.to_rows(total).to(y_hat)
             mask = step_mask(step, *base.shape[1:]).to(y_hat.device)
             symbols = exchange(step, mean, quant_step, rows, mask)
             decoded = decoded + symbols.detach()

@@ -1,13 +1,21 @@
-"""Pictures that tests make."""
+"""Pictures that tests make, and a real browser driven over its debugging pipe."""
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from eval import rd
 from eval.backbones import SQUEEZENET, Unavailable, checkpoint
 from eval.pictures import RGB
 
@@ -37,7 +45,10 @@ def photo() -> RGB:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Return a folder of two pictures of different sizes."""
-    pictures = tmp_path / "pictures"
+    return make_folder(tmp_path / "pictures")
+
+
+def make_folder(pictures: Path) -> Path:
     (pictures / "more").mkdir(parents=True)
     Image.fromarray(make_photo(192, 256, 1)).save(pictures / "a.png")
     Image.fromarray(make_photo(256, 176, 2)).save(pictures / "more" / "b.png")
@@ -51,3 +62,121 @@ def squeezenet() -> None:
         checkpoint(SQUEEZENET)
     except Unavailable as error:
         pytest.skip(str(error))
+
+
+class Browser:
+    """A headless Chromium with one page, spoken to in its DevTools protocol over two pipes."""
+
+    def __init__(self, program: str, profile: Path) -> None:
+        read_end, self._to_browser = os.pipe()
+        self._from_browser, write_end = os.pipe()
+
+        flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe"]
+        flags += [f"--user-data-dir={profile}", "--no-first-run", "--disable-dev-shm-usage"]
+        # The protocol wants descriptors 3 and 4; high copies first, lest one overwrite the other.
+        begin = (
+            f"import os, sys; os.dup2({read_end}, 103); os.dup2({write_end}, 104);"
+            "os.dup2(103, 3); os.dup2(104, 4); os.execv(sys.argv[1], sys.argv[1:])"
+        )
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", begin, program, *flags, "about:blank"],
+            pass_fds=(read_end, write_end),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(read_end)
+        os.close(write_end)
+        self._buffer = b""
+        self._number = 0
+        self._session: str | None = None
+        self.events: list[dict[str, Any]] = []
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)[
+            "sessionId"
+        ]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.call(f"{domain}.enable")
+
+    def call(self, method: str, **params: Any) -> dict[str, Any]:
+        """Send a command and return its result; events that come meanwhile are kept."""
+        self._number += 1
+        message: dict[str, Any] = {"id": self._number, "method": method, "params": params}
+        if self._session:
+            message["sessionId"] = self._session
+        os.write(self._to_browser, json.dumps(message).encode() + b"\0")
+        while True:
+            answer = self._receive()
+            if answer.get("id") == self._number:
+                assert "error" not in answer, answer
+                result: dict[str, Any] = answer["result"]
+                return result
+            self.events.append(answer)
+
+    def open(self, page: Path, width: int, height: int) -> None:
+        """Load a file in a window of that size and wait for it."""
+        self.events.clear()
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+        self.call("Page.navigate", url=page.as_uri())
+        while not any(e.get("method") == "Page.loadEventFired" for e in self.events):
+            self.events.append(self._receive())
+
+    def value(self, expression: str) -> Any:
+        """Evaluate JavaScript in the page."""
+        found = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        assert "exceptionDetails" not in found, found
+        return found["result"].get("value")
+
+    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """Press the mouse at one place of the window, move it and let go at another."""
+        for kind, (x, y) in (
+            ("mouseMoved", start),
+            ("mousePressed", start),
+            ("mouseMoved", end),
+            ("mouseReleased", end),
+        ):
+            options = {"x": x, "y": y, "button": "left", "buttons": 1, "clickCount": 1}
+            self.call("Input.dispatchMouseEvent", type=kind, **options)
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        os.close(self._to_browser)
+        os.close(self._from_browser)
+
+    def _receive(self) -> dict[str, Any]:
+        while b"\0" not in self._buffer:
+            more = os.read(self._from_browser, 1 << 20)
+            assert more, "the browser has gone"
+            self._buffer += more
+        message, self._buffer = self._buffer.split(b"\0", 1)
+        answer: dict[str, Any] = json.loads(message)
+        return answer
+
+
+@pytest.fixture(scope="session")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the page of a run over two pictures and three codecs."""
+    folder = tmp_path_factory.mktemp("page")
+    pictures = make_folder(folder / "pictures")
+    arguments = ["--images", str(pictures), "--out", str(folder / "out")]
+    more = ["--metrics", "psnr,ms-ssim", "--codecs", "webp,jpeg,jpeg@1/2"]
+    assert rd.main([*arguments, *more]) == 0
+    return folder / "out" / "report.html"
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Return a headless browser; the test is skipped where there is none."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    program = next((found for name in names if (found := shutil.which(name))), None)
+    if program is None:
+        pytest.skip("needs a Chromium in PATH: apt-get install chromium")
+    started = Browser(program, tmp_path_factory.mktemp("profile"))
+    yield started
+    started.close()

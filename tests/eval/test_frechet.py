@@ -40,6 +40,12 @@ def test_patches_follow_the_size_of_the_pictures() -> None:
     assert large.cut(np.zeros((200, 300, 3), np.uint8)) == []
 
 
+@pytest.mark.parametrize("size", [(512, 768), (300, 300), (200, 900), (384, 384), (1365, 2048)])
+@pytest.mark.parametrize("grid", [PatchGrid(64, False), PatchGrid(256, True)])
+def test_patches_are_counted_without_cutting(grid: PatchGrid, size: tuple[int, int]) -> None:
+    assert grid.count(*size) == len(grid.cut(np.zeros((*size, 3), np.uint8)))
+
+
 def test_settings_say_when_patches_are_few() -> None:
     assert settings(PatchGrid(64, False), 96)["too_few_for_comfort"] is True
     assert settings(PatchGrid(64, False), 2304)["too_few_for_comfort"] is False

@@ -60,27 +60,30 @@ def test_stride_two_pads_right_and_bottom_only() -> None:
     assert network._layer(x, 0)[0, 0, 0, 0] == 3
 
 
-def test_a_copy_is_recognised_at_no_distance(weight_file: Path, photo: RGB) -> None:
-    assert Judge(weight_file).compare(photo, photo.copy()) == (1.0, 0.0)
+@pytest.fixture(scope="module")
+def judge(weight_file: Path) -> Judge:
+    return Judge(weight_file)
 
 
-def test_distance_grows_with_damage(weight_file: Path, photo: RGB) -> None:
-    judge = Judge(weight_file)
+def test_a_copy_is_recognised_at_no_distance(judge: Judge, photo: RGB) -> None:
+    assert judge.compare(photo, photo.copy()) == (1.0, 0.0)
+
+
+def test_distance_grows_with_damage(judge: Judge, photo: RGB) -> None:
     noise = np.random.default_rng(0).normal(size=photo.shape)
     weak, strong = ((photo + s * noise).clip(0, 255).astype(np.uint8) for s in (3, 40))
     assert 0 < judge.compare(photo, weak)[1] < judge.compare(photo, strong)[1]
 
 
-def test_recognition_follows_the_class(weight_file: Path, photo: RGB) -> None:
-    judge = Judge(weight_file)
+def test_recognition_follows_the_class(judge: Judge, photo: RGB) -> None:
     other = 255 - photo
     same = judge.top_class(photo) == judge.top_class(other)
     assert judge.compare(photo, other)[0] == float(same)
     assert 0 <= judge.top_class(photo) < 1000
 
 
-def test_a_small_picture_has_no_distance(weight_file: Path, photo: RGB) -> None:
-    recognised, distance = Judge(weight_file).compare(photo[:159], photo[:159])
+def test_a_small_picture_has_no_distance(judge: Judge, photo: RGB) -> None:
+    recognised, distance = judge.compare(photo[:159], photo[:159])
     assert recognised == 1
     assert math.isnan(distance)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from eval.backbones import Unavailable, lpips_network, to_pm1
-from eval.perceptual import Dists, Lpips
+from eval.perceptual import Dists, Lpips, Ssimulacra2
 from eval.pictures import RGB
 
 
@@ -52,3 +52,13 @@ class TestLpipsSqueeze:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             Lpips("squeeze")
+
+
+def test_ssimulacra2_is_100_for_a_copy_and_falls_with_damage(photo: RGB) -> None:
+    pytest.importorskip("ssimulacra2")
+    score = Ssimulacra2()
+    noise = np.random.default_rng(0).normal(size=photo.shape)
+    weak, strong = ((photo + s * noise).clip(0, 255).astype(np.uint8) for s in (3, 30))
+    assert score.compare(photo, photo) == pytest.approx(100)
+    assert 100 > score.compare(photo, weak) > score.compare(photo, strong)
+    assert math.isnan(score.compare(photo[:63], photo[:63]))

@@ -43,7 +43,7 @@ def test_figures_of_sets_join_their_point() -> None:
 
 
 def test_table_shows_every_figure_and_a_dash_for_none() -> None:
-    lines = summary.table(summary.points(RECORDS)).splitlines()
+    lines = summary.markdown(summary.rows(summary.points(RECORDS))).splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     assert cells[0][:6] == ["codec", "quality", "bpp", "corpus bpp", "PSNR dB", "DISTS"]
     assert cells[3] == ["b", "9", "1.7500", "1.3333", "32.00", "0.5000", "0.200", "2.000"]

@@ -1,0 +1,210 @@
+"""The results in the README, made from a run of eval.rd by one command.
+
+    python -m eval.report --run OUT [--images DIR] [--readme README.md] [--assets docs/results]
+
+With --images the run is made (or finished) first. Writes `curves.png` (PSNR and LPIPS against the
+rate), `crops.png` (three crops: the original, the codec, HEIC and JPEG at the closest file size)
+and `table.md` into --assets, and puts figure, table and strip between the lines
+`<!-- results:begin -->` and `<!-- results:end -->` of the README, with date and hardware.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from eval import codecs, rd, results, summary
+from eval.backbones import Unavailable
+from eval.codecs import Codec
+from eval.metrics import COLUMNS
+from eval.page import kilobytes
+from eval.pictures import Source, load
+from eval.records import Record
+from eval.results import Results
+from eval.runner import stored_file
+from eval.strips import shown_quality
+
+BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+RIVALS = ("heic", "jpeg")
+CROP = 224
+_CAPTION = 24
+_TABLE = ("psnr", "ms_ssim", "lpips_squeeze", "lpips_alex", "dists", "grid_db", "recognised")
+_FIGURES = ("lpips_alex", "lpips_squeeze", "psnr")
+
+
+def table(found: Results) -> list[list[str]]:
+    """Return every point of the codec under test, and of each rival the one nearest to its rate."""
+    tested = results.under_test(found.points)
+    curves = summary.by_codec(found.points)
+    quality = shown_quality([r for r in found.records if r.codec == tested])
+    rate = next(p.bpp for p in curves[tested] if p.quality == quality)
+    points = list(curves[tested])
+    for codec, curve in curves.items():
+        if codec != tested:
+            points.append(min(curve, key=lambda p: abs(math.log(p.bpp / rate))))
+    keys = [key for key in _TABLE if any(key in p.values for p in points)]
+    rows = [["codec", "quality", "bpp", *(COLUMNS[key].title for key in keys)]]
+    for point in points:
+        figures = [summary.show(point.values.get(k, math.nan), COLUMNS[k].digits) for k in keys]
+        rows.append([point.codec, f"{point.quality:g}", f"{point.bpp:.4f}", *figures])
+    return rows
+
+
+def crops(found: Results, out: Path, names: Sequence[str]) -> Image.Image:
+    """Return the strip: a row per picture, a column per version, each under its file size.
+
+    A rival is encoded at whatever quality makes its file nearest in size to the tested one.
+    """
+    tested = results.under_test(found.points)
+    quality = shown_quality([r for r in found.records if r.codec == tested])
+    rows = []
+    for source in found.sources:
+        if source.name not in names:
+            continue
+        mine = [r for r in found.records if r.picture == source.name]
+        ours = next(r for r in mine if r.codec == tested and r.quality == quality)
+        row = [(f"original, {kilobytes(source.path.stat().st_size)}", _middle(load(source.path)))]
+        row.append(_stored(out, found, ours))
+        for name in RIVALS:
+            if name in found.run["codecs"] and name != tested:
+                row.append(_matched(codecs.build(name), load(source.path), ours.size_bytes))
+        rows.append(row)
+    columns = max(len(row) for row in rows)
+    sheet = Image.new("RGB", (columns * (CROP + 4) - 4, len(rows) * (CROP + _CAPTION)), "white")
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(size=14)
+    for i, row in enumerate(rows):
+        for j, (caption, crop) in enumerate(row):
+            left, top = j * (CROP + 4), i * (CROP + _CAPTION)
+            draw.text((left, top + 4), caption, fill="black", font=font)
+            sheet.paste(crop, (left, top + _CAPTION))
+    return sheet
+
+
+def fill(text: str, results_text: str) -> str:
+    """Return a README with the part between the two marks replaced.
+
+    Raises:
+        ValueError: the marks are not both there, in this order.
+    """
+    begin, end = text.find(BEGIN), text.find(END)
+    if begin < 0 or end < begin:
+        raise ValueError(f"the README needs the lines {BEGIN} and {END}")
+    return f"{text[: begin + len(BEGIN)]}\n{results_text}\n{text[end:]}"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Make the figures; 0 when all went well, else the exit code of the run, or 2."""
+    arguments, for_rd = _parser().parse_known_args(argv)
+    if arguments.images:
+        code = rd.main(["--images", str(arguments.images), "--out", str(arguments.run), *for_rd])
+        if code != 0:
+            return code
+    try:
+        _write(arguments)
+    except (ValueError, Unavailable) as error:
+        print(f"eval.report: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _write(arguments: argparse.Namespace) -> None:
+    from eval import plots
+    from eval.published import for_pictures
+
+    found = results.read(arguments.run)
+    assets: Path = arguments.assets
+    assets.mkdir(parents=True, exist_ok=True)
+    measured = summary.columns_of(found.points)
+    shown = [key for key in _FIGURES if key in measured][:2]
+    published = {key: for_pictures(found.run["names"], key) for key in shown}
+    plots.side_by_side(shown, found.points, published).savefig(assets / "curves.png", dpi=150)
+    names = arguments.crops or _spread(found.sources)
+    crops(found, arguments.run, names).save(assets / "crops.png")
+    markdown = summary.markdown(table(found))
+    run = found.run
+    where = f"{run['pictures']} pictures of {Path(run['images']).name}"
+    made = f"Measured {run['date'][:10]} on {run['hardware']}, {where}."
+    (assets / "table.md").write_text(f"{made}\n\n{markdown}\n", encoding="utf-8")
+    if arguments.readme:
+        folder = assets.resolve()
+        home = arguments.readme.resolve().parent
+        link = folder.relative_to(home).as_posix() if folder.is_relative_to(home) else str(folder)
+        part = (
+            f"\n![Rate and distortion]({link}/curves.png)\n\n{markdown}\n\n"
+            f"![Crops at the closest file size]({link}/crops.png)\n\n{made}\n"
+        )
+        text = arguments.readme.read_text(encoding="utf-8")
+        arguments.readme.write_text(fill(text, part), encoding="utf-8")
+
+
+def same_size(codec: Codec, image: Image.Image, size_bytes: int) -> bytes:
+    """Return the codec's file whose size is nearest to `size_bytes`, over all its qualities."""
+    low, high = 0, 100
+    files: dict[int, bytes] = {}
+
+    def file(quality: int) -> bytes:
+        if quality not in files:
+            files[quality] = codec.encode(image, quality)
+        return files[quality]
+
+    while high - low > 1:
+        middle = (low + high) // 2
+        if len(file(middle)) <= size_bytes:
+            low = middle
+        else:
+            high = middle
+    file(low), file(high)
+    return min(files.values(), key=lambda data: abs(math.log(len(data) / size_bytes)))
+
+
+def _matched(codec: Codec, image: Image.Image, size_bytes: int) -> tuple[str, Image.Image]:
+    data = same_size(codec, image, size_bytes)
+    return f"{codec.name}, {kilobytes(len(data))}", _middle(codec.decode(data))
+
+
+def _stored(out: Path, found: Results, record: Record) -> tuple[str, Image.Image]:
+    codec = codecs.build(found.run["codecs"][record.codec])
+    path = stored_file(out, record.codec, record.quality, record.picture)
+    caption = f"{record.codec}, {kilobytes(record.size_bytes)}"
+    return caption, _middle(codec.decode(path.read_bytes()))
+
+
+def _middle(image: Image.Image) -> Image.Image:
+    """Return the middle square at native size, on white when the picture is smaller."""
+    left, top = (image.width - CROP) // 2, (image.height - CROP) // 2
+    sheet = Image.new("RGB", (CROP, CROP), "white")
+    sheet.paste(image, (-left, -top))
+    return sheet
+
+
+def _spread(sources: Sequence[Source]) -> list[str]:
+    """Return three names spread over the set."""
+    count = len(sources)
+    return [sources[i].name for i in sorted({count // 6, count // 2, count * 5 // 6})]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m eval.report",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="Further options go to eval.rd.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--run", type=Path, required=True, metavar="DIR", help="folder of a run of eval.rd")
+    add("--images", type=Path, metavar="DIR", help="run eval.rd on these pictures first")
+    add("--readme", type=Path, metavar="FILE", help="README whose results are replaced")
+    add("--assets", type=Path, default=Path("docs/results"), metavar="DIR")
+    add("--crops", type=lambda text: text.split(","), metavar="A,B", help="pictures of the strip")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

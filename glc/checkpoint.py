@@ -1,0 +1,244 @@
+"""Weights on disk: one safetensors file per model, its identity, and where models are found.
+
+Finding a model needs neither torch nor numpy; ``load`` and ``save`` import them. Nothing here
+downloads, and nothing but safetensors is ever opened.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from glc.config import CodecConfig
+from glc.errors import WeightsError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["Checkpoint", "ModelInfo", "find", "identity_of", "installed", "load", "locate", "save"]
+
+MODELS_VARIABLE = "GLC_MODELS"
+"""Environment variable: more folders with models, separated as in PATH."""
+
+_SUFFIX = ".safetensors"
+_HEADER_LIMIT = 1 << 20
+_FILE_LIMIT = 1 << 30
+_LAYOUT = 1
+"""Version of the tensor names and metadata inside the file."""
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """One model on this machine."""
+
+    name: str
+    path: Path
+    identity: bytes
+    """32 bytes: the SHA-256 of the file."""
+    parameters: int
+    size_bytes: int
+    default: bool
+    summary: str
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a weights file holds, as numpy arrays."""
+
+    config: CodecConfig
+    name: str
+    summary: str
+    identity: bytes
+    tensors: dict[str, NDArray[np.generic]]
+    """Floats as float16 or float32, integers of the scale map and the tables as int32 or int8."""
+
+
+def identity_of(data: bytes) -> bytes:
+    """Return the identity of a weights file: the SHA-256 of all its bytes."""
+    return hashlib.sha256(data).digest()
+
+
+def model_folders() -> list[Path]:
+    """Return the folders that are searched, in order: those of ``GLC_MODELS``, then the shipped."""
+    named = [Path(p) for p in os.environ.get(MODELS_VARIABLE, "").split(os.pathsep) if p]
+    package = Path(__file__).parent
+    shipped = [folder for folder in (package / "_weights", package.parent / "weights")]
+    return named + [folder for folder in shipped if folder.is_dir()][:1]
+
+
+def installed() -> list[ModelInfo]:
+    """Return every model found, the default one first.
+
+    Files that cannot be read as weights are left out; loading such a file by its path says why.
+    """
+    found: dict[bytes, ModelInfo] = {}
+    for folder in model_folders():
+        default = _default_name(folder)
+        for path in sorted(folder.glob(f"*{_SUFFIX}")):
+            try:
+                info = _describe(path, default)
+            except (WeightsError, OSError):
+                continue
+            found.setdefault(info.identity, info)
+    return sorted(found.values(), key=lambda info: (not info.default, info.name))
+
+
+def find(identity_prefix: bytes) -> ModelInfo:
+    """Return the installed model whose identity begins with these bytes.
+
+    Raises:
+        WeightsError: there is none; the message names it and what is installed.
+    """
+    models = installed()
+    for info in models:
+        if info.identity.startswith(identity_prefix):
+            return info
+    raise WeightsError(
+        f"the file was made with model {identity_prefix.hex()}, which is not installed; "
+        f"{_installed_text(models)}; put its {_SUFFIX} file into a folder named by "
+        f"{MODELS_VARIABLE}, or pass its path as the model"
+    )
+
+
+def locate(name_or_path: str | Path | None = None) -> Path:
+    """Return the weights file of a name, a path, or (None) of the default model.
+
+    Raises:
+        WeightsError: no such model; the message lists the installed ones.
+    """
+    if name_or_path is not None:
+        path = Path(name_or_path)
+        if path.suffix == _SUFFIX or path.is_file():
+            if not path.is_file():
+                raise WeightsError(f"no weights file {path}")
+            return path
+    models = installed()
+    for info in models:
+        if info.name == str(name_or_path) or (name_or_path is None and info.default):
+            return info.path
+    wanted = "a default model" if name_or_path is None else f"a model named {name_or_path!r}"
+    raise WeightsError(f"{wanted} is not installed; {_installed_text(models)}")
+
+
+def load(path: Path) -> Checkpoint:
+    """Read a weights file.
+
+    Raises:
+        WeightsError: not a weights file of this project, or of a layout that is not known.
+        OSError: the file cannot be read.
+    """
+    import safetensors.numpy
+
+    if path.stat().st_size > _FILE_LIMIT:
+        raise WeightsError(f"{path}: weights larger than {_FILE_LIMIT} bytes are refused")
+    data = path.read_bytes()
+    meta = _metadata(data, path)
+    expected = _manifest(path.parent).get("sha256", {}).get(path.name)
+    identity = identity_of(data)
+    if expected is not None and expected != identity.hex():
+        raise WeightsError(
+            f"{path}: the file was changed: its SHA-256 is {identity.hex()[:16]}..., the "
+            f"manifest beside it says {expected[:16]}...; reinstall the package"
+        )
+    try:
+        tensors = safetensors.numpy.load(data)
+        config = CodecConfig.from_dict(meta["config"])
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise WeightsError(f"{path}: malformed weights: {error}") from error
+    return Checkpoint(config, str(meta["name"]), str(meta["summary"]), identity, dict(tensors))
+
+
+def save(
+    path: Path,
+    config: CodecConfig,
+    name: str,
+    summary: str,
+    tensors: dict[str, NDArray[np.generic]],
+) -> bytes:
+    """Write a weights file atomically; returns its identity (32 bytes).
+
+    The same arguments give the same bytes.
+    """
+    import safetensors.numpy
+
+    parameters = sum(array.size for key, array in tensors.items() if not key.startswith("tables."))
+    meta = {
+        "layout": _LAYOUT,
+        "name": name,
+        "summary": summary,
+        "parameters": parameters,
+        "config": config.to_dict(),
+    }
+    # One key only: safetensors does not keep the order of several.
+    data = safetensors.numpy.save(tensors, metadata={"glc": json.dumps(meta, sort_keys=True)})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(data)
+    partial.replace(path)
+    return identity_of(data)
+
+
+def write_manifest(folder: Path, default: str) -> None:
+    """Write ``manifest.json`` of a folder: the default model and the SHA-256 of every file."""
+    digests = {p.name: identity_of(p.read_bytes()).hex() for p in sorted(folder.glob(f"*{_SUFFIX}"))}
+    text = json.dumps({"default": default, "sha256": digests}, indent=1)
+    (folder / "manifest.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _describe(path: Path, default: str | None) -> ModelInfo:
+    size = path.stat().st_size
+    if size > _FILE_LIMIT:
+        raise WeightsError(f"{path}: weights larger than {_FILE_LIMIT} bytes are refused")
+    data = path.read_bytes()
+    meta = _metadata(data, path)
+    return ModelInfo(
+        name=str(meta["name"]),
+        path=path,
+        identity=identity_of(data),
+        parameters=int(meta["parameters"]),
+        size_bytes=size,
+        default=meta["name"] == default,
+        summary=str(meta["summary"]),
+    )
+
+
+def _metadata(data: bytes, path: Path) -> dict[str, Any]:
+    """Read the project's entry of the safetensors header without safetensors."""
+    length = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or length > min(_HEADER_LIMIT, len(data) - 8):
+        raise WeightsError(f"{path}: not a safetensors file")
+    try:
+        header = json.loads(data[8 : 8 + length])
+        meta = json.loads(header["__metadata__"]["glc"])
+        layout = meta["layout"]
+        complete = {"name", "summary", "parameters", "config"} <= set(meta)
+    except (ValueError, KeyError, TypeError) as error:
+        raise WeightsError(f"{path}: a safetensors file, but not weights of glc") from error
+    if layout != _LAYOUT or not complete:
+        raise WeightsError(f"{path}: weights of layout {layout}; this release knows {_LAYOUT}")
+    return dict(meta)
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return manifest if isinstance(manifest, dict) else {}
+
+
+def _default_name(folder: Path) -> str | None:
+    name = _manifest(folder).get("default")
+    return name if isinstance(name, str) else None
+
+
+def _installed_text(models: list[ModelInfo]) -> str:
+    if not models:
+        return "no model is installed"
+    names = ", ".join(f"{info.name} ({info.identity[:3].hex()})" for info in models)
+    return f"installed: {names}"

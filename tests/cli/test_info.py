@@ -1,0 +1,103 @@
+"""``glc info``, ``glc verify``, ``glc models`` and the entry point."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from codec_cli.main import COMMANDS
+
+
+@pytest.fixture
+def coded(glc, picture):
+    picture("a.png", mode="RGBA")
+    assert glc("encode", "a.png").code == 0
+
+
+def test_info_line(glc, coded):
+    result = glc("info", "a.glc")
+    assert result.code == 0
+    assert result.err == ""
+    size = Path("a.glc").stat().st_size
+    assert result.out.startswith(f"a.glc: GLC 1, 8 x 6, {size} bytes, ")
+    assert "(fake), alpha 48 B" in result.out
+
+
+def test_info_json(glc, coded, picture):
+    picture("b.glc")
+    result = glc("info", "a.glc", "b.glc", "--json")
+    assert result.code == 1
+    first, second = map(json.loads, result.out.splitlines())
+    assert (first["width"], first["height"], first["quality"]) == (8, 6, 50)
+    assert first["bytes"] == Path("a.glc").stat().st_size
+    assert first["payload_bytes"] == 50 + 3 * 48
+    assert first["chunks"] == {"alpha": 48}
+    assert first["model_name"] == "fake"
+    assert second["input"] == "b.glc"
+    assert "not a .glc file" in second["error"]
+
+
+def test_verify(glc, coded, tmp_path):
+    data = bytearray((tmp_path / "a.glc").read_bytes())
+    data[70] ^= 1
+    (tmp_path / "bad.glc").write_bytes(data)
+    result = glc("verify", ".", "--json")
+    assert result.code == 1
+    good, bad = map(json.loads, result.out.splitlines())
+    assert good["verified"] is True
+    assert bad["input"] == "bad.glc"
+    assert "checksum" in bad["error"]
+    assert glc("verify", "a.glc").err.startswith("a.glc: ok")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_every_command(command):
+    if command in ("train", "eval"):
+        pytest.skip("shown by the package that the command hands over to")
+    done = subprocess.run(
+        [sys.executable, "-m", "codec_cli", command, "--help"], capture_output=True, check=False
+    )
+    assert done.returncode == 0
+    assert done.stdout.startswith(f"usage: glc {command}".encode())
+
+
+def test_version_help_and_unknown_commands(glc):
+    from glc import __version__
+
+    assert glc("--version").out == f"glc {__version__}\n"
+    assert glc("--help").out.startswith("usage: glc COMMAND")
+    for arguments in ([], ["enc"]):
+        result = glc(*arguments)
+        assert result.code == 2
+        assert len(result.err_lines) == 1
+
+
+@pytest.mark.parametrize("command", ["train", "eval"])
+def test_missing_extras_are_named(glc, monkeypatch, command):
+    module = {"train": "glc.training", "eval": "eval.rd"}[command]
+    monkeypatch.setitem(sys.modules, module, None)
+    result = glc(command, "--whatever")
+    assert result.code == 1
+    assert f"pip install 'glc[{command}]'" in result.err
+    assert len(result.err_lines) == 1
+
+
+def test_info_imports_neither_torch_nor_numpy(glc, coded, tmp_path):
+    program = (
+        "import sys; from codec_cli import session; session.installed_name = lambda model: None; "
+        "from codec_cli.main import main; code = main(['info', 'a.glc']); "
+        "print(sorted({'torch', 'numpy', 'PIL', 'rich'} & set(sys.modules))); sys.exit(code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        check=True,
+        text=True,
+        env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+    assert done.stdout.splitlines()[1] == "[]"
