@@ -26,6 +26,7 @@ _COMPARABLE = (
     "lpips_alex",
     "lpips_vgg",
     "dists",
+    "ssimulacra2",
     "judge_distance",
     "frechet_squeezenet",
     "fid",

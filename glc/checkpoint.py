@@ -67,7 +67,7 @@ def model_folders() -> list[Path]:
     """Return the folders that are searched, in order: those of ``GLC_MODELS``, then the shipped."""
     named = [Path(p) for p in os.environ.get(MODELS_VARIABLE, "").split(os.pathsep) if p]
     package = Path(__file__).parent
-    shipped = [folder for folder in (package / "_weights", package.parent / "weights")]
+    shipped = (package / "_weights", package.parent / "weights")
     return named + [folder for folder in shipped if folder.is_dir()][:1]
 
 
@@ -78,7 +78,9 @@ def installed() -> list[ModelInfo]:
     """
     found: dict[bytes, ModelInfo] = {}
     for folder in model_folders():
-        default = _default_name(folder)
+        # One default only: that of the first folder that has the one it names.
+        taken = any(info.default for info in found.values())
+        default = None if taken else _default_name(folder)
         for path in sorted(folder.glob(f"*{_SUFFIX}")):
             try:
                 info = _describe(path, default)
@@ -138,12 +140,13 @@ def load(path: Path) -> Checkpoint:
         raise WeightsError(f"{path}: weights larger than {_FILE_LIMIT} bytes are refused")
     data = path.read_bytes()
     meta = _metadata(data, path)
-    expected = _manifest(path.parent).get("sha256", {}).get(path.name)
+    digests = _manifest(path.parent).get("sha256")
+    expected = digests.get(path.name) if isinstance(digests, dict) else None
     identity = identity_of(data)
     if expected is not None and expected != identity.hex():
         raise WeightsError(
             f"{path}: the file was changed: its SHA-256 is {identity.hex()[:16]}..., the "
-            f"manifest beside it says {expected[:16]}...; reinstall the package"
+            f"manifest beside it says {str(expected)[:16]}...; reinstall the package"
         )
     try:
         tensors = safetensors.numpy.load(data)
@@ -185,7 +188,9 @@ def save(
 
 def write_manifest(folder: Path, default: str) -> None:
     """Write ``manifest.json`` of a folder: the default model and the SHA-256 of every file."""
-    digests = {p.name: identity_of(p.read_bytes()).hex() for p in sorted(folder.glob(f"*{_SUFFIX}"))}
+    digests = {
+        p.name: identity_of(p.read_bytes()).hex() for p in sorted(folder.glob(f"*{_SUFFIX}"))
+    }
     text = json.dumps({"default": default, "sha256": digests}, indent=1)
     (folder / "manifest.json").write_text(text + "\n", encoding="utf-8")
 
@@ -216,8 +221,9 @@ def _metadata(data: bytes, path: Path) -> dict[str, Any]:
         header = json.loads(data[8 : 8 + length])
         meta = json.loads(header["__metadata__"]["glc"])
         layout = meta["layout"]
-        complete = {"name", "summary", "parameters", "config"} <= set(meta)
-    except (ValueError, KeyError, TypeError) as error:
+        complete = {"name", "summary", "config"} <= set(meta)
+        complete = complete and isinstance(meta.get("parameters"), int)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise WeightsError(f"{path}: a safetensors file, but not weights of glc") from error
     if layout != _LAYOUT or not complete:
         raise WeightsError(f"{path}: weights of layout {layout}; this release knows {_LAYOUT}")

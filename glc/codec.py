@@ -9,8 +9,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -20,7 +19,18 @@ from PIL import Image
 from torch import Tensor
 
 from glc import checkpoint, image
-from glc.bitstream import ALPHA, EXIF, GREY, MODEL_BYTES, XMP, Chunk, Container, Limits, pack, unpack
+from glc.bitstream import (
+    ALPHA,
+    EXIF,
+    GREY,
+    MODEL_BYTES,
+    XMP,
+    Chunk,
+    Container,
+    Limits,
+    pack,
+    unpack,
+)
 from glc.config import IMAGE_STRIDE, LATENT_STRIDE, QUALITY_MAX
 from glc.entropy import IndexTables, RangeDecoder, RangeEncoder, ScaleTables
 from glc.errors import CorruptError, WeightsError
@@ -131,9 +141,7 @@ class Codec:
                 files[index] = self._pack(loaded[index], quality, keep_metadata, *payload)
         return files
 
-    def encode_to_size(
-        self, picture: Source, max_bytes: int, keep_metadata: bool = False
-    ) -> bytes:
+    def encode_to_size(self, picture: Source, max_bytes: int, keep_metadata: bool = False) -> bytes:
         """Compress with the highest quality whose file has at most ``max_bytes`` bytes.
 
         Raises:
@@ -170,18 +178,12 @@ class Codec:
     def decode_batch(self, files: Sequence[bytes]) -> list[Image.Image]:
         """Decompress several files of any sizes; those of one padded size run as one batch."""
         containers = [self._open(data) for data in files]
-        pictures: list[Image.Image | None] = [None] * len(files)
-        groups: OrderedDict[tuple[int, int, int], list[int]] = OrderedDict()
-        for index, container in enumerate(containers):
-            key = (*_padded(container.height, container.width), container.quality)
-            groups.setdefault(key, []).append(index)
-        for members in groups.values():
-            chosen = [containers[index] for index in members]
-            y_hat = self._read_symbols(chosen)
-            x_hat = self._synthesise(y_hat, chosen[0].quality)
+        pictures: dict[int, Image.Image] = {}
+        for members, y_hat in self._decode_symbols(containers):
+            x_hat = self._synthesise(y_hat, containers[members[0]].quality)
             for index, pixels in zip(members, x_hat, strict=True):
                 pictures[index] = _finish(containers[index], pixels)
-        return [picture for picture in pictures if picture is not None]
+        return [pictures[index] for index in range(len(files))]
 
     def verify(self, data: bytes) -> None:
         """Decode the symbols of a file and compare its checksum, without making pixels.
@@ -189,9 +191,23 @@ class Codec:
         Raises:
             GlcError: as ``decode``.
         """
-        container = self._open(data)
-        self._read_symbols([container])
-        _alpha_of(container)
+        self.verify_batch([data])
+
+    def verify_batch(self, files: Sequence[bytes]) -> None:
+        """Verify several files of any sizes, batched as in ``decode_batch``."""
+        containers = [self._open(data) for data in files]
+        for members, _ in self._decode_symbols(containers):
+            for index in members:
+                _alpha_of(containers[index])
+
+    def _decode_symbols(self, containers: list[Container]) -> Iterator[tuple[list[int], Tensor]]:
+        """Yield the members of each batch, as positions in ``containers``, and their y_hat."""
+        groups: OrderedDict[tuple[int, int, int], list[int]] = OrderedDict()
+        for index, container in enumerate(containers):
+            key = (*_padded(container.height, container.width), container.quality)
+            groups.setdefault(key, []).append(index)
+        for members in groups.values():
+            yield members, self._read_symbols([containers[index] for index in members])
 
     def bits(self, picture: Source, quality: int = 50) -> float:
         """Return the bits that the model itself expects for a picture: z and y, no container."""
@@ -348,7 +364,9 @@ class Codec:
 
         y_hat = model.code_symbols(digits, levels, exchange)
         for index, container in enumerate(containers):
-            found = container.checksum_of(self.identity, _canonical(indices[index], everything[index]))
+            found = container.checksum_of(
+                self.identity, _canonical(indices[index], everything[index])
+            )
             if found != container.checksum:
                 raise CorruptError(
                     f"checksum: the file says {container.checksum:08x}, the decoded symbols give "
@@ -375,7 +393,7 @@ def model_tensors(
         if not name.startswith(_SCALE_MAP) and not name.endswith(_UNUSED):
             tensors[name] = value.detach().float().cpu().numpy().astype(np.float16)
     for name, value in model.scale_map.integers().items():
-        kind = np.int8 if value.abs().max() <= 127 else np.int32  # noqa: PLR2004
+        kind = np.int8 if value.abs().max() <= 127 else np.int32
         tensors[_SCALE_MAP + name] = value.cpu().numpy().astype(kind)
     for name, array in scales.to_arrays().items():
         tensors[f"{_TABLES}scale.{name}"] = array
@@ -407,7 +425,11 @@ def _build(weights: Checkpoint) -> tuple[GlcModel, ScaleTables, IndexTables]:
     if given:
         raise WeightsError(f"weights: unexpected tensors: {', '.join(sorted(given)[:3])}")
     model.load_state_dict(state)
-    model.scale_map.load_integers(_take(state, _SCALE_MAP))
+    integers = _take(state, _SCALE_MAP)
+    model.scale_map.load_integers(integers)
+    for name, value in model.scale_map.integers().items():
+        if not torch.equal(value.float(), integers[name]):
+            raise WeightsError(f"weights: {_SCALE_MAP}{name} holds integers that are out of range")
     shape = (weights.config.quality_anchors, weights.config.hyper_size)
     if indices.to_arrays()["frequencies"].shape != shape:
         raise WeightsError(f"weights: index tables: expected shape {shape}")

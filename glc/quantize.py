@@ -20,23 +20,26 @@ def round_through(x: Tensor) -> Tensor:
 
 def clamp_through(x: Tensor, low: float, high: float) -> Tensor:
     """Clamp; outside the range the gradient passes only if it leads back inside."""
-    return _ClampThrough.apply(x, low, high)  # type: ignore[no-any-return,no-untyped-call]
+    return _ClampThrough.apply(x, low, high)  # type: ignore[no-any-return]
 
 
 class _ClampThrough(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, low: float, high: float) -> Tensor:
+    def forward(
+        ctx: torch.autograd.function.FunctionCtx, x: Tensor, low: float, high: float
+    ) -> Tensor:
         ctx.save_for_backward(x)
         ctx.low, ctx.high = low, high  # type: ignore[attr-defined]
         return x.clamp(low, high)
 
     @staticmethod
-    def backward(  # type: ignore[override]
+    def backward(
         ctx: torch.autograd.function.FunctionCtx, gradient: Tensor
     ) -> tuple[Tensor, None, None]:
         (x,) = ctx.saved_tensors  # type: ignore[attr-defined]
         # A descent step moves x against its gradient.
-        stuck = ((x < ctx.low) & (gradient > 0)) | ((x > ctx.high) & (gradient < 0))  # type: ignore[attr-defined]
+        low, high = ctx.low, ctx.high  # type: ignore[attr-defined]
+        stuck = ((x < low) & (gradient > 0)) | ((x > high) & (gradient < 0))
         return gradient.masked_fill(stuck, 0.0), None, None
 
 

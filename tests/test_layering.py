@@ -33,6 +33,9 @@ CLOSED = {
 # The subpackages of glc that command line and evaluation may use; the rest is for the library.
 PRIVATE_LAYERS = {"glc.entropy", "glc.networks", "glc.quantize"}
 
+# What one command may take from those layers: ``glc models --cost`` prints a table made there.
+EXCEPTIONS = {("codec_cli.models", "glc.networks.cost")}
+
 
 class Import(NamedTuple):
     """One imported module and where."""
@@ -147,7 +150,10 @@ def test_the_command_and_the_evaluation_use_public_names() -> None:
     ]
     complain(offenders, "codec_cli and eval use public names")
     offenders = [
-        item for item in CLI if any(inside(item.module, layer) for layer in PRIVATE_LAYERS)
+        item
+        for item in CLI
+        if any(inside(item.module, layer) for layer in PRIVATE_LAYERS)
+        and not (item.lazy and (item.importer, item.module) in EXCEPTIONS)
     ]
     complain(offenders, "codec_cli goes through Codec, not through its layers")
 

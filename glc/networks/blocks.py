@@ -66,15 +66,17 @@ class Downsample(nn.Module):
         if x.shape[1] % self.out_channels:
             return mixed
         groups = x.unflatten(1, (self.out_channels, x.shape[1] // self.out_channels))
-        return mixed + groups.mean(dim=2)
+        shortcut: Tensor = groups.mean(dim=2)
+        return mixed + shortcut
 
 
 class Upsample(nn.Module):
     """Double height and width: 1x1, channel to space, plus the shortcut of DC-AE.
 
-    The shortcut repeats channels before the shuffle (arXiv 2410.10733, section 3.1). The 1x1 starts
-    with equal weights for the four output phases, so that no grid exists before training
-    (ICNR, arXiv 1707.02937). (B, C_in, h, w) -> (B, C_out, 2h, 2w);
+    The shortcut repeats channels before the shuffle (arXiv 2410.10733, section 3.1); where it
+    repeats them less than four times, rows or single phases come from different channels. The 1x1
+    starts with equal weights for the four output phases, so that it adds no grid of its own before
+    training (ICNR, arXiv 1707.02937). (B, C_in, h, w) -> (B, C_out, 2h, 2w);
     C_in C_out multiplications per output position.
     """
 

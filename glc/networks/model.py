@@ -29,8 +29,9 @@ class GlcModel(nn.Module):
     ::
 
         image --E--> l --g_a--> y --h_a--> z digits --.
-                                                      +--> code_symbols --> y_hat --g_s--> l_hat --D--> image
-                                 symbols <-- exchange -'
+                                                      +--> code_symbols --> y_hat
+                                symbols <-- exchange -'
+        y_hat --g_s--> l_hat --D--> image
     """
 
     def __init__(self, config: CodecConfig) -> None:

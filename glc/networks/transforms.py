@@ -41,7 +41,7 @@ def interpolate_anchors(values: Tensor, quality: Tensor) -> Tensor:
 class AnalysisTransform(nn.Module):
     """g_a: l -> y. (B, C_l, h, w) and quality (B,) -> (B, C_y, h, w) float32.
 
-    About 1.0 kMAC per pixel in ``tiny``, 2.7 in ``base``.
+    About 1.4 kMAC per pixel in ``tiny``, 3.6 in ``base``.
     """
 
     def __init__(self, config: CodecConfig) -> None:
@@ -56,14 +56,14 @@ class AnalysisTransform(nn.Module):
 
     def forward(self, l: Tensor, quality: Tensor) -> Tensor:
         x = self.body(self.stem(l) * self.gain_inner(quality))
-        y: Tensor = self.head(x).float()
-        return y * self.gain(quality)
+        y: Tensor = self.head(x).float() * self.gain(quality)
+        return y
 
 
 class SynthesisTransform(nn.Module):
     """g_s: y_hat -> l_hat. (B, C_y, h, w) and quality (B,) -> (B, C_l, h, w) float32.
 
-    About 1.2 kMAC per pixel in ``tiny``, 3.1 in ``base``.
+    About 1.6 kMAC per pixel in ``tiny``, 3.6 in ``base``.
     """
 
     def __init__(self, config: CodecConfig) -> None:

@@ -1,20 +1,44 @@
-"""``python -m glc.training`` and ``glc train``: arguments, and the order of the phases."""
+"""``glc train`` and ``python -m glc.training``: arguments, and the order of the phases."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
+import os
 import re
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from glc import checkpoint
+from glc.errors import GlcError
+from glc.training import resume
+from glc.training.card import write_card
+from glc.training.crops import Pictures
 from glc.training.data import PictureStore
-from glc.training.loop import Trainer, TrainingError
+from glc.training.export import export
+from glc.training.features import PerceptualLoss
+from glc.training.guard import TrainingError
+from glc.training.loop import Trainer
+from glc.training.phases import Ensemble
 from glc.training.settings import TrainingSettings
+from glc.training.stream import StreamedPictures
+
+_EPILOG = """\
+examples:
+  glc train --data photos --out runs/mine                   all three phases of the tiny preset
+  glc train --data 'shards/*.tar' --out runs/base --preset base --time-budget 9m
+                                                            nine minutes; the same again goes on
+  glc train --data photos --out runs/mine --export-only --export mine.safetensors
+  torchrun --nproc-per-node 8 -m glc.training --data ...    eight GPUs; --batch is per GPU
+
+docs/training.md says more.
+"""
 
 
 def parse_duration(text: str) -> float:
@@ -30,26 +54,72 @@ def parse_duration(text: str) -> float:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="glc train", description="Train a codec in three phases.")
-    parser.add_argument("--phase", choices=["1", "2", "3", "all"], default="all")
-    parser.add_argument("--preset", default="tiny", help="tiny, base, or a TOML file")
-    parser.add_argument("--data", required=True, help="folder of pictures, tar, or glob of tars")
-    parser.add_argument("--limit", type=int, help="use this many pictures only")
-    parser.add_argument("--out", type=Path, required=True, help="run folder")
-    parser.add_argument("--resume", choices=["auto", "never"], default="auto")
-    parser.add_argument("--time-budget", type=parse_duration, help="stop cleanly after, e.g., 9m")
-    parser.add_argument("--steps", type=int, help="steps of every phase that runs")
-    parser.add_argument("--init", type=Path, help="checkpoint.pt of another run to start from")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
-    parser.add_argument("--threads", type=int, help="CPU threads")
-    parser.add_argument("--mobilenet", type=Path, help="MobileNetV2 weights (safetensors)")
-    parser.add_argument("--export", type=Path, help="write the weights here at the end")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="FIELD=VALUE", help="override any setting"
+    parser = argparse.ArgumentParser(
+        prog="glc train",
+        description="Train a codec in three phases: 1 autoencoder, 2 transform coding, 3 jointly.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    for name in ("batch", "crop", "seed"):
-        parser.add_argument(f"--{name}", type=int)
-    parser.add_argument("--regulariser", choices=["vq", "fsq", "kl"])
+    group = parser.add_argument_group("what to train, and on what")
+    group.add_argument(
+        "--data", required=True, metavar="SOURCE", help="folder of pictures, tar, or glob of tars"
+    )
+    group.add_argument("--out", type=Path, required=True, metavar="DIR", help="run folder")
+    group.add_argument(
+        "--preset", default="tiny", help="tiny, base, or a TOML file of settings (default: tiny)"
+    )
+    group.add_argument("--phase", choices=["1", "2", "3", "all"], default="all")
+    group.add_argument(
+        "--init", type=Path, metavar="PATH",
+        help="start from another run (its folder, checkpoint or compact folder) or .safetensors",
+    )  # fmt: skip
+    group.add_argument("--limit", type=int, metavar="N", help="use this many pictures only")
+    group.add_argument(
+        "--stream", action="store_true",
+        help="decode pictures when needed, for sets that do not fit into memory",
+    )  # fmt: skip
+
+    group = parser.add_argument_group("settings (every phase that runs gets the same value)")
+    for name, text in (("steps", "steps"), ("batch", "crops per step"), ("crop", "pixels a side")):
+        group.add_argument(f"--{name}", type=int, metavar="N", help=text)
+    group.add_argument("--seed", type=int, metavar="N")
+    group.add_argument("--regulariser", choices=["vq", "fsq", "kl"], help="bottleneck of phase 1")
+    group.add_argument(
+        "--set", action="append", default=[], metavar="FIELD=VALUE",
+        help="any field of glc.training.settings, e.g. steps_1=2000; may be repeated",
+    )  # fmt: skip
+
+    group = parser.add_argument_group("stop and go on")
+    group.add_argument(
+        "--time-budget", type=parse_duration, metavar="TIME",
+        help="stop with a checkpoint after, e.g., 9m, loading included",
+    )  # fmt: skip
+    group.add_argument(
+        "--resume", default="auto", metavar="auto|never|PATH",
+        help="go on with what --out holds (default), begin anew, or go on with another place",
+    )  # fmt: skip
+    group.add_argument(
+        "--compact-resume", type=Path, metavar="DIR",
+        help="at the end also write a small file here, from which another machine can go on",
+    )  # fmt: skip
+    group.add_argument(
+        "--compact-part-mb", type=float, metavar="MB", help="in parts of at most this size"
+    )
+
+    group = parser.add_argument_group("result")
+    group.add_argument(
+        "--export", type=Path, metavar="FILE", help="write weights and model card when all is done"
+    )
+    group.add_argument("--export-only", action="store_true", help="do not train, only --export")
+    group.add_argument("--summary", metavar="TEXT", help="one line about the model")
+
+    group = parser.add_argument_group("machine")
+    group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+    group.add_argument("--threads", type=int, metavar="N", help="CPU threads")
+    group.add_argument(
+        "--mobilenet", type=Path, metavar="FILE",
+        help="MobileNetV2 weights (safetensors) instead of torchvision's",
+    )  # fmt: skip
     return parser
 
 
@@ -65,57 +135,151 @@ def settings_from(args: argparse.Namespace) -> TrainingSettings:
     kinds = {f.name: type(f.default) for f in dataclasses.fields(TrainingSettings)}
     for pair in args.set:
         name, _, text = pair.partition("=")
-        if name not in kinds:
+        if name not in kinds or name == "codec":
             raise ValueError(f"unknown training setting {name!r}")
-        overrides[name] = text.lower() in ("1", "true") if kinds[name] is bool else kinds[name](text)
+        overrides[name] = _parse_value(kinds[name], text)
     return TrainingSettings.load(args.preset, overrides)
 
 
-def main(argv: list[str] | None = None) -> int:
+def _parse_value(kind: type, text: str) -> str | int | float | bool:
+    if kind is bool:
+        if text.lower() not in ("0", "1", "false", "true"):
+            raise ValueError(f"expected true or false, got {text!r}")
+        return text.lower() in ("1", "true")
+    if kind is int:
+        return int(text)
+    return float(text) if kind is float else text
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run training; returns the exit code (0 done or out of time, 1 failed, 2 wrong usage)."""
-    args = _parser().parse_args(argv)
-    started = time.monotonic()
-    deadline = None if args.time_budget is None else started + args.time_budget
+    parser = _parser()
+    args = parser.parse_args(arguments)
+    if args.export_only and args.export is None:
+        parser.error("--export-only needs --export FILE")
     if args.threads:
         torch.set_num_threads(args.threads)
-    device = torch.device(_pick_device(args.device))
     try:
-        settings = settings_from(args)
-        store = PictureStore(args.data, settings.crop_3, device=device, limit=args.limit)
-        try:
-            held_out = PictureStore(args.data, 256, held_out=True, device=device, limit=args.limit)
-        except ValueError:
-            held_out = None
-        _say(f"{store.count} pictures, {store.pixels / 1e6:.0f} Mpixel, {store.skipped} skipped")
-        trainer = Trainer(settings, store, held_out, args.out, device, args.mobilenet)
-        phases = [1, 2, 3] if args.phase == "all" else [int(args.phase)]
-        resumed = args.resume == "auto" and trainer.resume()
-        if resumed:
-            _say(f"resumed phase {trainer.phase} at step {trainer.step}")
-        elif args.init is not None:
-            trainer.initialise(args.init)
-        for phase in phases:
-            if resumed and phase < trainer.phase:
-                continue
-            if not (resumed and phase == trainer.phase):
-                trainer.begin_phase(phase)
-            if not trainer.run_phase(deadline):
-                _say(f"phase {phase}: out of time at step {trainer.step}; resume to go on")
-                return 0
-            _say(f"phase {phase} finished after {trainer.seconds:.0f} s")
-    except (TrainingError, ValueError, OSError) as error:
+        if args.export_only:
+            return _export(args, _read_run(args.out), torch.device(_pick_device(args.device)))
+        return _train(args)
+    except ValueError as error:
         _say(f"error: {error}")
-        return 2 if isinstance(error, ValueError) else 1
+        return 2
+    except (GlcError, OSError) as error:
+        _say(f"error: {error}")
+        return 1
+
+
+def _train(args: argparse.Namespace) -> int:
+    deadline = None if args.time_budget is None else time.monotonic() + args.time_budget
+    device = torch.device(_pick_device(args.device))
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+        torch.backends.cudnn.benchmark = True
+    settings = settings_from(args)
+    phases = [1, 2, 3] if args.phase == "all" else [int(args.phase)]
+    pictures, held_out = _pictures(args, max(settings.crop(phase) for phase in phases), device)
+    _say(
+        f"{pictures.count} pictures, {pictures.pixels / 1e6:.0f} Mpixel, {pictures.skipped} skipped"
+    )
+    perceptual = PerceptualLoss(args.mobilenet)
+    trainer = Trainer(settings, pictures, held_out, args.out, device, perceptual)
+    try:
+        done = _run_phases(args, trainer, phases, deadline)
+        if args.compact_resume is not None and trainer.processes.rank == 0:
+            size = None if args.compact_part_mb is None else int(args.compact_part_mb * 1e6)
+            resume.write_compact(trainer.state(), args.compact_resume, size)
+        if done and args.export is not None and trainer.processes.rank == 0:
+            return _export(args, trainer.state(), device, (pictures, held_out))
+    finally:
+        trainer.processes.leave()
     return 0
 
 
+def _run_phases(
+    args: argparse.Namespace, trainer: Trainer, phases: list[int], deadline: float | None
+) -> bool:
+    """Resume or start, then run the phases; False when time ran out."""
+    place = None if args.resume in ("auto", "never") else Path(args.resume)
+    resumed = args.resume != "never" and trainer.resume(place)
+    if place is not None and not resumed:
+        raise TrainingError(f"nothing to go on with in {place}")
+    if resumed:
+        _say(f"resumed phase {trainer.phase} at step {trainer.step}")
+    elif args.init is not None:
+        trainer.initialise(args.init)
+    for phase in phases:
+        if resumed and phase < trainer.phase:
+            continue
+        if not (resumed and phase == trainer.phase):
+            trainer.begin_phase(phase)
+        if not trainer.run_phase(deadline):
+            _say(f"phase {phase}: out of time at step {trainer.step}; the same command goes on")
+            return False
+        _say(f"phase {phase} finished; {trainer.seconds:.0f} s of training so far")
+    return True
+
+
+def _pictures(
+    args: argparse.Namespace, smallest: int, device: torch.device
+) -> tuple[Pictures, Pictures | None]:
+    """Training and held-out pictures; small sets may have none to hold out."""
+    kind = StreamedPictures if args.stream else PictureStore
+    pictures: Pictures = kind(args.data, smallest, device=device, limit=args.limit)
+    try:
+        return pictures, kind(args.data, smallest, held_out=True, device=device, limit=args.limit)
+    except ValueError:
+        return pictures, None
+
+
+def _read_run(out: Path) -> resume.State:
+    state = resume.read_state(out)
+    if state is None:
+        raise TrainingError(f"no run to export in {out}")
+    return state
+
+
+def _export(
+    args: argparse.Namespace,
+    state: resume.State,
+    device: torch.device,
+    loaded: tuple[Pictures, Pictures | None] | None = None,
+) -> int:
+    """Write weights and card of a run's averaged weights."""
+    settings = TrainingSettings.from_dict(state["settings"])
+    pictures, held_out = loaded or _pictures(args, settings.crop_3, device)
+    ensemble = Ensemble(settings)
+    ensemble.load_state_dict(resume.averaged_weights(state))
+    summary = (
+        args.summary or f"{settings.preset}, {settings.bpp_low:g} to {settings.bpp_high:g} bpp"
+    )
+    model = ensemble.model.to(device).eval()
+    identity = export(model, pictures, args.export, args.export.stem, summary)
+    _renew_manifest(args.export.parent)
+    data = Path(args.data).name
+    card = write_card(args.export, args.out, settings, pictures, held_out, data)
+    _say(f"wrote {args.export} ({identity.hex()[:6]}) and {card}")
+    return 0
+
+
+def _renew_manifest(folder: Path) -> None:
+    """List the new model where a manifest lists those of a folder; it could not be loaded else."""
+    manifest = folder / "manifest.json"
+    if manifest.is_file():
+        default = json.loads(manifest.read_text(encoding="utf-8"))["default"]
+        checkpoint.write_manifest(folder, default)
+
+
 def _pick_device(name: str) -> str:
-    if name != "auto":
-        return name
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    if name == "auto":
+        if torch.cuda.is_available():
+            name = "cuda"
+        else:
+            name = "mps" if torch.backends.mps.is_available() else "cpu"
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if name == "cuda" else name
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
+    if os.environ.get("RANK", "0") == "0":
+        sys.stderr.write(text + "\n")

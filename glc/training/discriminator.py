@@ -6,6 +6,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
+from glc.training.settings import TrainingSettings
+
 PROJECTED_LAYERS = (1, 2, 3, 4)
 """Which entries of ``MobileNetFeatures.features`` the projected discriminator sees."""
 
@@ -58,6 +60,20 @@ class ProjectedDiscriminator(nn.Module):
         return [
             head(f * f.shape[1] ** 0.5).float() for head, f in zip(self.heads, chosen, strict=True)
         ]
+
+
+class Adversary(nn.Module):
+    """The discriminators in use, as one module: pictures and their features -> list of logits."""
+
+    def __init__(self, settings: TrainingSettings) -> None:
+        super().__init__()
+        width = settings.discriminator_width
+        self.patch = PatchDiscriminator(width) if settings.patch_discriminator else None
+        self.projected = ProjectedDiscriminator(width) if settings.projected_discriminator else None
+
+    def forward(self, x: Tensor, features: list[Tensor]) -> list[Tensor]:
+        logits = [] if self.patch is None else [self.patch(x)]
+        return logits if self.projected is None else logits + self.projected(features)
 
 
 def hinge_loss(real: list[Tensor], fake: list[Tensor]) -> Tensor:

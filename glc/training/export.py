@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from glc import checkpoint, image
 from glc.checkpoint import Checkpoint
@@ -16,15 +17,15 @@ from glc.codec import Codec, model_tensors
 from glc.config import QUALITY_MAX
 from glc.entropy import ROWS, IndexTables, ScaleTables
 from glc.networks.model import GlcModel
-from glc.training.data import PictureStore
+from glc.training.crops import Pictures
 
 _LARGEST_COUNTED = 260
 """Symbols beyond it are escapes in every row; they are counted at the edge."""
 
 
-def export(  # noqa: PLR0913
+def export(
     model: GlcModel,
-    store: PictureStore,
+    pictures: Pictures,
     path: Path,
     name: str,
     summary: str,
@@ -35,7 +36,7 @@ def export(  # noqa: PLR0913
 
     Args:
         model: averaged weights.
-        store: pictures on which the tables are counted.
+        pictures: those on which the tables are counted.
         path: where to write.
         name: what ``--model`` will call it.
         summary: one line for ``glc models``.
@@ -50,32 +51,41 @@ def export(  # noqa: PLR0913
     indices = IndexTables.build(np.zeros((config.quality_anchors, config.hyper_size), np.int64))
     tensors = model_tensors(model, scales, indices)
     codec = Codec(Checkpoint(config, name, summary, bytes(32), tensors), device=str(_device(model)))
-    smallest = int(min(store.height.min(), store.width.min()))
-    counted = _count(codec, store, batches, min(side, smallest // 64 * 64), config.quality_anchors)
+    smallest = pictures.smallest_side // 64 * 64
+    counted = _count(codec, pictures, batches, min(side, smallest), config.quality_anchors)
     scales = ScaleTables.build(counted[0])
     indices = IndexTables.build(counted[1])
     return checkpoint.save(path, config, name, summary, model_tensors(model, scales, indices))
 
 
 def _count(
-    codec: Codec, store: PictureStore, batches: int, side: int, anchors: int
-) -> tuple[np.ndarray, np.ndarray]:
+    codec: Codec, pictures: Pictures, batches: int, side: int, anchors: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Count symbols per row and z indices per anchor over all qualities."""
     by_row = np.zeros((ROWS, 2 * _LARGEST_COUNTED + 1), np.int64)
     by_anchor = np.zeros((anchors, codec.hyper_size), np.int64)
     generator = torch.Generator().manual_seed(11)
     for quality in range(0, QUALITY_MAX + 1, 5):
         for _ in range(batches):
-            crops = store.crops(4, side, 1.0, generator)
-            pixels = ((crops + 1.0) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
-            pictures = [image.from_array(np.ascontiguousarray(array)) for array in pixels]
-            latents = codec.analyse(pictures)
-            indices, messages, _ = codec.quantise(pictures, latents, quality)
-            np.add.at(by_anchor, (codec.bank(quality), indices.ravel()), 1)
+            drawn = draw_arrays(pictures, 4, side, generator)
+            batch = [image.from_array(array) for array in drawn]
+            indices, messages, _ = codec.quantise(batch, codec.analyse(batch), quality)
+            by_anchor[codec.bank(quality)] += np.bincount(
+                indices.ravel(), minlength=codec.hyper_size
+            )
             for rows, symbols in (step for message in messages for step in message):
                 clipped = np.clip(symbols, -_LARGEST_COUNTED, _LARGEST_COUNTED)
                 np.add.at(by_row, (rows, clipped + _LARGEST_COUNTED), 1)
     return by_row, by_anchor
+
+
+def draw_arrays(
+    pictures: Pictures, count: int, side: int, generator: torch.Generator
+) -> list[NDArray[np.uint8]]:
+    """Draw crops as the codec takes them: (side, side, 3) uint8 each."""
+    crops = pictures.crops(count, side, 1.0, generator)
+    arrays = ((crops + 1.0) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+    return [np.ascontiguousarray(array) for array in arrays]
 
 
 def _device(model: GlcModel) -> torch.device:

@@ -6,6 +6,7 @@ Several networks on purpose: one alone is easily fooled (DESIGN section 6). The 
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import lpips
@@ -23,12 +24,16 @@ MOBILENET_LAYERS = (1, 3, 6, 10, 13, 17)
 class SqueezeLpips(nn.Module):
     """LPIPS v0.1 with SqueezeNet 1.1 (Zhang et al., arXiv 1801.03924).
 
-    Needs ``squeezenet1_1-b8a52dc0.pth`` in ``$TORCH_HOME/hub/checkpoints`` or the network.
+    Needs ``squeezenet1_1-b8a52dc0.pth`` in ``$TORCH_HOME/hub/checkpoints`` or the network, unless
+    ``trained`` is False.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, trained: bool = True) -> None:
         super().__init__()
-        self.metric = lpips.LPIPS(net="squeeze", verbose=False)
+        with warnings.catch_warnings():
+            # lpips calls torchvision in a way that is deprecated there.
+            warnings.simplefilter("ignore", UserWarning)
+            self.metric = lpips.LPIPS(net="squeeze", pnet_rand=not trained, verbose=False)
         self.requires_grad_(False)
         self.eval()
 
@@ -51,12 +56,13 @@ class MobileNetFeatures(nn.Module):
     Args:
         weights: safetensors of TensorFlow's release, whose stride-2 convolutions pad on the right
             and bottom only; None takes torchvision's own weights (downloaded by torchvision).
+        trained: False leaves them random, and needs no file.
     """
 
-    def __init__(self, weights: Path | None) -> None:
+    def __init__(self, weights: Path | None, trained: bool = True) -> None:
         super().__init__()
         if weights is None:
-            named = torchvision.models.MobileNet_V2_Weights.IMAGENET1K_V1
+            named = torchvision.models.MobileNet_V2_Weights.IMAGENET1K_V1 if trained else None
             network = torchvision.models.mobilenet_v2(weights=named)
         else:
             network = torchvision.models.mobilenet_v2(weights=None)
@@ -72,15 +78,17 @@ class MobileNetFeatures(nn.Module):
                     module.register_forward_pre_hook(_pad_right_and_bottom)
         self.layers = network.features[: MOBILENET_LAYERS[-1] + 1]
         self.imagenet_range = weights is None
+        for name, values in (("mean", (0.485, 0.456, 0.406)), ("deviation", (0.229, 0.224, 0.225))):
+            self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
+        self.mean: Tensor
+        self.deviation: Tensor
         self.requires_grad_(False)
         self.eval()
 
     def features(self, x: Tensor) -> list[Tensor]:
         """(B, 3, H, W) in [-1, 1] -> features of ``MOBILENET_LAYERS``, channel-normalised."""
         if self.imagenet_range:
-            mean = x.new_tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
-            deviation = x.new_tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
-            x = ((x + 1.0) / 2.0 - mean) / deviation
+            x = ((x + 1.0) / 2.0 - self.mean) / self.deviation
         found = []
         for index, layer in enumerate(self.layers):
             x = layer(x)
@@ -115,12 +123,18 @@ def _pad_right_and_bottom(module: nn.Module, inputs: tuple[Tensor]) -> tuple[Ten
 
 
 class PerceptualLoss(nn.Module):
-    """LPIPS(squeeze) and MobileNetV2 feature distance, sharing features with a discriminator."""
+    """LPIPS(squeeze) and MobileNetV2 feature distance, sharing features with a discriminator.
 
-    def __init__(self, mobilenet: Path | None) -> None:
+    Args:
+        mobilenet: weights of ``MobileNetFeatures``.
+        trained: False leaves both networks random: as fast as trained ones, for benchmarks and
+            tests that must not need a file.
+    """
+
+    def __init__(self, mobilenet: Path | None = None, trained: bool = True) -> None:
         super().__init__()
-        self.lpips = SqueezeLpips()
-        self.mobilenet = MobileNetFeatures(mobilenet)
+        self.lpips = SqueezeLpips(trained)
+        self.mobilenet = MobileNetFeatures(mobilenet, trained)
 
     def forward(
         self, x: Tensor, x_hat: Tensor, part: int

@@ -1,56 +1,34 @@
-"""The training loop: steps, adversary, logs, samples, checkpoints, resume.
+"""The training loop: one run of one or more phases in one folder.
 
-One process or several under torchrun; a wall-clock budget ends it cleanly.
+The hot path never waits for the device: decisions stay tensors, and logs are read once per window.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import time
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TextIO
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from glc.config import QUALITY_MAX
-from glc.errors import GlcError
-from glc.training.data import PictureStore
-from glc.training.discriminator import (
-    PatchDiscriminator,
-    ProjectedDiscriminator,
-    generator_loss,
-    hinge_loss,
-)
+from glc.training import resume
+from glc.training.average import AveragedWeights
+from glc.training.crops import Pictures
+from glc.training.discriminator import Adversary, generator_loss, hinge_loss
 from glc.training.features import PerceptualLoss
+from glc.training.grid import area_loss, grid_loss
+from glc.training.guard import StepGuard, TrainingError, step_unless
+from glc.training.held_out import evaluate
+from glc.training.log import RunLog
 from glc.training.phases import Ensemble, Outcome
+from glc.training.processes import Processes
 from glc.training.rate import RateControl
 from glc.training.settings import TrainingSettings
 
-
-class TrainingError(GlcError):
-    """Training cannot go on: losses are not finite, or memory does not suffice."""
-
-
-class Adversary(nn.Module):
-    """The discriminators in use, as one module: real and fake logits of a batch."""
-
-    def __init__(self, settings: TrainingSettings) -> None:
-        super().__init__()
-        width = settings.discriminator_width
-        self.patch = PatchDiscriminator(width) if settings.patch_discriminator else None
-        self.projected = (
-            ProjectedDiscriminator(width) if settings.projected_discriminator else None
-        )
-
-    def forward(self, x: Tensor, features: list[Tensor]) -> list[Tensor]:
-        logits = [] if self.patch is None else [self.patch(x)]
-        return logits if self.projected is None else logits + self.projected(features)
+_LOOK_EVERY = 10
+"""Steps between two looks at what makes the host wait: skipped steps, votes of other processes."""
 
 
 class Trainer:
@@ -58,59 +36,102 @@ class Trainer:
 
     Args:
         settings: all hyper-parameters.
-        store: training pictures, on ``device``.
-        held_out: pictures for the held-out losses, or None.
+        pictures: training pictures, on ``device``.
+        held_out: pictures for the held-out losses, or None to use those of training.
         out: run folder; made if absent.
         device: where to train.
-        mobilenet: weights of the second feature network (``MobileNetFeatures``).
+        perceptual: the loss networks.
     """
 
     def __init__(
         self,
         settings: TrainingSettings,
-        store: PictureStore,
-        held_out: PictureStore | None,
+        pictures: Pictures,
+        held_out: Pictures | None,
         out: Path,
         device: torch.device,
-        mobilenet: Path | None,
+        perceptual: PerceptualLoss,
     ) -> None:
-        self.settings, self.store, self.held_out = settings, store, held_out
+        self.settings, self.pictures, self.held_out = settings, pictures, held_out
         self.out, self.device = out, device
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "config.json").write_text(json.dumps(asdict(settings), indent=1) + "\n")
-        self.rank, self.world = _join_processes()
+        self.processes = Processes.join(device)
+        if self.processes.rank == 0:
+            out.mkdir(parents=True, exist_ok=True)
+            config = json.dumps(settings.to_dict(), indent=1)
+            (out / "config.json").write_text(config + "\n", encoding="utf-8")
+        self.log = RunLog(out if self.processes.rank == 0 else None)
         torch.manual_seed(settings.seed)
-        self.ensemble = Ensemble(settings).to(device).to(memory_format=torch.channels_last)
-        self.average = AveragedModel(self.ensemble, multi_avg_fn=_ema(settings.ema_decay))
-        self.perceptual = PerceptualLoss(mobilenet).to(device)
-        self.perceptual = self.perceptual.to(memory_format=torch.channels_last)
-        self.adversary = Adversary(settings).to(device)
-        anchors = self.ensemble.model.config.quality_anchors
-        self.rate = RateControl(anchors, settings.bpp_low, settings.bpp_high)
-        self.generator = torch.Generator().manual_seed(settings.seed * 1000 + self.rank)
+        layout = torch.channels_last
+        self.ensemble = Ensemble(settings).to(device).to(memory_format=layout)
+        self.perceptual = perceptual.to(device).to(memory_format=layout)
+        self.adversary = Adversary(settings).to(device).to(memory_format=layout)
+        self.average = AveragedWeights(self.ensemble, settings.ema_decay)
+        if settings.compile:
+            model = self.ensemble.model
+            for part in (model.encoder, model.decoder, model.analysis, model.synthesis):
+                part.compile()
+        self.rate = RateControl(
+            settings.shape.quality_anchors, settings.bpp_low, settings.bpp_high, device
+        )
         self.phase, self.step, self.seconds = 1, 0, 0.0
-        self.not_finite, self.not_finite_in_a_row = 0, 0
+        self._warm_from = 0
+        self._crop_generator, self._quality_generator = torch.Generator(), torch.Generator()
+        self._seed_generators()
+        self.guard = StepGuard("model", device)
+        self.adversary_guard = StepGuard("discriminator", device)
+        self._lap_start, self._logged_at = time.monotonic(), (0, 0.0)
         self._make_optimisers()
-        self._log: TextIO | None = None
-        self._board: Any = None
+
+    def _seed_generators(self) -> None:
+        """Seed by process and progress, so that every process draws other crops."""
+        place = (self.settings.seed * 4096 + self.processes.rank) * 4 + self.phase
+        seed = (place * 2**32 + 2 * self.step) % 2**63
+        self._crop_generator.manual_seed(seed)
+        self._quality_generator.manual_seed(seed + 1)
+
+    def initialise(self, path: Path) -> None:
+        """Start from the averaged weights of another run, or from shipped weights.
+
+        Args:
+            path: run folder, ``checkpoint.pt``, compact folder, or ``.safetensors``. The last holds
+                neither codebook nor code predictor, which then start anew.
+
+        Raises:
+            TrainingError: not such a file, or a model of another shape.
+        """
+        if path.suffix == ".safetensors":
+            resume.load_shipped(self.ensemble.model, path)
+            began = 1
+        else:
+            state = resume.read_state(path)
+            if state is None:
+                raise TrainingError(f"nothing to start from: {path} holds no run and no weights")
+            self._load(self.ensemble, resume.averaged_weights(state), path)
+            began = state["phase"]
+        if began == 1:
+            # Before phase 2 the frozen copy of the encoder is not yet that of phase 1.
+            self.ensemble.reference.load_state_dict(self.ensemble.model.encoder.state_dict())
+        self.average = AveragedWeights(self.ensemble, self.settings.ema_decay)
 
     def begin_phase(self, phase: int) -> None:
         """Start a phase from the averaged weights of the one before."""
         if self.step > 0:
             self.ensemble.load_state_dict(self.average.module.state_dict())
         self.ensemble.begin(phase)
-        self.phase, self.step = phase, 0
-        self.average = AveragedModel(self.ensemble, multi_avg_fn=_ema(self.settings.ema_decay))
+        self.processes.share(self.ensemble, self.adversary)
+        self.phase, self.step, self._warm_from = phase, 0, 0
+        self.average = AveragedWeights(self.ensemble, self.settings.ema_decay)
         self._make_optimisers()
 
     def _make_optimisers(self) -> None:
-        s, model = self.settings, self.ensemble.model
-        fast = {id(model.scale_map.bias): 20.0}
-        fast |= {id(p): 3.0 for p in model.scale_map.parameters() if id(p) not in fast}
+        s, scale_map = self.settings, self.ensemble.model.scale_map
+        # The scale map counts in rows of a table: its useful range is tens, not ones.
+        fast = {id(p): 3.0 for p in scale_map.parameters()} | {id(scale_map.bias): 20.0}
         groups: dict[float, list[nn.Parameter]] = {}
         for parameter in self.ensemble.parameters():
             if parameter.requires_grad:
                 groups.setdefault(fast.get(id(parameter), 1.0), []).append(parameter)
+        self._trained = [p for parameters in groups.values() for p in parameters]
         rate = s.learning_rate(self.phase)
         self.optimiser = torch.optim.AdamW(
             [{"params": p, "lr": rate * k, "factor": k} for k, p in groups.items()],
@@ -121,7 +142,7 @@ class Trainer:
             weight_decay=0.0, fused=True,
         )  # fmt: skip
 
-    def run_phase(self, deadline: float | None) -> bool:
+    def run_phase(self, deadline: float | None = None) -> bool:
         """Train until the phase's steps are done or ``deadline`` (``time.monotonic``) passes.
 
         Returns:
@@ -130,44 +151,74 @@ class Trainer:
         Raises:
             TrainingError: three losses in a row were not finite, or memory ran out.
         """
-        total = self.settings.steps(self.phase)
-        last_checkpoint = started = time.monotonic()
-        window: list[dict[str, float]] = []
-        while self.step < total:
-            if deadline is not None and time.monotonic() > deadline:
-                break
-            try:
-                window.append(self.train_step())
-            except torch.OutOfMemoryError as error:
-                half = max(1, self.settings.batch(self.phase) // 2)
-                raise TrainingError(f"out of memory; try --batch {half}") from error
-            now = time.monotonic()
-            self.seconds += now - started
-            started = now
-            if self.step % self.settings.log_every == 0 or self.step == total:
+        s = self.settings
+        total = s.steps(self.phase)
+        last_checkpoint = time.monotonic()
+        window: list[dict[str, Tensor]] = []
+        if self.step == 0:
+            self._evaluate()
+        self._lap_start, self._logged_at = time.monotonic(), (self.step, self.seconds)
+        while self.step < total and not self._time_is_up(deadline):
+            window.append(self._try_step())
+            done = self.step == total
+            if done or self.step % s.log_every == 0:
                 self._write_log(window)
                 window = []
-            if self.step % self.settings.sample_every == 0 or self.step == total:
+            if done or self.step % s.sample_every == 0:
+                self._lap()
                 self._evaluate()
-                started = time.monotonic()
-            if now - last_checkpoint > self.settings.checkpoint_every_s:
+                self._lap_start = time.monotonic()
+            if time.monotonic() - last_checkpoint >= s.checkpoint_every_s:
                 self.save()
-                last_checkpoint = started = time.monotonic()
+                last_checkpoint = time.monotonic()
         self.save()
+        self.log.close()
         return self.step >= total
 
-    def train_step(self) -> dict[str, float]:
-        """One step of the current phase; returns what is to be logged."""
+    def _time_is_up(self, deadline: float | None) -> bool:
+        if deadline is None:
+            return False
+        late = time.monotonic() > deadline
+        if self.processes.world == 1:
+            return late
+        return self.step % _LOOK_EVERY == 0 and self.processes.any_says(late, self.device)
+
+    def _lap(self) -> None:
+        """Add the time since the last lap to the training time."""
+        now = time.monotonic()
+        self.seconds += now - self._lap_start
+        self._lap_start = now
+
+    def _try_step(self) -> dict[str, Tensor]:
+        try:
+            logged = self.train_step()
+        except (torch.cuda.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            named = isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError))
+            if not named and "allocate memory" not in str(error):
+                raise
+            batch, crop = self.settings.batch(self.phase), self.settings.crop(self.phase)
+            raise TrainingError(
+                f"out of memory in phase {self.phase} with --batch {batch} --crop {crop}; "
+                f"try --batch {max(1, batch // 2)}"
+            ) from error
+        if self.device.type == "cpu" or self.step % _LOOK_EVERY == 0:
+            self.guard.check(self.phase, self.step)
+            self.adversary_guard.check(self.phase, self.step)
+        return logged
+
+    def train_step(self) -> dict[str, Tensor]:
+        """One step of the current phase; returns what is to be logged, scalars on the device."""
         s = self.settings
         progress = self.step / s.steps(self.phase)
         for group in self.optimiser.param_groups:
             group["lr"] = s.learning_rate(self.phase) * group["factor"] * self._schedule(progress)
         batch = s.batch(self.phase)
-        x = self.store.crops(batch, s.crop(self.phase), s.rescale_max, self.generator)
-        quality = _draw_qualities(batch, self.generator)
-        weight = self.rate.weight(quality).to(self.device)
+        x = self.pictures.crops(batch, s.crop(self.phase), s.rescale_max, self._crop_generator)
+        quality = _draw_qualities(batch, self._quality_generator)
+        quality = quality.to(self.device, non_blocking=True)
+        weight = self.rate.weight(quality)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=s.bf16):
-            outcome: Outcome = self.ensemble(self.phase, x, quality.to(self.device), weight)
+            outcome: Outcome = self.ensemble(self.phase, x, quality, weight)
             logged = {name: value.detach() for name, value in outcome.parts.items()}
             logged["loss"] = outcome.loss.detach()
             adversarial = s.adversarial_weight > 0 and progress >= s.adversarial_start(self.phase)
@@ -178,16 +229,20 @@ class Trainer:
             outcome.loss.backward()
         else:
             torch.autograd.backward([outcome.x_hat, outcome.loss], [gradient, None])
-        self._average_gradients(self.ensemble)
-        trained = [p for g in self.optimiser.param_groups for p in g["params"]]
-        norm = nn.utils.clip_grad_norm_(trained, s.clip_norm)
-        logged["gradient_norm"] = norm
-        self._step_if_finite(bool(torch.isfinite(norm + logged["loss"])))
+        shared = logged["loss"].float().reshape(1)
         if outcome.bpp is not None:
             logged["bpp"] = outcome.bpp.detach().mean()
-            self.rate.update(quality, outcome.bpp, self._excess(progress))
+            excess = self.rate.error(quality, outcome.bpp, self._excess(progress))
+            shared = torch.cat([shared, excess])
+        shared = self.processes.average_gradients(self._trained, shared)
+        logged["gradient_norm"] = nn.utils.clip_grad_norm_(self._trained, s.clip_norm)
+        skip = self.guard.judge(logged["gradient_norm"], shared[0])
+        step_unless(skip, self.optimiser)
+        self.average.update(self.ensemble, skip)
+        if outcome.bpp is not None:
+            self.rate.move(shared[1:])
         self.step += 1
-        return {name: float(value) for name, value in logged.items()}
+        return logged
 
     def _picture_gradient(
         self, x: Tensor, x_hat: Tensor, adversarial: bool, logged: dict[str, Tensor]
@@ -205,6 +260,9 @@ class Trainer:
         l1 = (x - pixels).abs().mean()
         logged |= {"l1": l1.detach(), "lpips": lpips.detach(), "mobilenet": mobilenet.detach()}
         loss = s.l1_weight * l1 + s.lpips_weight * lpips + s.mobilenet_weight * mobilenet
+        area, grid = area_loss(x, pixels), grid_loss(x, pixels)
+        logged |= {"area": area.detach(), "grid": grid.detach()}
+        loss = loss + s.area_weight * area + s.grid_weight * grid
         logged["loss"] = logged["loss"] + loss.detach()
         (gradient,) = torch.autograd.grad(loss, pixels, retain_graph=adversarial)
         if not adversarial:
@@ -215,33 +273,27 @@ class Trainer:
         self.adversary.requires_grad_(True)
         factor = s.adversarial_weight * gradient.norm() / push.norm().clamp_min(1e-12)
         factor = factor.clamp_max(10.0)
-        fake = self.adversary(pixels.detach(), [f.detach() for f in fake_features])
-        real = self.adversary(x, real_features)
-        judged = hinge_loss(real, fake)
+        logged["generator"] = fooled.detach()
+        fake = [f.detach() for f in fake_features]
+        logged["discriminator"] = self._train_adversary(x, real_features, pixels.detach(), fake)
+        return gradient + factor * push  # type: ignore[no-any-return]
+
+    def _train_adversary(
+        self, x: Tensor, real_features: list[Tensor], x_hat: Tensor, fake_features: list[Tensor]
+    ) -> Tensor:
+        """One step of the discriminators; returns their loss."""
+        judged = hinge_loss(self.adversary(x, real_features), self.adversary(x_hat, fake_features))
         self.adversary_optimiser.zero_grad(set_to_none=True)
         judged.backward()
-        self._average_gradients(self.adversary)
-        self.adversary_optimiser.step()
-        logged |= {"generator": fooled.detach(), "discriminator": judged.detach()}
-        return gradient + factor * push
-
-    def _step_if_finite(self, finite: bool) -> None:
-        if finite:
-            self.not_finite_in_a_row = 0
-            self.optimiser.step()
-            self.average.update_parameters(self.ensemble)
-            return
-        self.not_finite += 1
-        self.not_finite_in_a_row += 1
-        if self.not_finite_in_a_row >= 3:
-            raise TrainingError(
-                f"phase {self.phase}, step {self.step}: three losses in a row were not finite; "
-                "lower the learning rate, or resume from an earlier checkpoint"
-            )
+        parameters = list(self.adversary.parameters())
+        shared = self.processes.average_gradients(parameters, judged.detach().reshape(1))
+        norm = nn.utils.clip_grad_norm_(parameters, float("inf"))
+        step_unless(self.adversary_guard.judge(norm, shared[0]), self.adversary_optimiser)
+        return judged.detach()
 
     def _schedule(self, progress: float) -> float:
         s = self.settings
-        warmup = min(1.0, (self.step + 1) / max(1, s.warmup_steps))
+        warmup = min(1.0, (self.step - self._warm_from + 1) / max(1, s.warmup_steps))
         falling = min(1.0, (1.0 - progress) / max(s.decay_share, 1e-6))
         return warmup * max(0.02, falling)
 
@@ -252,61 +304,28 @@ class Trainer:
         part = min(1.0, progress / self.settings.rate_ramp)
         return float(self.settings.bpp_excess ** (1.0 - part))
 
-    def _average_gradients(self, module: nn.Module) -> None:
-        if self.world == 1:
-            return
-        for parameter in module.parameters():
-            if parameter.requires_grad:
-                if parameter.grad is None:
-                    parameter.grad = torch.zeros_like(parameter)
-                torch.distributed.all_reduce(parameter.grad)
-                parameter.grad /= self.world
-
-    @torch.no_grad()
     def _evaluate(self) -> None:
-        """Held-out losses of the averaged weights on fixed crops, and a sample sheet."""
-        store = self.held_out or self.store
-        s = self.settings
-        generator = torch.Generator().manual_seed(7)
-        side = min(256, int(min(store.height.min(), store.width.min())) // 64 * 64)
-        sums: dict[str, float] = {}
-        rounds = 4
-        sheet: list[Tensor] = []
-        ensemble = self.average.module.eval()
-        for index in range(rounds):
-            x = store.crops(8, side, 1.0, generator)
-            quality = torch.linspace(0, QUALITY_MAX, 8).round().long()
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=s.bf16):
-                outcome = ensemble(
-                    self.phase, x, quality.to(self.device), torch.ones(8, device=self.device)
-                )
-                parts = dict(outcome.parts)
-                x_hat = outcome.x_hat
-                if x_hat is not None:
-                    lpips, mobilenet, _, _ = self.perceptual(x, x_hat, len(x))
-                    parts |= {"lpips": lpips, "mobilenet": mobilenet, "l1": (x - x_hat).abs().mean()}
-            if outcome.bpp is not None:
-                parts |= {"bpp": outcome.bpp.mean(), "bpp_low": outcome.bpp[0]}
-                parts |= {"bpp_middle": outcome.bpp[3:5].mean(), "bpp_high": outcome.bpp[-1]}
-            for name, value in parts.items():
-                sums[name] = sums.get(name, 0.0) + float(value) / rounds
-            if x_hat is not None and index == 0:
-                sheet = [x, x_hat]
-        ensemble.train()
-        self._record({"held_out": True, **sums})
-        if sheet and self.rank == 0:
-            columns = torch.cat([torch.cat(list(row.cpu()), dim=2) for row in sheet], dim=1)
-            pixels = ((columns.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
-            folder = self.out / "samples"
-            folder.mkdir(exist_ok=True)
-            Image.fromarray(np.ascontiguousarray(pixels)).save(
-                folder / f"phase{self.phase}-{self.step:06d}.png"
-            )
+        """Record held-out losses of the averaged weights, and a sheet of samples."""
+        if self.processes.rank:
+            return
+        values, sheet = evaluate(
+            self.average.module, self.perceptual, self.held_out or self.pictures,  # type: ignore[arg-type]
+            self.phase, self.settings,
+        )  # fmt: skip
+        self.log.record(self.phase, self.step, self.seconds, {"held_out": True, **values})
+        if sheet:
+            self.log.picture(self.phase, self.step, sheet)
 
-    def _write_log(self, window: list[dict[str, float]]) -> None:
-        means = {n: float(np.mean([w[n] for w in window if n in w])) for n in window[-1]}
-        batch = self.settings.batch(self.phase)
-        means["crops_per_second"] = batch * self.world * self._pace()
+    def _write_log(self, window: list[dict[str, Tensor]]) -> None:
+        # Taken from the last step: losses come and go with the phase and the discriminator.
+        names = list(window[-1])
+        columns = [torch.stack([w[n].float() for w in window if n in w]).mean() for n in names]
+        means = dict(zip(names, torch.stack(columns).tolist(), strict=True))
+        self._lap()
+        steps, seconds = self.step - self._logged_at[0], self.seconds - self._logged_at[1]
+        self._logged_at = (self.step, self.seconds)
+        crops = steps * self.settings.batch(self.phase) * self.processes.world
+        means["crops_per_second"] = crops / max(seconds, 1e-9)
         usage = self.ensemble.take_usage()
         if usage is not None:
             means["codes_used"], means["perplexity"] = usage
@@ -314,109 +333,96 @@ class Trainer:
         if self.phase > 1:
             means["rate_weight_low"] = float(self.rate.log_weight[0].exp())
             means["rate_weight_high"] = float(self.rate.log_weight[-1].exp())
-        means["not_finite"] = self.not_finite
-        self._record(means)
+        means["skipped"] = self.guard.skipped
+        means["skipped_discriminator"] = self.adversary_guard.skipped
+        self.log.record(self.phase, self.step, self.seconds, means)
 
-    def _pace(self) -> float:
-        now, step = time.monotonic(), self.step
-        before = getattr(self, "_pace_mark", None)
-        self._pace_mark = (now, step)
-        if before is None or step <= before[1]:
-            return 0.0
-        return float((step - before[1]) / (now - before[0]))
-
-    def _record(self, values: dict[str, Any]) -> None:
-        if self.rank:
-            return
-        if self._log is None:
-            self._log = (self.out / "log.jsonl").open("a", encoding="utf-8")
-            self._board = _open_board(self.out)
-        rounded = {k: float(f"{v:.5g}") if isinstance(v, float) else v for k, v in values.items()}
-        entry = {"phase": self.phase, "step": self.step, "seconds": round(self.seconds, 1)}
-        self._log.write(json.dumps(entry | rounded) + "\n")
-        self._log.flush()
-        if self._board is not None:
-            kind = "held_out" if values.get("held_out") else "train"
-            for name, value in values.items():
-                if name != "held_out":
-                    self._board.add_scalar(f"phase{self.phase}/{kind}/{name}", value, self.step)
-
-    def save(self) -> None:
-        """Write ``checkpoint.pt`` atomically; everything a resumed run needs is in it."""
-        if self.rank:
-            return
-        state = {
-            "settings": asdict(self.settings),
+    def state(self) -> resume.State:
+        """Return everything that a resumed run needs."""
+        random = {
+            "crops": self._crop_generator.get_state(),
+            "qualities": self._quality_generator.get_state(),
+            "cpu": torch.get_rng_state(),
+            "log_weight": self.rate.log_weight,
+        }
+        if self.device.type == "cuda":
+            random["cuda"] = torch.cuda.get_rng_state(self.device)
+        return {
+            "settings": self.settings.to_dict(),
             "phase": self.phase,
             "step": self.step,
             "seconds": self.seconds,
+            "warm_from": self._warm_from,
+            "skipped": self.guard.skipped,
             "ensemble": self.ensemble.state_dict(),
             "average": self.average.state_dict(),
             "adversary": self.adversary.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "adversary_optimiser": self.adversary_optimiser.state_dict(),
-            "log_weight": self.rate.log_weight,
-            "generator": self.generator.get_state(),
-            "torch_rng": torch.get_rng_state(),
-            "not_finite": self.not_finite,
+            "random": random,
         }
-        target = self.out / "checkpoint.pt"
-        partial = target.with_suffix(".partial")
-        with partial.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(target)
 
-    def resume(self) -> bool:
-        """Continue from ``checkpoint.pt`` if there is one; say whether there was."""
-        path = self.out / "checkpoint.pt"
-        if not path.is_file():
+    def save(self) -> None:
+        """Write ``checkpoint.pt`` atomically; the first process alone does."""
+        if self.processes.rank == 0:
+            self._lap()
+            resume.write_checkpoint(self.state(), self.out)
+            self._lap_start = time.monotonic()
+
+    def resume(self, path: Path | None = None) -> bool:
+        """Continue a run; say whether there was one.
+
+        Args:
+            path: run folder, ``checkpoint.pt`` or compact folder; None is the run's own folder.
+
+        Raises:
+            TrainingError: the file is damaged, or of a model of another shape.
+        """
+        place = path or self.out
+        state = resume.read_state(place)
+        if state is None:
             return False
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        self.phase, self.step = state["phase"], state["step"]
+        self.phase, self.step, self.seconds = state["phase"], state["step"], state["seconds"]
         self.ensemble.begin(self.phase)
-        self.ensemble.load_state_dict(state["ensemble"])
-        self.average.load_state_dict(state["average"])
-        self.adversary.load_state_dict(state["adversary"])
+        compact = "ensemble" not in state
+        weights = resume.averaged_weights(state) if compact else state["ensemble"]
+        self._load(self.ensemble, weights, place)
+        self._load(self.adversary, state["adversary"], place)
+        self._load(self.average, state["average"], place)
         self._make_optimisers()
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.adversary_optimiser.load_state_dict(state["adversary_optimiser"])
-        self.rate.log_weight = state["log_weight"]
-        self.generator.set_state(state["generator"])
-        torch.set_rng_state(state["torch_rng"])
-        self.seconds, self.not_finite = state["seconds"], state["not_finite"]
+        self._warm_from = self.step if compact else state["warm_from"]
+        if not compact:
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.adversary_optimiser.load_state_dict(state["adversary_optimiser"])
+        self.processes.share(self.ensemble, self.adversary)
+        self._restore_randomness(state["random"])
+        self.guard.skipped = state["skipped"]
+        self.log.rewind(self.phase, self.step)
         return True
+
+    def _restore_randomness(self, random: dict[str, Tensor]) -> None:
+        self.rate.log_weight = random["log_weight"].to(self.device)
+        if self.processes.rank:
+            # Only the first process has saved; the others must not draw its crops.
+            self._seed_generators()
+            return
+        self._crop_generator.set_state(random["crops"])
+        self._quality_generator.set_state(random["qualities"])
+        torch.set_rng_state(random["cpu"])
+        if "cuda" in random and self.device.type == "cuda":
+            torch.cuda.set_rng_state(random["cuda"], self.device)
+
+    def _load(self, module: nn.Module, weights: dict[str, Tensor], place: Path) -> None:
+        try:
+            module.load_state_dict(weights)
+        except RuntimeError as error:
+            raise TrainingError(
+                f"{place} belongs to a run of another shape; name its --preset and --regulariser "
+                f"({str(error).splitlines()[-1].strip()})"
+            ) from error
 
 
 def _draw_qualities(batch: int, generator: torch.Generator) -> Tensor:
     """Draw one quality per sample, spread evenly over the range: (B,) int64 in [0, 100]."""
     strata = torch.randperm(batch, generator=generator) + torch.rand(batch, generator=generator)
     return (strata * ((QUALITY_MAX + 1) / batch)).long().clamp_max(QUALITY_MAX)
-
-
-def _ema(decay: float) -> Any:
-    @torch.no_grad()
-    def update(averages: list[Tensor], values: list[Tensor], count: Tensor) -> None:
-        # A young average forgets faster, so that short runs are not held back by their start.
-        rate = 1.0 - min(decay, (1.0 + float(count)) / (10.0 + float(count)))
-        for average, value in zip(averages, values, strict=True):
-            average.lerp_(value, rate)
-
-    return update
-
-
-def _join_processes() -> tuple[int, int]:
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world > 1 and not torch.distributed.is_initialized():
-        backend = "nccl" if torch.cuda.is_available() else "gloo"
-        torch.distributed.init_process_group(backend)
-    return int(os.environ.get("RANK", "0")), world
-
-
-def _open_board(out: Path) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        return None
-    return SummaryWriter(str(out / "tensorboard"))

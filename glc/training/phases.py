@@ -7,13 +7,14 @@ on ``x_hat`` and live in ``glc.training.loop``; everything else is here.
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from glc.config import PRESETS, CodecConfig
+from glc.config import LATENT_STRIDE, CodecConfig
 from glc.networks.codebook import GaussianBottleneck, ScalarCodebook, VectorCodebook
 from glc.networks.model import GlcModel
 from glc.quantize import round_through
@@ -39,7 +40,7 @@ class Ensemble(nn.Module):
 
     def __init__(self, settings: TrainingSettings) -> None:
         super().__init__()
-        config = PRESETS[settings.preset]
+        config = settings.shape
         self.settings = settings
         self.phase = 1
         self.model = GlcModel(config)
@@ -47,7 +48,8 @@ class Ensemble(nn.Module):
         self.predictor: CodePredictor | None = None
         if not isinstance(self.codebook, GaussianBottleneck):
             self.predictor = CodePredictor(config.latent_channels, config.codebook_size)
-        self._usage = torch.zeros(config.codebook_size)
+        self.register_buffer("_usage", torch.zeros(config.codebook_size), persistent=False)
+        self._usage: Tensor
         self.reference = copy.deepcopy(self.model.encoder).requires_grad_(False)
 
     def train(self, mode: bool = True) -> Ensemble:
@@ -63,7 +65,9 @@ class Ensemble(nn.Module):
         self.phase = phase
         self.requires_grad_(True).train()
         if phase == 1:
-            self._freeze(*(m for n, m in self.model.named_children() if n not in ("encoder", "decoder")))
+            self._freeze(
+                *(m for n, m in self.model.named_children() if n not in ("encoder", "decoder"))
+            )
             self._freeze(self.predictor, self.reference)
         elif phase == 2:
             self.reference.load_state_dict(self.model.encoder.state_dict())
@@ -111,7 +115,9 @@ class Ensemble(nn.Module):
         seen, indices, loss = self.codebook(self.model.encoder(x))
         parts = {"codebook": loss.detach()}
         if indices is not None and self.training:
-            self._usage += torch.bincount(indices.flatten(), minlength=len(self._usage)).cpu()
+            # Not bincount, which waits for the device.
+            flat = indices.flatten()
+            self._usage.index_add_(0, flat, torch.ones_like(flat, dtype=self._usage.dtype))
         x_hat = self.model.decoder(seen)
         return Outcome(self.settings.codebook_weight * loss, x_hat, None, parts)
 
@@ -164,8 +170,8 @@ class Ensemble(nn.Module):
             bits = symbol_bits(coded_residual, coded_rows).flatten(1).sum(1)
         # An upper bound for z; the exported table of z indices spends less.
         positions = digits.shape[-2] * digits.shape[-1]
-        bits = bits + positions * float(torch.tensor(model.config.hyper_size).log2())
-        pixels = l.shape[-2] * l.shape[-1] * 256
+        bits = bits + positions * math.log2(model.config.hyper_size)
+        pixels = l.shape[-2] * l.shape[-1] * LATENT_STRIDE**2
         return model.synthesis(y_hat, quality), bits / pixels
 
 

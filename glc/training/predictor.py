@@ -35,4 +35,4 @@ class CodePredictor(nn.Module):
         )
         x = self.layers(x + positions.flatten(2).transpose(1, 2))
         logits: Tensor = self.head(self.norm(x))
-        return logits.transpose(1, 2).unflatten(2, (height, width))
+        return logits.transpose(1, 2).unflatten(2, (height, width))  # type: ignore[no-any-return]

@@ -8,14 +8,15 @@ import torch
 from torch import Tensor
 
 from glc.config import QUALITY_MAX
-
-SIGMA_MIN, SIGMA_MAX, LAST_ROW = 0.11, 64.0, 63
-"""Row r of the scale table has sigma SIGMA_MIN * (SIGMA_MAX / SIGMA_MIN)^((r - 1) / 62)."""
+from glc.entropy import ROWS, SIGMA_MAX, SIGMA_MIN
 
 
 def sigma_of_rows(rows: Tensor) -> Tensor:
-    """Return the standard deviation of (possibly fractional) rows; any shape."""
-    growth = math.log(SIGMA_MAX / SIGMA_MIN) / (LAST_ROW - 1)
+    """Return the standard deviation of (possibly fractional) rows; any shape.
+
+    ``glc.entropy.sigma_of_row`` with gradients.
+    """
+    growth = math.log(SIGMA_MAX / SIGMA_MIN) / (ROWS - 2)
     return SIGMA_MIN * ((rows - 1.0) * growth).exp()
 
 
@@ -25,7 +26,7 @@ def gaussian_bits(x: Tensor, sigma: Tensor) -> Tensor:
     upper = torch.special.log_ndtr((0.5 - magnitude) / sigma)
     lower = torch.special.log_ndtr((-0.5 - magnitude) / sigma)
     log_mass = upper + torch.log(-torch.expm1((lower - upper).clamp_max(-1e-6)))
-    return -log_mass / math.log(2.0)
+    return -log_mass / math.log(2.0)  # type: ignore[no-any-return]
 
 
 def symbol_bits(residual: Tensor, rows: Tensor) -> Tensor:
@@ -50,36 +51,60 @@ class RateControl:
     """Steers the rate weight of every quality anchor so that its mean rate meets a target.
 
     An integral controller in the logarithm: begin with little rate pressure above the wanted rate
-    and raise it into the band (DLF; DESIGN section 6). The state is a plain tensor, so that it
-    resumes with the run.
+    and raise it into the band (DLF; DESIGN section 6). The state is a plain tensor on the device,
+    so that it resumes with the run and nobody waits for it.
+
+    Args:
+        anchors: of the model.
+        bpp_low: wanted rate at quality 0.
+        bpp_high: wanted rate at quality 100; between them it is geometric.
+        device: where qualities and rates are.
+        start: first rate weight.
     """
 
-    def __init__(self, anchors: int, bpp_low: float, bpp_high: float, start: float = 0.5) -> None:
+    def __init__(
+        self,
+        anchors: int,
+        bpp_low: float,
+        bpp_high: float,
+        device: torch.device | str = "cpu",
+        start: float = 0.5,
+    ) -> None:
         ratio = math.log(bpp_high / bpp_low)
-        self.log_target = math.log(bpp_low) + ratio * torch.linspace(0.0, 1.0, anchors)
-        self.log_weight = torch.full((anchors,), math.log(start))
+        share = torch.linspace(0.0, 1.0, anchors, device=device)
+        self.log_target = math.log(bpp_low) + ratio * share
+        self.log_weight = torch.full((anchors,), math.log(start), device=device)
         self.gain = 0.01
+        self._anchor = torch.arange(anchors, device=device)
 
     def _parts(self, quality: Tensor) -> Tensor:
         """Shares of each anchor in each quality: (B,) -> (B, K)."""
-        position = quality.float().cpu() * ((len(self.log_weight) - 1) / QUALITY_MAX)
-        anchors = torch.arange(len(self.log_weight))
-        return (1.0 - (position.unsqueeze(1) - anchors).abs()).clamp_min(0.0)
+        position = quality.float() * ((len(self._anchor) - 1) / QUALITY_MAX)
+        return (1.0 - (position.unsqueeze(1) - self._anchor).abs()).clamp_min(0.0)
 
     def weight(self, quality: Tensor) -> Tensor:
-        """Return the rate weight of each sample: (B,) -> (B,), same device."""
-        return (self._parts(quality) @ self.log_weight).exp().to(quality.device)
+        """Return the rate weight of each sample: (B,) int64 -> (B,)."""
+        return (self._parts(quality) @ self.log_weight).exp()
 
-    def update(self, quality: Tensor, bpp: Tensor, excess: float) -> None:
-        """Move the weights after a step whose samples had these rates.
+    def error(self, quality: Tensor, bpp: Tensor, excess: float) -> Tensor:
+        """Return by how much each anchor is above its wanted rate.
 
         Args:
             quality: (B,) int64.
-            bpp: (B,) measured bits per pixel.
+            bpp: (B,) measured bits per pixel; a sample whose rate is not finite says nothing.
             excess: factor on the wanted rates, above 1 while the run warms up.
+
+        Returns:
+            (K,) in the logarithm, averaged over the batch so that its size does not matter, and
+            scaled so that a sample per anchor counts fully.
         """
         parts = self._parts(quality)
         wanted = parts @ self.log_target + math.log(excess)
-        error = (bpp.detach().float().cpu().clamp_min(1e-4).log() - wanted).clamp(-1.0, 1.0)
-        self.log_weight += self.gain * (parts * error.unsqueeze(1)).sum(0)
+        error = bpp.detach().float().clamp_min(1e-4).log() - wanted
+        error = error.nan_to_num(0.0, 0.0, 0.0).clamp(-1.0, 1.0)
+        return (parts * error.unsqueeze(1)).mean(0) * len(self._anchor)
+
+    def move(self, error: Tensor) -> None:
+        """Move the weights of the anchors by what ``error`` gave, averaged over processes."""
+        self.log_weight += self.gain * error
         self.log_weight.clamp_(-5.0, 7.0)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from glc.config import PRESETS, CodecConfig
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -25,6 +27,9 @@ class TrainingSettings:
     """Everything that decides how a run goes, but for its data, output folder and device."""
 
     preset: str = "tiny"
+    """Name of the model, and its shape unless ``codec`` is given."""
+    codec: CodecConfig | None = None
+    """Shape of a model that is no preset: the ``[codec]`` table of a TOML file."""
     seed: int = 1
     regulariser: str = "vq"
     """Phase-1 bottleneck: vq (SimVQ), fsq or kl."""
@@ -34,7 +39,7 @@ class TrainingSettings:
     batch_3: int = 4
     crop_1: int = 128
     crop_2: int = 256
-    """At least 256 in phases 2 and 3: a 128 px crop has four positions of z, all of them corners."""
+    """At least 256 in phases 2 and 3: a 128 px crop has four positions of z, all corners."""
     crop_3: int = 256
     steps_1: int = 5500
     steps_2: int = 4000
@@ -50,6 +55,7 @@ class TrainingSettings:
     ema_decay: float = 0.999
     bf16: bool = True
     compile: bool = False
+    """Compile E, D, g_a and g_s: a slow start of every process, then faster steps on a GPU."""
     rescale_max: float = 2.0
     """Half of the batches are cut larger by up to this factor and reduced to ``crop``."""
 
@@ -59,6 +65,10 @@ class TrainingSettings:
     mobilenet_weight: float = 1.0
     mobilenet_share: float = 0.5
     """Share of each batch that the second network looks at; it is the dearest part of a step."""
+    area_weight: float = 3.0
+    """Weight of the colour of areas of 8 pixels, and of the next: of repeating error; both in
+    ``glc.training.grid``."""
+    grid_weight: float = 5.0
     adversarial_weight: float = 0.3
     """Largest factor of the adversarial gradient against the reconstruction gradient."""
     adversarial_start_1: float = 0.7
@@ -86,9 +96,16 @@ class TrainingSettings:
 
     log_every: int = 50
     sample_every: int = 1000
+    """Steps between two measurements of the held-out losses, each with a sheet of samples."""
+    held_out_batches: int = 4
+    """Batches of eight crops that the held-out losses are measured on."""
     checkpoint_every_s: float = 300.0
 
     def __post_init__(self) -> None:
+        if self.codec is None and self.preset not in PRESETS:
+            raise ValueError(
+                f"no preset {self.preset!r}; expected {', '.join(PRESETS)} or a [codec] table"
+            )
         if self.regulariser not in ("vq", "fsq", "kl"):
             raise ValueError(f"regulariser must be vq, fsq or kl, got {self.regulariser!r}")
         for phase in (1, 2, 3):
@@ -111,10 +128,33 @@ class TrainingSettings:
             raise ValueError(f"no training configuration {path}")
         values = tomllib.loads(path.read_text(encoding="utf-8"))
         values.update({key: value for key, value in overrides.items() if value is not None})
-        unknown = sorted(set(values) - {field.name for field in dataclasses.fields(cls)})
+        return cls.from_dict(values)
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> TrainingSettings:
+        """Build settings from ``to_dict``'s output or a TOML file's contents.
+
+        Raises:
+            ValueError: an unknown field, or a value that contradicts another.
+        """
+        unknown = sorted(set(fields) - {field.name for field in dataclasses.fields(cls)})
         if unknown:
             raise ValueError(f"unknown training settings: {', '.join(unknown)}")
+        values = dict(fields)
+        if values.get("codec") is not None:
+            values["codec"] = CodecConfig.from_dict(values["codec"])
         return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON-compatible values."""
+        fields = dataclasses.asdict(self)
+        fields["codec"] = None if self.codec is None else self.codec.to_dict()
+        return fields
+
+    @property
+    def shape(self) -> CodecConfig:
+        """Widths and depths of the model."""
+        return self.codec or PRESETS[self.preset]
 
     def steps(self, phase: int) -> int:
         """Return the number of steps of a phase."""

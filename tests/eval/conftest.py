@@ -165,7 +165,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("page")
     pictures = make_folder(folder / "pictures")
     arguments = ["--images", str(pictures), "--out", str(folder / "out")]
-    more = ["--metrics", "psnr,ms-ssim", "--codecs", "webp,jpeg,jpeg@1/2"]
+    more = ["--metrics", "psnr,grid", "--codecs", "webp,jpeg,jpeg@1/2"]
     assert rd.main([*arguments, *more]) == 0
     return folder / "out" / "report.html"
 

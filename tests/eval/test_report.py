@@ -16,7 +16,7 @@ def test_one_command_fills_the_readme(folder: Path, tmp_path: Path) -> None:
     readme.write_text(MARKED)
     assets = tmp_path / "docs" / "results"
     arguments = ["--images", str(folder), "--run", str(tmp_path / "run"), "--readme", str(readme)]
-    more = ["--assets", str(assets), "--codecs", "webp,jpeg", "--metrics", "psnr,ms-ssim"]
+    more = ["--assets", str(assets), "--codecs", "webp,jpeg", "--metrics", "psnr,grid"]
     assert report.main([*arguments, *more]) == 0
     text = readme.read_text()
     assert "old" not in text

@@ -1,0 +1,184 @@
+"""Crops per second of each phase, and the share of the chip's measured peak that this is.
+
+The peak is that of one large matrix product on the same device in the same number format, so that
+the share says how much of the chip the networks leave unused. Random pictures and random loss
+networks: neither changes the speed, and no file is needed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from glc.training.crops import Sizes, Windows, finish
+from glc.training.features import PerceptualLoss
+from glc.training.loop import Trainer
+from glc.training.settings import TrainingSettings
+
+
+class NoisePictures:
+    """Random pixels in the place of photographs (``crops.Pictures``), cut on the device."""
+
+    count, skipped, pixels = 1, 0, 1024 * 1024
+    smallest_side = 1024
+
+    def __init__(self, device: torch.device) -> None:
+        side = torch.tensor([self.smallest_side])
+        self.sizes = Sizes(side, side)
+        self._picture = torch.randint(0, 256, (3, 1024, 1024), device=device, dtype=torch.uint8)
+
+    def crops(
+        self, batch: int, crop: int, rescale_max: float, generator: torch.Generator
+    ) -> Tensor:
+        """Draw random crops: see ``crops.Pictures``."""
+        windows: Windows = self.sizes.draw(batch, crop, rescale_max, generator)
+        side = windows.side
+        corners = zip(windows.top.tolist(), windows.left.tolist(), strict=True)
+        cut = [self._picture[:, top : top + side, left : left + side] for top, left in corners]
+        return finish(torch.stack(cut), crop)
+
+
+class OperationCount(TorchDispatchMode):
+    """Counts the floating-point operations of convolutions, matrix products and attention.
+
+    Unlike ``FlopCounterMode`` it attributes nothing to modules, whose hooks refuse the partial
+    backward passes of a training step.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.total = 0
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        formula = flop_registry.get(func._overloadpacket)
+        if formula is not None:
+            self.total += formula(*args, **(kwargs or {}), out_val=result)
+        return result
+
+
+@dataclass(frozen=True)
+class Speed:
+    """One measured phase."""
+
+    phase: int
+    adversarial: bool
+    batch: int
+    crop: int
+    crops_per_second: float
+    gflop_per_crop: float
+    """Multiplications and additions, forwards and backwards, of all networks that take part."""
+    share_of_peak: float
+
+
+def matmul_peak(device: torch.device, bf16: bool) -> float:
+    """Return floating-point operations per second of a large square matrix product."""
+    side = 1024 if device.type == "cpu" else 8192
+    kind = torch.bfloat16 if bf16 else torch.float32
+    a = torch.randn(side, side, device=device, dtype=kind)
+    seconds = _seconds_per_call(lambda: a @ a, device, 3 if device.type == "cpu" else 20)
+    return 2.0 * side**3 / seconds
+
+
+def measure(
+    settings: TrainingSettings, device: torch.device, phase: int, adversarial: bool, steps: int
+) -> tuple[float, float]:
+    """Return crops per second and floating-point operations per crop of one phase."""
+    chosen = dataclasses.replace(settings, seed=1)
+    if not adversarial:
+        chosen = dataclasses.replace(chosen, adversarial_weight=0.0)
+    elif phase != 2:
+        chosen = dataclasses.replace(chosen, adversarial_start_1=0.0, adversarial_start_3=0.0)
+    perceptual = PerceptualLoss(trained=False)
+    with tempfile.TemporaryDirectory() as folder:
+        pictures = NoisePictures(device)
+        trainer = Trainer(chosen, pictures, None, Path(folder), device, perceptual)
+        trainer.begin_phase(phase)
+        counter = OperationCount()
+        with counter:
+            trainer.train_step()
+        seconds = _seconds_per_call(trainer.train_step, device, steps)
+    batch = chosen.batch(phase)
+    return batch / seconds, counter.total / batch
+
+
+def _seconds_per_call(call: Callable[[], object], device: torch.device, repeats: int) -> float:
+    """Time calls after one for warming up; waits for the device once, at the end."""
+    call()
+    _wait(device)
+    start = time.perf_counter()
+    for _ in range(repeats):
+        call()
+    _wait(device)
+    return (time.perf_counter() - start) / repeats
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print a table; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m eval.bench_training", description=__doc__)
+    parser.add_argument("--preset", default="tiny", help="tiny, base, or a TOML file")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--batch", type=int, nargs="+", help="crops per step; several to compare")
+    parser.add_argument("--crop", type=int, help="pixels a side")
+    parser.add_argument("--steps", type=int, default=10, help="measured steps of each phase")
+    parser.add_argument("--phase", type=int, nargs="+", choices=[1, 2, 3], default=[1, 2, 3])
+    parser.add_argument("--compile", action="store_true", help="with torch.compile")
+    parser.add_argument("--fp32", action="store_true", help="without bf16 autocast")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
+    args = parser.parse_args(arguments)
+    device = torch.device(args.device)
+    torch.backends.cudnn.benchmark = True
+    peak = matmul_peak(device, not args.fp32)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    sys.stdout.write(f"{name}, torch {torch.__version__}, matmul {peak / 1e12:.3g} TFLOP/s\n")
+    row = "{:<22} {:>6} {:>6} {:>10} {:>12} {:>10}\n"
+    head = ("phase", "batch", "crop", "crops/s", "GFLOP/crop", "of peak")
+    sys.stdout.write(row.format(*head))
+    speeds = []
+    for batch in args.batch or [None]:
+        changed = {f"batch_{p}": batch for p in (1, 2, 3)} | {
+            f"crop_{p}": args.crop for p in (1, 2, 3)
+        }
+        changed |= {"compile": args.compile or None, "bf16": False if args.fp32 else None}
+        settings = TrainingSettings.load(args.preset, changed)
+        for phase in args.phase:
+            for adversarial in (False,) if phase == 2 else (False, True):
+                pace, flop = measure(settings, device, phase, adversarial, args.steps)
+                size = settings.batch(phase), settings.crop(phase)
+                speed = Speed(phase, adversarial, *size, pace, flop / 1e9, pace * flop / peak)
+                speeds.append(speed)
+                label = f"{phase}{' with discriminator' if adversarial else ''}"
+                figures = (f"{pace:.1f}", f"{flop / 1e9:.2f}", f"{speed.share_of_peak:.1%}")
+                sys.stdout.write(row.format(label, *size, *figures))
+                sys.stdout.flush()
+    if args.json is not None:
+        found = {"device": name, "torch": torch.__version__, "matmul_flop_per_second": peak}
+        found |= {"compile": args.compile, "phases": [asdict(speed) for speed in speeds]}
+        args.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    return 0

@@ -1,0 +1,62 @@
+"""Held-out losses: the averaged weights on fixed crops of pictures that training never sees."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from glc.config import QUALITY_MAX
+from glc.training.crops import Pictures
+from glc.training.features import PerceptualLoss
+from glc.training.grid import area_loss, grid_loss
+from glc.training.phases import Ensemble
+from glc.training.settings import TrainingSettings
+
+_BATCH = 8
+
+
+@torch.no_grad()
+def evaluate(
+    ensemble: Ensemble,
+    perceptual: PerceptualLoss,
+    pictures: Pictures,
+    phase: int,
+    settings: TrainingSettings,
+) -> tuple[dict[str, float], list[Tensor]]:
+    """Measure every loss of a phase at eight qualities from 0 to 100.
+
+    Args:
+        ensemble: averaged weights.
+        perceptual: the loss networks.
+        pictures: held-out pictures, on the device of the networks.
+        phase: 1, 2 or 3.
+        settings: number of batches, and whether to run in bf16, as training does.
+
+    Returns:
+        Mean losses by name, and two rows of pictures, (8, 3, H, W) each: originals and decoded
+        (none in phase 2, which decodes nothing).
+    """
+    generator = torch.Generator().manual_seed(7)
+    side = min(256, pictures.smallest_side // 64 * 64)
+    totals: dict[str, Tensor] = {}
+    sheet: list[Tensor] = []
+    ensemble.eval()
+    for _ in range(settings.held_out_batches):
+        x = pictures.crops(_BATCH, side, 1.0, generator)
+        quality = torch.linspace(0, QUALITY_MAX, _BATCH).round().long().to(x.device)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=settings.bf16):
+            outcome = ensemble(phase, x, quality, torch.ones(_BATCH, device=x.device))
+            parts, x_hat = dict(outcome.parts), outcome.x_hat
+            if x_hat is not None:
+                lpips, mobilenet, _, _ = perceptual(x, x_hat, _BATCH)
+                parts |= {"lpips": lpips, "mobilenet": mobilenet}
+                parts |= {"l1": (x - x_hat).abs().mean()}
+                parts |= {"area": area_loss(x, x_hat), "grid": grid_loss(x, x_hat)}
+                sheet = sheet or [x, x_hat]
+        if outcome.bpp is not None:
+            parts |= {"bpp": outcome.bpp.mean(), "bpp_low": outcome.bpp[0]}
+            parts |= {"bpp_middle": outcome.bpp[3:5].mean(), "bpp_high": outcome.bpp[-1]}
+        for name, value in parts.items():
+            totals[name] = totals.get(name, torch.zeros_like(value)) + value
+    ensemble.train()
+    return {name: float(v) / settings.held_out_batches for name, v in totals.items()}, sheet

@@ -1,0 +1,189 @@
+"""A model small enough for every test, with random weights, and pictures to code with it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pytest
+
+from glc.config import CodecConfig
+
+# The networks of the tests are far too small for several threads, which would only wait for each
+# other on a busy machine. Read when torch is first imported; processes of tests inherit them.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+MICRO = CodecConfig(
+    latent_channels=16,
+    codebook_size=16,
+    y_channels=16,
+    hyper_channels=16,
+    hyper_levels=(4, 4, 4),
+    encoder_width_4=16,
+    encoder_width_8=16,
+    encoder_width_16=16,
+    encoder_depth_4=1,
+    encoder_depth_8=1,
+    encoder_depth_16=1,
+    decoder_width_4=16,
+    decoder_width_8=16,
+    decoder_width_16=16,
+    decoder_depth_4=1,
+    decoder_depth_8=1,
+    decoder_depth_16=1,
+    refine_channels=4,
+    transform_width=16,
+    transform_depth=1,
+    context_width=16,
+    context_depth=1,
+    scale_hidden=8,
+    quality_anchors=3,
+)
+
+
+def random_model(seed: int, config: CodecConfig = MICRO) -> Any:
+    """Return a GlcModel whose symbols, rows and z indices all vary, as those of a trained one."""
+    import torch
+
+    from glc.networks.model import GlcModel
+
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(seed)
+        model = GlcModel(config)
+        model.encoder.centre.running_mean.normal_(0.0, 0.05)
+        model.encoder.centre.running_var.fill_(0.01)
+        model.hyper_analysis.head.weight.mul_(6.0)
+        scales = model.scale_map
+        scales.bias.add_(8.0 * torch.randn(1, config.y_channels) - 10.0)
+        scales.weight.mul_(5.0)
+        scales.context_weight.normal_(0.0, 0.3)
+        for name, parameter in model.named_parameters():
+            if name.endswith("log_gain"):
+                parameter.add_(0.2 * torch.randn_like(parameter))
+    return model.eval()
+
+
+def random_picture(height: int, width: int, seed: int = 0, channels: int = 3) -> np.ndarray:
+    """Return smooth shapes with some texture: (H, W, channels) uint8, (H, W) for one channel."""
+    rng = np.random.default_rng([seed, height, width])
+    y, x = np.mgrid[:height, :width] / 24.0
+    planes = []
+    for _ in range(channels):
+        a, b, phase = rng.uniform(-1.0, 1.0, 3)
+        wave = 90.0 * np.sin(a * x + b * y + 6.0 * phase) + 25.0 * np.sin(5.0 * x * b + a)
+        planes.append(128.0 + wave + rng.normal(0.0, 8.0, (height, width)))
+    pixels = np.clip(np.stack(planes, axis=-1), 0, 255).astype(np.uint8)
+    return pixels[..., 0] if channels == 1 else pixels
+
+
+def narrow_tables() -> Any:
+    """Return scale tables that hold small symbols only, so that escapes are common."""
+    from glc.entropy import ScaleTables
+
+    wide = ScaleTables.build()
+    half_widths = np.minimum(wide.half_widths, 5)
+    frequencies = np.zeros((len(half_widths), 12), np.int32)
+    for row, half_width in enumerate(half_widths):
+        used = 2 * half_width + 1 if row else 1
+        frequencies[row, :used] = wide.frequencies[row, :used]
+        if row:
+            frequencies[row, used] = wide.frequencies[row, used:].sum()
+    return ScaleTables(frequencies, half_widths)
+
+
+def export(path: Path, model: Any, name: str, scales: Any = None) -> bytes:
+    """Write a weights file with tables that nothing was counted for; returns its identity."""
+    from glc import checkpoint
+    from glc.codec import model_tensors
+    from glc.entropy import IndexTables, ScaleTables
+
+    config = model.config
+    counts = np.zeros((config.quality_anchors, config.hyper_size), np.int64)
+    tensors = model_tensors(model, scales or ScaleTables.build(), IndexTables.build(counts))
+    return checkpoint.save(path, config, name, "random weights, for tests", tensors)
+
+
+@pytest.fixture(autouse=True)
+def same_threads_afterwards() -> Iterator[None]:
+    """Undo what a test does to the number of threads of torch."""
+    torch = sys.modules.get("torch")
+    before = torch.get_num_threads() if torch else 1
+    yield
+    torch = sys.modules.get("torch")
+    if torch and torch.get_num_threads() != before:
+        torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def micro_config() -> CodecConfig:
+    return MICRO
+
+
+@pytest.fixture(scope="session")
+def make_model() -> Callable[..., Any]:
+    return random_model
+
+
+@pytest.fixture(scope="session")
+def make_picture() -> Callable[..., np.ndarray]:
+    return random_picture
+
+
+@pytest.fixture(scope="session")
+def export_model() -> Callable[..., bytes]:
+    return export
+
+
+@pytest.fixture(scope="session")
+def micro_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A weights file with random weights."""
+    path = tmp_path_factory.mktemp("micro") / "micro.safetensors"
+    export(path, random_model(1), "micro")
+    return path
+
+
+@pytest.fixture(scope="session")
+def load_micro(micro_path: Path) -> Callable[..., Any]:
+    """Return a function that gives a new codec with the micro weights."""
+    from glc.codec import Codec
+
+    def load(device: str = "cpu") -> Codec:
+        return Codec.from_pretrained(micro_path, device)
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def micro(load_micro: Callable[..., Any]) -> Any:
+    """The codec with the micro weights."""
+    return load_micro()
+
+
+@pytest.fixture(scope="session")
+def symbols_of() -> Callable[..., list[bytes]]:
+    """Return a function that gives the canonical symbols of files, decoded as one batch.
+
+    All must have the same padded size and quality. Their checksums are compared, too.
+    """
+    from glc import codec as module
+    from glc.bitstream import unpack
+
+    def read(codec: Any, *files: bytes) -> list[bytes]:
+        seen: list[bytes] = []
+        original = module._canonical
+
+        def recording(indices: np.ndarray, symbols: np.ndarray) -> bytes:
+            seen.append(original(indices, symbols))
+            return seen[-1]
+
+        with mock.patch.object(module, "_canonical", recording):
+            codec._read_symbols([unpack(data) for data in files])
+        return seen
+
+    return read

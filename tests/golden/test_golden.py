@@ -1,0 +1,78 @@
+"""Files of every format version decode for ever."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from glc import Codec
+from glc.bitstream import FORMAT_VERSION, pack, unpack
+
+HERE = Path(__file__).parent
+FILES = sorted(HERE.glob("v*/*.glc"))
+
+FROZEN = {
+    "v1/alpha.glc": ("e0ba8038490dba73ab58811b78e48ffcf4e7b23bbef458b2e327371109d75b06"),
+    "v1/alpha.png": ("23f7d87515e56aa111259e3503daaf4303982ba50484b970724f4e07876711d0"),
+    "v1/colour.glc": ("2e8c69eafee86c911d0833e3e2169dd8bf6887398bab64116480bd29fd534c3e"),
+    "v1/colour.png": ("e852df9246e2c30110d89331f40f6c675e25418e2c8f549b2ebf96cc3b39a218"),
+    "v1/expected.json": ("eb9b2e4d1087a0b15b17a9aa140ab19f861f2c3f366e27345109b6ee6faa1121"),
+    "v1/golden.safetensors": ("a2b5c5fd39c99e6dfa051af864e96a7f84497ecfb66bf3d0877bb3dc65a6801c"),
+    "v1/grey.glc": ("227fc3e6f26cfaf953c73c94e00d9ef9548b24a0dac2595fc59a0c5574f4e321"),
+    "v1/grey.png": ("0a6bd4a68dab6ee992e867c9e05cf2670ecbcf65195be84bf562f077413170a2"),
+}
+"""SHA-256 of every golden file that exists: lines are only ever added."""
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(HERE).as_posix()
+
+
+def test_nothing_was_changed_or_removed():
+    paths = [path for path in sorted(HERE.glob("v*/*")) if path.is_file()]
+    found = {name_of(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+    assert found == FROZEN
+
+
+def test_every_version_has_golden_files():
+    versions = {path.parent.name for path in FILES}
+    assert versions == {f"v{number}" for number in range(1, FORMAT_VERSION + 1)}
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_a_golden_file_decodes_to_its_symbols_and_picture(path, symbols_of):
+    expected = json.loads((path.parent / "expected.json").read_text())
+    codec = Codec.from_pretrained(path.parent / "golden.safetensors", "cpu")
+    assert codec.identity.hex() == expected["identity"]
+    data = path.read_bytes()
+    assert pack(unpack(data)) == data
+    assert unpack(data).quality == expected["files"][path.stem]["quality"]
+    (symbols,) = symbols_of(codec, data)
+    assert hashlib.sha256(symbols).hexdigest() == expected["files"][path.stem]["symbols"]
+    decoded = codec.decode(data)
+    with Image.open(path.with_suffix(".png")) as image:
+        assert (decoded.mode, decoded.size) == (image.mode, image.size)
+        difference = np.asarray(decoded, np.int16) - np.asarray(image, np.int16)
+    # Pixels come out of floats, whose last bits belong to the machine; alpha does not.
+    assert np.abs(difference).max() <= 1
+    if image.mode == "RGBA":
+        assert not difference[..., 3].any()
+
+
+def test_golden_files_hold_what_they_are_for(symbols_of):
+    codec = Codec.from_pretrained(HERE / "v1" / "golden.safetensors", "cpu")
+    modes = {path.stem: codec.decode(path.read_bytes()).mode for path in HERE.glob("v1/*.glc")}
+    assert modes == {"alpha": "RGBA", "colour": "RGB", "grey": "L"}
+    (symbols,) = symbols_of(codec, (HERE / "v1" / "colour.glc").read_bytes())
+    # 45 x 130 pixels: three indices of z, then 8 channels of 4 x 12 positions.
+    indices, y = np.frombuffer(symbols[:6], "<u2"), np.frombuffer(symbols[6:], "<i2")
+    assert len(set(indices)) == 3
+    assert y.size == 8 * 4 * 12
+    escapes = np.abs(y) > codec._scales.half_widths.max()
+    assert escapes.sum() > 10
+    assert (y == 0).sum() > 50

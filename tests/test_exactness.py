@@ -1,0 +1,172 @@
+"""A file written in any setting decodes to the same symbols in every other (DESIGN section 5).
+
+Reading compares the checksum of the symbols, so that a difference would raise CorruptError.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from glc import Codec, checkpoint
+
+QUALITIES = (0, 31, 100)
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def without_onednn() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="TF32 acceleration", category=UserWarning)
+        with torch.backends.mkldnn.flags(enabled=False):
+            yield
+
+
+SETTINGS = {
+    "1 thread": (lambda: threads(1), 1, False),
+    # In larger batches, because two threads wait for each other long on a busy machine.
+    "2 threads": (lambda: threads(2), 4, False),
+    "batch 3": (lambda: threads(1), 3, False),
+    "batch 8": (lambda: threads(1), 8, False),
+    "channels last": (lambda: threads(1), 2, True),
+    "no oneDNN": (without_onednn, 1, False),
+    "no oneDNN, batch 8": (without_onednn, 8, False),
+}
+
+
+@pytest.fixture(scope="module")
+def codecs(load_micro):
+    plain, other = load_micro(), load_micro()
+    other._model.to(memory_format=torch.channels_last)
+    return {False: plain, True: other}
+
+
+def batches(items: list, size: int) -> list[list]:
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def encode(codecs, setting: str, pictures: list, quality: int) -> list[bytes]:
+    context, size, last = SETTINGS[setting]
+    with context():
+        groups = [codecs[last].encode_batch(g, quality) for g in batches(pictures, size)]
+    return [data for group in groups for data in group]
+
+
+@pytest.mark.parametrize("writer", SETTINGS)
+def test_every_setting_reads_what_another_wrote(codecs, symbols_of, make_picture, writer):
+    pictures = [make_picture(120 + seed % 8, 70, seed) for seed in range(8)]
+    for quality in QUALITIES:
+        files = encode(codecs, writer, pictures, quality)
+        expected = symbols_of(codecs[False], *files)
+        for reader, (context, size, last) in SETTINGS.items():
+            with context():
+                found = [s for g in batches(files, size) for s in symbols_of(codecs[last], *g)]
+            assert found == expected, reader
+
+
+def test_neighbours_in_a_batch_do_not_matter(micro, symbols_of, make_picture):
+    """Smaller pictures of the same padded size code fewer positions."""
+    files = [micro.encode(make_picture(*size)) for size in ((128, 64), (65, 1), (100, 33))]
+    together = symbols_of(micro, *files)
+    assert together == [symbols_of(micro, data)[0] for data in files]
+
+
+def test_positions_outside_the_picture_are_zero(micro, symbols_of, make_picture):
+    (symbols,) = symbols_of(micro, micro.encode(make_picture(17, 70), 100))
+    # One row of two z indices of 16 bits, then 16 channels of 4 x 8 positions.
+    y = np.frombuffer(symbols[4:], "<i2").reshape(16, 4, 8)
+    assert y[:, :2, :5].any()
+    assert not y[:, 2:].any()
+    assert not y[:, :, 5:].any()
+
+
+def test_a_difference_in_the_floats_changes_no_symbol(micro, load_micro, symbols_of, make_picture):
+    """Another machine rounds differently: here far more than any real one would."""
+    noisy = load_micro()
+    with torch.no_grad():
+        for name, parameter in noisy._model.named_parameters():
+            if not name.startswith("scale_map."):
+                parameter.mul_(1.0 + 1e-2 * torch.randn_like(parameter))
+    files = [micro.encode(make_picture(130, 70, seed), 60) for seed in range(4)]
+    assert symbols_of(noisy, *files) == symbols_of(micro, *files)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_cuda_and_cpu_read_each_other(micro, load_micro, symbols_of, make_picture):
+    cuda = load_micro("cuda")
+    pictures = [make_picture(120, 70, seed) for seed in range(8)]
+    for quality in QUALITIES:
+        for writer in (micro, cuda):
+            files = [*writer.encode_batch(pictures[:5], quality)]
+            files += [writer.encode(picture, quality) for picture in pictures[5:]]
+            expected = symbols_of(micro, *files)
+            assert symbols_of(cuda, *files) == expected
+            assert [symbols_of(cuda, data)[0] for data in files] == expected
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Codec:
+    models = checkpoint.installed()
+    if not models:
+        pytest.skip("no trained weights in weights/")
+    return Codec.from_pretrained(models[0].path, "cpu")
+
+
+@pytest.fixture(scope="module")
+def photo() -> np.ndarray:
+    path = Path(__file__).parent.parent / "examples" / "coffee.png"
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))[60:316, 100:420]
+
+
+def test_shipped_weights_read_the_same_in_every_setting(shipped, symbols_of, photo):
+    crops = [photo[y : y + 120, x : x + 128] for y in (0, 120) for x in (0, 180)]
+    for quality in (0, 50, 100):
+        for written in (shipped.encode_batch(crops, quality), [shipped.encode(crops[0], quality)]):
+            with threads(1):
+                expected = symbols_of(shipped, *written)
+                assert [symbols_of(shipped, data)[0] for data in written] == expected
+            with threads(2):
+                assert symbols_of(shipped, *written) == expected
+            with without_onednn():
+                assert symbols_of(shipped, *written) == expected
+
+
+def test_shipped_weights_size_estimate_and_sums(shipped, photo):
+    for quality in (0, 50, 100):
+        estimate = shipped.bits(photo, quality) / 8
+        assert abs(len(shipped.encode(photo, quality)) - estimate) <= 0.01 * estimate + 16
+    p = {name: value.abs() for name, value in shipped._model.scale_map.integers().items()}
+    span = 100 // (len(p["bias"]) - 1)
+    total = 127 * p["weight"].sum(1).max() + p["bias"].max()
+    assert float(total + 127 * p["context_weight"].sum(2).max()) < 2**24
+    assert float(span * p["bias"].max()) < 2**24
+
+
+def test_shipped_weights_give_the_picture_back(shipped, photo):
+    sizes = []
+    for quality in (0, 50, 100):
+        data = shipped.encode(photo, quality)
+        sizes.append(len(data))
+        decoded = np.asarray(shipped.decode(data), np.float64)
+        error = np.square(decoded - photo).mean()
+        # Any picture of the right scene; the curve itself is measured by eval.
+        assert error < 0.5 * photo.astype(np.float64).var()
+    assert sizes[0] < sizes[1] < sizes[2]

@@ -1,0 +1,135 @@
+"""``glc train`` from pictures to a codec, and the ends it can come to."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import glc.training
+from codec_cli.main import main as glc_main
+from glc.codec import Codec
+from glc.errors import WeightsError
+from glc.training import command
+from glc.training.features import PerceptualLoss
+
+MICRO = Path(__file__).parent / "micro.toml"
+
+
+@pytest.fixture(autouse=True)
+def _no_files_for_the_losses(monkeypatch: pytest.MonkeyPatch) -> None:
+    untrained = functools.partial(PerceptualLoss, trained=False)
+    monkeypatch.setattr(command, "PerceptualLoss", untrained)
+
+
+def arguments(folder: Path, out: Path, *more: str) -> list[str]:
+    given = ["--preset", str(MICRO), "--data", str(folder), "--out", str(out), "--device", "cpu"]
+    return [*given, "--threads", "1", *more]
+
+
+def test_pictures_to_a_codec(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = tmp_path / "micro.safetensors"
+    compact = tmp_path / "compact"
+    given = arguments(folder, tmp_path / "run", "--export", str(weights))
+    given += ["--compact-resume", str(compact), "--compact-part-mb", "0.02"]
+    assert glc_main(["train", *given]) == 0
+    assert "phase 3 finished" in capsys.readouterr().err
+
+    codec = Codec.from_pretrained(weights)
+    picture = np.random.default_rng(1).integers(0, 256, (70, 90, 3), dtype=np.uint8)
+    assert codec.decode(codec.encode(picture, 50)).size == (90, 70)
+    card = weights.with_suffix(".md").read_text()
+    for part in (codec.identity.hex(), folder.name, "| 3 | 6 of 6 |", "latent_mse", "| 1 | l1 |"):
+        assert part in card
+    assert str(folder) not in card
+
+    # A manifest that knows the file of this name by another content must not stand in the way.
+    glc.checkpoint.write_manifest(tmp_path, "micro")
+    # From the compact file and the folder alone, elsewhere, with the same result but for halves.
+    again = weights.with_name("again.safetensors")
+    moved = arguments(folder, compact, "--export-only", "--export", str(again))
+    assert glc.training.main(moved) == 0
+    assert glc.training.main([*moved, "--summary", "the same file name, other bytes"]) == 0
+    first, second = Codec.from_pretrained(weights), Codec.from_pretrained(again)
+    files = [c.encode(picture, 50) for c in (first, second)]
+    assert abs(len(files[0]) - len(files[1])) < 40
+
+    fresh = arguments(folder, tmp_path / "tuned", "--phase", "3", "--init", str(weights))
+    assert glc.training.main(fresh) == 0
+    other = arguments(folder, tmp_path / "tiny", "--phase", "3", "--init", str(weights))
+    other[1] = "tiny"
+    assert glc.training.main([*other, "--crop", "64"]) == 1
+    assert "another shape" in capsys.readouterr().err
+
+
+def test_shipped_weights_are_loaded_exactly(folder: Path, tmp_path: Path) -> None:
+    weights = tmp_path / "a.safetensors"
+    given = arguments(folder, tmp_path / "run", "--phase", "2", "--export", str(weights))
+    assert glc.training.main(given) == 0
+    # No step: what is exported again is what was loaded, integers of the scale map included.
+    again = tmp_path / "b.safetensors"
+    given = arguments(folder, tmp_path / "other", "--phase", "2", "--init", str(weights))
+    given += ["--set", "steps_2=0", "--export", str(again)]
+    assert glc.training.main(given) == 0
+    one, two = glc.checkpoint.load(weights).tensors, glc.checkpoint.load(again).tensors
+    for name, value in one.items():
+        assert np.array_equal(value, two[name]), name
+
+
+def test_out_of_time_and_on_again(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = arguments(folder, tmp_path / "run", "--phase", "2")
+    assert glc.training.main([*given, "--time-budget", "0s"]) == 0
+    assert "out of time at step 0" in capsys.readouterr().err
+    assert glc.training.main(given) == 0
+    said = capsys.readouterr().err
+    assert "resumed phase 2 at step 0" in said
+    assert "phase 2 finished" in said
+    assert glc.training.main([*given, "--resume", str(tmp_path / "absent")]) == 1
+    assert "nothing to go on with" in capsys.readouterr().err
+
+
+def test_streaming(folder: Path, tmp_path: Path) -> None:
+    assert glc.training.main(arguments(folder, tmp_path / "run", "--phase", "2", "--stream")) == 0
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "message"),
+    [
+        (["--set", "colour=3"], 2, "unknown training setting 'colour'"),
+        (["--set", "bf16=perhaps"], 2, "expected true or false"),
+        (["--crop", "1024"], 2, "no usable picture"),
+        (["--init", "nowhere.pt", "--resume", "never"], 1, "nothing to start from"),
+        (["--export-only", "--export", "x.safetensors"], 1, "no run to export"),
+    ],
+)
+def test_wrong_calls(
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    more: list[str],
+    code: int,
+    message: str,
+) -> None:
+    assert glc.training.main(arguments(folder, tmp_path / "run", *more)) == code
+    assert message in capsys.readouterr().err
+
+
+def test_a_file_that_is_no_weights(folder: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.safetensors"
+    bad.write_bytes(b"nothing")
+    assert glc.training.main(arguments(folder, tmp_path / "run", "--init", str(bad))) == 1
+    with pytest.raises(WeightsError):
+        glc.checkpoint.load(bad)
+
+
+def test_help_reads_well(capsys: pytest.CaptureFixture[str]) -> None:
+    assert glc_main(["train", "--help"]) == 0
+    text = capsys.readouterr().out
+    for part in ("usage: glc train", "--time-budget TIME", "examples:", "--export-only"):
+        assert part in text

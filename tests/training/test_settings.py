@@ -1,0 +1,74 @@
+"""Settings from TOML files and the command line."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from glc.config import PRESETS
+from glc.training.command import parse_duration
+from glc.training.settings import CONFIG_DIR, TrainingSettings
+
+MICRO = Path(__file__).parent / "micro.toml"
+
+
+@pytest.mark.parametrize("path", sorted(CONFIG_DIR.glob("*.toml")), ids=lambda path: path.stem)
+def test_shipped_files_load(path: Path) -> None:
+    settings = TrainingSettings.load(path.stem, {})
+    assert settings.preset == path.stem
+    assert settings.shape == PRESETS[path.stem]
+
+
+def test_every_preset_has_a_file() -> None:
+    assert {path.stem for path in CONFIG_DIR.glob("*.toml")} == set(PRESETS)
+
+
+def test_settings_go_round_through_json() -> None:
+    for name in ("tiny", str(MICRO)):
+        settings = TrainingSettings.load(name, {"seed": 5, "batch_1": None})
+        assert settings.seed == 5
+        fields = json.loads(json.dumps(settings.to_dict()))
+        assert TrainingSettings.from_dict(fields) == settings
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"regulariser": "gan"}, "regulariser must be"),
+        ({"crop_2": 100}, "multiple of 64"),
+        ({"batch_3": 0}, "at least 1"),
+        ({"bpp_low": 0.5}, "bpp_low < bpp_high"),
+        ({"preset": "huge"}, "no preset"),
+        ({"learnig_rate": 1}, "unknown training settings: learnig_rate"),
+    ],
+)
+def test_contradictions_are_refused(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        TrainingSettings.load("tiny", changes)
+
+
+def test_an_unknown_file_is_refused() -> None:
+    with pytest.raises(ValueError, match="no training configuration"):
+        TrainingSettings.load("absent", {})
+
+
+def test_every_field_has_a_default() -> None:
+    for field in dataclasses.fields(TrainingSettings):
+        assert field.default is not dataclasses.MISSING
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), ("90s", 90), ("9m", 540), ("1.5h", 5400)]
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "m", "-3s", "9 minutes"])
+def test_other_durations_are_refused(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError):
+        parse_duration(text)
