@@ -21,9 +21,11 @@ that every element is coded once."""
 STEPS = len(STEP_CORNERS)
 
 
-def step_mask(step: int, channels: int, height: int, width: int) -> Tensor:
-    """Return the elements that ``step`` codes: (1, C, h, w) bool, on the CPU."""
-    mask = torch.zeros(1, channels, height, width, dtype=torch.bool)
+def step_mask(
+    step: int, channels: int, height: int, width: int, device: torch.device | None = None
+) -> Tensor:
+    """Return the elements that ``step`` codes: (1, C, h, w) bool, made on ``device``."""
+    mask = torch.zeros(1, channels, height, width, dtype=torch.bool, device=device)
     quarter = channels // 4
     for index, corner in enumerate(STEP_CORNERS[step]):
         mask[:, index * quarter : (index + 1) * quarter, corner // 2 :: 2, corner % 2 :: 2] = True

@@ -76,7 +76,7 @@ class GlcModel(nn.Module):
                 if step:
                     total = base + self.scale_map.context(decoded.to(place), step, exact)
                 rows = self.scale_map.to_rows(total).to(y_hat)
-            mask = step_mask(step, *base.shape[1:]).to(y_hat.device)
+            mask = step_mask(step, *base.shape[1:], device=y_hat.device)
             symbols = exchange(step, mean, quant_step, rows, mask)
             decoded = decoded + symbols.detach()
             y_hat = y_hat + mask * (symbols * quant_step + mean)

@@ -18,7 +18,7 @@ from glc.training.average import AveragedWeights
 from glc.training.crops import Pictures
 from glc.training.discriminator import Adversary, generator_loss, hinge_loss
 from glc.training.features import PerceptualLoss
-from glc.training.grid import area_loss, grid_loss
+from glc.training.grid import SEGMENT, area_loss, grid_loss, line_loss
 from glc.training.guard import StepGuard, TrainingError, step_unless
 from glc.training.held_out import evaluate
 from glc.training.log import RunLog
@@ -263,6 +263,10 @@ class Trainer:
         area, grid = area_loss(x, pixels), grid_loss(x, pixels)
         logged |= {"area": area.detach(), "grid": grid.detach()}
         loss = loss + s.area_weight * area + s.grid_weight * grid
+        if s.line_weight > 0 and min(x.shape[2:]) >= SEGMENT:
+            lines = line_loss(x, pixels)
+            logged["lines"] = lines.detach()
+            loss = loss + s.line_weight * lines
         logged["loss"] = logged["loss"] + loss.detach()
         (gradient,) = torch.autograd.grad(loss, pixels, retain_graph=adversarial)
         if not adversarial:

@@ -60,7 +60,7 @@ class TrainingSettings:
     """Half of the batches are cut larger by up to this factor and reduced to ``crop``."""
 
     l1_weight: float = 2.0
-    lpips_weight: float = 0.6
+    lpips_weight: float = 1.0
     """LPIPS (squeeze) alone is easily fooled: never without ``mobilenet_weight``."""
     mobilenet_weight: float = 1.0
     mobilenet_share: float = 0.5
@@ -69,6 +69,9 @@ class TrainingSettings:
     """Weight of the colour of areas of 8 pixels, and of the next: of repeating error; both in
     ``glc.training.grid``."""
     grid_weight: float = 5.0
+    line_weight: float = 0.3
+    """Weight of spectral lines that stand out, ``glc.training.grid.line_loss``. Crops below 128
+    pixels are too small for it and go without."""
     adversarial_weight: float = 0.3
     """Largest factor of the adversarial gradient against the reconstruction gradient."""
     adversarial_start_1: float = 0.7

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import pytest
 import torch
 
-from glc.training.grid import area_loss, grid_loss
+from eval.grid import line_level_db
+from glc.training.grid import area_loss, grid_loss, line_loss
 
 
 def noise() -> torch.Tensor:
@@ -42,3 +46,42 @@ def test_gradients_flow() -> None:
     ).backward()
     assert x_hat.grad is not None
     assert x_hat.grad.abs().sum() > 0
+
+
+def photo_like() -> torch.Tensor:
+    """A spectrum that falls with frequency, as that of a photo; levels of 8 bits."""
+    field = torch.fft.rfft2(torch.randn(1, 3, 256, 256, generator=torch.Generator().manual_seed(3)))
+    rows, columns = torch.fft.fftfreq(256)[:, None], torch.fft.rfftfreq(256)
+    field = torch.fft.irfft2(field / (0.02 + rows.square() + columns.square()).sqrt())
+    field = field / field.abs().max()
+    return ((field + 1.0) * 127.5).round() / 127.5 - 1.0
+
+
+def to_array(x: torch.Tensor) -> np.ndarray:
+    return ((x[0].permute(1, 2, 0) + 1.0) * 127.5).round().numpy().astype(np.uint8)
+
+
+@pytest.mark.parametrize("period", [2, 4, 8, 16])
+def test_lines_see_a_faint_grid_of_every_period(period: int) -> None:
+    x = photo_like()
+    x_hat = x.clone()
+    x_hat[..., ::period] += 12.0 / 127.5
+    x_hat = x_hat.clamp(-1.0, 1.0).requires_grad_(True)
+    loss = line_loss(x, x_hat)
+    assert float(line_loss(x, x)) == 0.0
+    assert loss > 0.02
+    loss.backward()
+    assert x_hat.grad is not None
+    assert bool(x_hat.grad.isfinite().all())
+    assert float(x_hat.grad.abs().sum()) > 0
+
+
+def test_lines_are_those_of_the_evaluation() -> None:
+    x = photo_like()
+    x_hat = x.clone()
+    # A grid along both axes of every harmonic raises every line, so that no excess is cut off.
+    x_hat[..., ::16] += 20.0 / 127.5
+    x_hat[..., ::16, :] += 20.0 / 127.5
+    x_hat = x_hat.clamp(-1.0, 1.0)
+    excess_db = line_level_db(to_array(x_hat)) - line_level_db(to_array(x))
+    assert float(line_loss(x, x_hat)) * 10.0 / math.log(10.0) == pytest.approx(excess_db, rel=0.01)
