@@ -59,14 +59,18 @@ def find(folder: Path, limit: int | None = None) -> list[Source]:
 
 
 def load(path: Path) -> Image.Image:
-    """Read a picture as RGB, upright; transparency is laid over white."""
+    """Read a picture as RGB, upright; transparency is laid over white.
+
+    Profile and metadata are left behind: codecs that store them would pay for bytes that others
+    drop.
+    """
     with Image.open(path) as opened:
         upright = ImageOps.exif_transpose(opened)
         if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
             layer = upright.convert("RGBA")
             paper = Image.new("RGBA", layer.size, (255, 255, 255, 255))
-            return Image.alpha_composite(paper, layer).convert("RGB")
-        return upright.convert("RGB")
+            upright = Image.alpha_composite(paper, layer)
+        return Image.fromarray(pixels(upright))
 
 
 def pixels(image: Image.Image) -> RGB:

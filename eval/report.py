@@ -1,10 +1,12 @@
 """The results in the README, made from a run of eval.rd by one command.
 
-    python -m eval.report --run OUT [--images DIR] [--readme README.md] [--assets docs/results]
+    python -m eval.report --run OUT [--images DIR] [--strip DIR] [--readme README.md]
+                          [--assets docs/results]
 
-With --images the run is made (or finished) first. Writes `curves.png` (PSNR and LPIPS against the
-rate), `crops.png` (three crops: the original, the codec, HEIC and JPEG at the closest file size)
-and `table.md` into --assets, and puts figure, table and strip between the lines
+With --images the run is made (or finished) first. The pictures of the strip come from the run, or
+from --strip where those of the run may not be published. Writes `curves.png` (PSNR and LPIPS
+against the rate), `crops.png` (crops: the original, the codec, HEIC and JPEG at the closest file
+size) and `table.md` into --assets, and puts figure, table and strip between the lines
 `<!-- results:begin -->` and `<!-- results:end -->` of the README, with date and hardware.
 """
 
@@ -18,19 +20,17 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from eval import codecs, rd, results, summary
+from eval import codecs, pictures, rd, results, summary
 from eval.backbones import Unavailable
 from eval.codecs import Codec
 from eval.metrics import COLUMNS
 from eval.page import kilobytes
 from eval.pictures import Source, load
-from eval.records import Record
 from eval.results import Results
-from eval.runner import stored_file
 from eval.strips import shown_quality
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
-RIVALS = ("heic", "jpeg")
+RIVALS = ("heic", "jpeg@1/2", "jpeg")
 CROP = 224
 _CAPTION = 24
 _TABLE = ("psnr", "ms_ssim", "lpips_squeeze", "lpips_alex", "dists", "grid_db", "recognised")
@@ -55,24 +55,26 @@ def table(found: Results) -> list[list[str]]:
     return rows
 
 
-def crops(found: Results, out: Path, names: Sequence[str]) -> Image.Image:
+def crops(found: Results, sources: Sequence[Source]) -> Image.Image:
     """Return the strip: a row per picture, a column per version, each under its file size.
 
-    A rival is encoded at whatever quality makes its file nearest in size to the tested one.
+    The tested codec runs at the quality shown in the report; a rival is encoded at whatever quality
+    makes its file nearest in size.
     """
     tested = results.under_test(found.points)
     quality = shown_quality([r for r in found.records if r.codec == tested])
+    codec = codecs.build(found.run["codecs"][tested])
     rows = []
-    for source in found.sources:
-        if source.name not in names:
-            continue
-        mine = [r for r in found.records if r.picture == source.name]
-        ours = next(r for r in mine if r.codec == tested and r.quality == quality)
-        row = [(f"original, {kilobytes(source.path.stat().st_size)}", _middle(load(source.path)))]
-        row.append(_stored(out, found, ours))
+    for source in sources:
+        image = load(source.path)
+        data = codec.encode(image, quality)
+        row = [
+            (f"original, {kilobytes(source.path.stat().st_size)}", _middle(image)),
+            (f"{tested}, {kilobytes(len(data))}", _middle(codec.decode(data))),
+        ]
         for name in RIVALS:
             if name in found.run["codecs"] and name != tested:
-                row.append(_matched(codecs.build(name), load(source.path), ours.size_bytes))
+                row.append(_matched(codecs.build(name), image, len(data)))
         rows.append(row)
     columns = max(len(row) for row in rows)
     sheet = Image.new("RGB", (columns * (CROP + 4) - 4, len(rows) * (CROP + _CAPTION)), "white")
@@ -124,8 +126,11 @@ def _write(arguments: argparse.Namespace) -> None:
     shown = [key for key in _FIGURES if key in measured][:2]
     published = {key: for_pictures(found.run["names"], key) for key in shown}
     plots.side_by_side(shown, found.points, published).savefig(assets / "curves.png", dpi=150)
-    names = arguments.crops or _spread(found.sources)
-    crops(found, arguments.run, names).save(assets / "crops.png")
+    sources = found.sources if arguments.strip is None else pictures.find(arguments.strip)
+    if arguments.crops or arguments.strip is None:
+        names = arguments.crops or _spread(found.sources)
+        sources = [source for source in sources if source.name in names]
+    crops(found, sources).save(assets / "crops.png")
     markdown = summary.markdown(table(found))
     run = found.run
     where = f"{run['pictures']} pictures of {Path(run['images']).name}"
@@ -168,13 +173,6 @@ def _matched(codec: Codec, image: Image.Image, size_bytes: int) -> tuple[str, Im
     return f"{codec.name}, {kilobytes(len(data))}", _middle(codec.decode(data))
 
 
-def _stored(out: Path, found: Results, record: Record) -> tuple[str, Image.Image]:
-    codec = codecs.build(found.run["codecs"][record.codec])
-    path = stored_file(out, record.codec, record.quality, record.picture)
-    caption = f"{record.codec}, {kilobytes(record.size_bytes)}"
-    return caption, _middle(codec.decode(path.read_bytes()))
-
-
 def _middle(image: Image.Image) -> Image.Image:
     """Return the middle square at native size, on white when the picture is smaller."""
     left, top = (image.width - CROP) // 2, (image.height - CROP) // 2
@@ -200,6 +198,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--run", type=Path, required=True, metavar="DIR", help="folder of a run of eval.rd")
     add("--images", type=Path, metavar="DIR", help="run eval.rd on these pictures first")
+    add("--strip", type=Path, metavar="DIR", help="pictures of the strip; default: of the run")
     add("--readme", type=Path, metavar="FILE", help="README whose results are replaced")
     add("--assets", type=Path, default=Path("docs/results"), metavar="DIR")
     add("--crops", type=lambda text: text.split(","), metavar="A,B", help="pictures of the strip")

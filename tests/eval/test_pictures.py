@@ -4,9 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from eval import pictures
+from eval.pictures import RGB
 
 
 def test_find_names_pictures_by_their_path_below_the_folder(folder: Path) -> None:
@@ -42,3 +43,15 @@ def test_patches_tile_without_overlap() -> None:
     np.testing.assert_array_equal(tiles[1], picture[0:2, 2:4])
     assert len(pictures.patches(picture, 2, offset=1)) == 6
     assert pictures.patches(picture, 8) == []
+
+
+def test_profile_and_metadata_stay_behind(photo: RGB, tmp_path: Path) -> None:
+    path = tmp_path / "tagged.png"
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    exif = Image.Exif()
+    exif[0x010E] = "a description"
+    Image.fromarray(photo).save(path, icc_profile=profile, exif=exif)
+    loaded = pictures.load(path)
+    assert not loaded.info
+    assert not loaded.getexif()
+    np.testing.assert_array_equal(np.asarray(loaded), photo)
