@@ -67,6 +67,7 @@ class GlcModel(nn.Module):
         place = torch.device("cpu") if exact and digits.device.type == "mps" else digits.device
         with torch.autocast(digits.device.type, enabled=False):
             base = self.scale_map.base(digits.to(place), quality, exact)
+        _, channels, height, width = base.shape
         y_hat = torch.zeros(base.shape, dtype=torch.float32, device=features.device)
         decoded = torch.zeros_like(y_hat)
         for step in range(STEPS):
@@ -76,7 +77,7 @@ class GlcModel(nn.Module):
                 if step:
                     total = base + self.scale_map.context(decoded.to(place), step, exact)
                 rows = self.scale_map.to_rows(total).to(y_hat)
-            mask = step_mask(step, *base.shape[1:], device=y_hat.device)
+            mask = step_mask(step, channels, height, width, y_hat.device)
             symbols = exchange(step, mean, quant_step, rows, mask)
             decoded = decoded + symbols.detach()
             y_hat = y_hat + mask * (symbols * quant_step + mean)
