@@ -22,6 +22,7 @@ _HIDDEN_UNIT = 16
 _WEIGHT_UNIT = 32
 _ROW_UNIT = _HIDDEN_UNIT * _WEIGHT_UNIT
 _MAGNITUDE_MAX = 3
+_STRIP_ELEMENTS = 1 << 23
 
 
 class ScaleMap(nn.Module):
@@ -154,11 +155,17 @@ def _to_integer(parameter: Tensor, unit: int, limit: float) -> Tensor:
 
 
 def _conv3x3(x: Tensor, weight: Tensor) -> Tensor:
-    """3x3 convolution with zero padding as one matrix product: no Winograd, no FFT, ever.
+    """3x3 convolution with zero padding as matrix products: no Winograd, no FFT, ever.
 
-    x (B, C, h, w), weight (N, 9 C) ordered channel, row, column -> (B, N, h, w).
+    Works in strips of rows, so that a large picture does not need nine copies of itself at once;
+    integers do not mind how a sum is cut. x (B, C, h, w), weight (N, 9 C) ordered channel, row,
+    column -> (B, N, h, w).
     """
     batch, channels, height, width = x.shape
-    columns = functional.unfold(x, 3, padding=1)
-    product = weight @ columns
-    return product.view(batch, weight.shape[0], height, width)
+    rows = max(1, _STRIP_ELEMENTS // (9 * batch * channels * width))
+    padded = functional.pad(x, (1, 1, 1, 1))
+    strips = []
+    for top in range(0, height, rows):
+        columns = functional.unfold(padded[:, :, top : top + rows + 2], 3)
+        strips.append((weight @ columns).unflatten(2, (-1, width)))
+    return strips[0] if len(strips) == 1 else torch.cat(strips, dim=2)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from glc.config import PRESETS
+from glc.networks import scale_map
 from glc.networks.context import STEPS
 from glc.networks.scale_map import SCALE_ROWS, ScaleMap
 
@@ -147,3 +148,15 @@ def test_gradients_pass_through_the_rounding(random_map, micro_config):
     for name, parameter in scales.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.abs().sum() > 0, name
+
+
+def test_strips_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.randint(0, 4, (2, 5, 7, 6)).double()
+    weight = torch.randint(-127, 128, (3, 45)).double()
+    whole = scale_map._conv3x3(x, weight)
+    torch.testing.assert_close(
+        whole, torch.conv2d(x, weight.view(3, 5, 3, 3), padding=1), rtol=0, atol=0
+    )
+    for elements in (1, 9 * 2 * 5 * 6 * 2, 9 * 2 * 5 * 6 * 3):
+        monkeypatch.setattr(scale_map, "_STRIP_ELEMENTS", elements)
+        assert torch.equal(scale_map._conv3x3(x, weight), whole)
