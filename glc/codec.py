@@ -69,7 +69,7 @@ class Codec:
     def __init__(self, weights: Checkpoint, device: str = "auto") -> None:
         self.identity, self.name = weights.identity, weights.name
         self.limits = Limits()
-        self.device = torch.device(_pick_device(device))
+        self.device = torch.device(pick_device(device))
         self._model, self._scales, self._indices = _build(weights)
         self._model.to(self.device)
 
@@ -442,7 +442,8 @@ def _take(arrays: dict[str, _Array], prefix: str) -> dict[str, _Array]:
     return {name[len(prefix) :]: arrays.pop(name) for name in names}
 
 
-def _pick_device(name: str) -> str:
+def pick_device(name: str) -> str:
+    """Return the device that a name means; auto takes CUDA, Metal or the CPU, in this order."""
     if name != "auto":
         return name
     if torch.cuda.is_available():

@@ -82,14 +82,13 @@ class ScaleMap(nn.Module):
             (B, C, 4h, 4w) integers as floats.
         """
         digits = digits.to(torch.float64 if exact else torch.float32)
-        p = self._parameters_as(digits)
         batch, _, height, width = digits.shape
-        hidden = torch.einsum("bdyx,hd->bhyx", digits, p["hidden_weight"])
-        hidden = hidden + p["hidden_bias"].view(1, -1, 1, 1)
+        hidden = torch.einsum("bdyx,hd->bhyx", digits, self._integer("hidden_weight", digits))
+        hidden = hidden + self._integer("hidden_bias", digits).view(1, -1, 1, 1)
         hidden = clamp_through(hidden, 0.0, _HIDDEN_MAX)
-        total = _conv3x3(hidden, p["weight"])
+        total = _conv3x3(hidden, self._integer("weight", digits))
         total = functional.pixel_shuffle(total, 4)
-        return total + self._quality_bias(p["bias"], quality)[:, :, None, None]
+        return total + self._quality_bias(self._integer("bias", digits), quality)[:, :, None, None]
 
     def context(self, symbols: Tensor, step: int, exact: bool = True) -> Tensor:
         """Return what the decoded symbols add before step ``step`` >= 1, in units of 1/512 row.
@@ -103,12 +102,13 @@ class ScaleMap(nn.Module):
             (B, C, h, w) integers as floats.
         """
         symbols = symbols.to(torch.float64 if exact else torch.float32)
-        p = self._parameters_as(symbols)
         magnitude = symbols.abs().clamp_max(_MAGNITUDE_MAX)
-        hidden = _conv3x3(magnitude, p["context_hidden_weight"][step - 1])
-        hidden = hidden + p["context_hidden_bias"][step - 1].view(1, -1, 1, 1)
+        hidden = _conv3x3(magnitude, self._integer("context_hidden_weight", symbols)[step - 1])
+        hidden = hidden + self._integer("context_hidden_bias", symbols)[step - 1].view(1, -1, 1, 1)
         hidden = clamp_through(hidden, 0.0, _HIDDEN_MAX)
-        return torch.einsum("bkyx,ck->bcyx", hidden, p["context_weight"][step - 1])
+        return torch.einsum(
+            "bkyx,ck->bcyx", hidden, self._integer("context_weight", symbols)[step - 1]
+        )
 
     @staticmethod
     def to_rows(total: Tensor) -> Tensor:
@@ -117,13 +117,13 @@ class ScaleMap(nn.Module):
         rows = ((total.detach() + _ROW_UNIT // 2) / _ROW_UNIT).floor()
         return clamp_through(real + (rows - real).detach(), 0.0, SCALE_ROWS - 1)
 
-    def _parameters_as(self, like: Tensor) -> dict[str, Tensor]:
+    def _integer(self, name: str, like: Tensor) -> Tensor:
+        """Return one parameter as integers in the type and place of ``like``; float64 is exact."""
+        parameter: Tensor = getattr(self, name)
         if like.dtype == torch.float64:
-            return {name: value.to(like.device) for name, value in self.integers().items()}
-        return {
-            name: _to_integer(parameter.float(), *_UNITS[name])
-            for name, parameter in self.named_parameters()
-        }
+            # First the place: not every device has float64.
+            parameter = parameter.detach().to(like.device)
+        return _to_integer(parameter.to(like.dtype), *_UNITS[name])
 
     @staticmethod
     def _quality_bias(bias: Tensor, quality: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from glc import checkpoint
+from glc.codec import pick_device
 from glc.errors import GlcError
 from glc.training import resume
 from glc.training.card import write_card
@@ -272,11 +273,7 @@ def _renew_manifest(folder: Path) -> None:
 
 
 def _pick_device(name: str) -> str:
-    if name == "auto":
-        if torch.cuda.is_available():
-            name = "cuda"
-        else:
-            name = "mps" if torch.backends.mps.is_available() else "cpu"
+    name = pick_device(name)
     return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if name == "cuda" else name
 
 
