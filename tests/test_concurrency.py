@@ -132,7 +132,7 @@ if __name__ == "__main__":
     tasks.append((None, *tasks[0][1:]))
     context = multiprocessing.get_context(method)
     with context.Pool(2) as pool:
-        results = pool.map_async(work, tasks, chunksize=1).get(timeout=60)
+        results = pool.map_async(work, tasks, chunksize=1).get(timeout=200)
     if method == "fork":
         # Not through a pickle: the very object that was in use before the fork.
         pid = os.fork()
@@ -154,7 +154,7 @@ def test_processes_give_the_bytes_of_one(micro_path, tmp_path, method):
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "2"},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
