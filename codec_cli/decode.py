@@ -18,6 +18,7 @@ from codec_cli.batch import (
     run_jobs,
     writable_jobs,
 )
+from codec_cli.finished import is_cut_picture
 from codec_cli.options import (
     Parser,
     add_device,
@@ -58,7 +59,7 @@ def run(arguments: Sequence[str]) -> int:
         Outputs(options.force) as outputs,
     ):
         report_missing(expansion, report)
-        jobs = writable_jobs(jobs, options.force, options.skip_existing, report)
+        jobs = writable_jobs(jobs, options.force, options.skip_existing, report, is_cut_picture)
         codecs = Codecs(options.model, options.device)
         if jobs and options.model is not None:
             try:
@@ -83,7 +84,7 @@ class _Decoding:
         quality = unpack(data).quality
         image = self.codecs.for_file(data).decode(data)
         picture, notices = encoded_as(image, self.image_format)
-        self.outputs.write(job.target, picture)
+        self.outputs.write(job.target, picture, replaces=job.replaces)
 
         width, height = image.size
         bpp = 8 * len(data) / (width * height)

@@ -18,6 +18,7 @@ from codec_cli.batch import (
     run_jobs,
     writable_jobs,
 )
+from codec_cli.finished import is_cut_glc
 from codec_cli.options import (
     Parser,
     add_device,
@@ -59,7 +60,7 @@ def run(arguments: Sequence[str]) -> int:
         Outputs(options.force) as outputs,
     ):
         report_missing(expansion, report)
-        jobs = writable_jobs(jobs, options.force, options.skip_existing, report)
+        jobs = writable_jobs(jobs, options.force, options.skip_existing, report, is_cut_glc)
         if not jobs:
             return report.exit_code
         try:
@@ -86,7 +87,8 @@ class _Encoding:
         name = job.source.name
         picture = load(read(job.source), name)
         data = self.coding(picture)
-        self.outputs.write(job.target, data, self.codec.verify if self.verify else None)
+        check = self.codec.verify if self.verify else None
+        self.outputs.write(job.target, data, check, job.replaces)
 
         bpp = 8 * len(data) / (picture.width * picture.height)
         quality = unpack(data).quality

@@ -146,7 +146,7 @@ def glc_process(tmp_path):
             cwd=tmp_path,
             env={"PYTHONPATH": str(REPOSITORY), "PATH": "/usr/bin:/bin"},
             stdin=options.pop("stdin", subprocess.DEVNULL),
-            stdout=subprocess.PIPE,
+            stdout=options.pop("stdout", subprocess.PIPE),
             stderr=options.pop("stderr", subprocess.PIPE),
             **options,
         )
