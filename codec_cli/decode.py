@@ -23,8 +23,10 @@ from codec_cli.options import (
     add_device,
     add_inputs,
     add_jobs,
+    add_limits,
     add_outputs,
     add_reporting,
+    limits_of,
 )
 from codec_cli.paths import Job, expand, plan
 from codec_cli.report import Report
@@ -59,7 +61,7 @@ def run(arguments: Sequence[str]) -> int:
     ):
         report_missing(expansion, report)
         jobs = writable_jobs(jobs, options.force, options.skip_existing, report)
-        codecs = Codecs(options.model, options.device)
+        codecs = Codecs(options.model, options.device, limits_of(options))
         if jobs and options.model is not None:
             try:
                 codecs.for_encoding()
@@ -80,8 +82,9 @@ class _Decoding:
 
     def __call__(self, job: Job) -> Outcome:
         data = read(job.source)
-        quality = unpack(data).quality
-        image = self.codecs.for_file(data).decode(data)
+        codec = self.codecs.for_file(data)
+        quality = unpack(data, codec.limits).quality
+        image = codec.decode(data)
         picture, notices = encoded_as(image, self.image_format)
         self.outputs.write(job.target, picture)
 
@@ -155,5 +158,6 @@ def _parser() -> Parser:
     )
     add_device(parser, "default: for each file the model that it was made with")
     add_jobs(parser)
+    add_limits(parser)
     add_reporting(parser)
     return parser

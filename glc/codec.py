@@ -90,15 +90,22 @@ class Codec:
         return cls(checkpoint.load(checkpoint.locate(wanted)), device)
 
     @classmethod
-    def for_file(cls, data: bytes, device: str = "auto") -> Codec:
+    def for_file(cls, data: bytes, device: str = "auto", limits: Limits | None = None) -> Codec:
         """Load the installed model that a ``.glc`` file was made with.
+
+        Args:
+            data: the file; only its header matters here.
+            device: as in ``from_pretrained``.
+            limits: what to accept, here and in ``decode``; ``Limits()`` when omitted.
 
         Raises:
             BitstreamError: not a readable ``.glc`` file.
             WeightsError: its model is not installed.
         """
-        info: ModelInfo = checkpoint.find(unpack(data).model)
-        return cls(checkpoint.load(info.path), device)
+        info: ModelInfo = checkpoint.find(unpack(data, limits).model)
+        codec = cls(checkpoint.load(info.path), device)
+        codec.limits = limits or Limits()
+        return codec
 
     def encode(self, picture: Source, quality: int = 50, keep_metadata: bool = False) -> bytes:
         """Compress a picture.
@@ -404,6 +411,7 @@ def model_tensors(
 
 def _build(weights: Checkpoint) -> tuple[GlcModel, ScaleTables, IndexTables]:
     """Strictly rebuild model and tables: every tensor is expected, and no other."""
+    _check_shapes(weights)
     model = GlcModel(weights.config).eval().requires_grad_(False)
     given = dict(weights.tensors)
     scales = ScaleTables.from_arrays(_take(given, f"{_TABLES}scale."))
@@ -415,9 +423,9 @@ def _build(weights: Checkpoint) -> tuple[GlcModel, ScaleTables, IndexTables]:
             continue
         array = given.pop(name, None)
         kind = "i" if name.startswith(_SCALE_MAP) else "f"
-        if array is None or array.shape != tuple(mine.shape) or array.dtype.kind != kind:
-            found = "nothing" if array is None else f"{array.dtype} {tuple(array.shape)}"
-            expected = f"{'integers' if kind == 'i' else 'floats'} {tuple(mine.shape)}"
+        if array is None or array.dtype.kind != kind:
+            found = "nothing" if array is None else array.dtype
+            expected = "integers" if kind == "i" else "floats"
             raise WeightsError(f"weights: {name}: expected {expected}, found {found}")
         if not np.isfinite(array).all():
             raise WeightsError(f"weights: {name} holds values that are not finite")
@@ -430,10 +438,27 @@ def _build(weights: Checkpoint) -> tuple[GlcModel, ScaleTables, IndexTables]:
     for name, value in model.scale_map.integers().items():
         if not torch.equal(value.float(), integers[name]):
             raise WeightsError(f"weights: {_SCALE_MAP}{name} holds integers that are out of range")
-    shape = (weights.config.quality_anchors, weights.config.hyper_size)
-    if indices.to_arrays()["frequencies"].shape != shape:
-        raise WeightsError(f"weights: index tables: expected shape {shape}")
     return model, scales, indices
+
+
+def _check_shapes(weights: Checkpoint) -> None:
+    """Compare shapes before anything is allocated: a few bytes of configuration can ask for all.
+
+    Raises:
+        WeightsError: the configuration and the tensors contradict each other.
+    """
+    config, tensors = weights.config, weights.tensors
+    try:
+        with torch.device("meta"):
+            expected = {name: tuple(t.shape) for name, t in GlcModel(config).state_dict().items()}
+    except (RuntimeError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise WeightsError(f"weights: no model has this configuration: {error}") from error
+    expected = {name: s for name, s in expected.items() if not name.endswith(_UNUSED)}
+    expected[f"{_TABLES}index.frequencies"] = (config.quality_anchors, config.hyper_size)
+    for name, shape in expected.items():
+        if name not in tensors or tensors[name].shape != shape:
+            found = tensors[name].shape if name in tensors else "nothing"
+            raise WeightsError(f"weights: {name}: expected shape {shape}, found {found}")
 
 
 def _take(arrays: dict[str, _Array], prefix: str) -> dict[str, _Array]:
