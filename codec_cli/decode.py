@@ -36,6 +36,7 @@ from glc.bitstream import unpack
 
 if TYPE_CHECKING:
     from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
 
 __all__ = ["GLC_SUFFIXES", "run"]
 
@@ -108,6 +109,9 @@ def encoded_as(image: Image.Image, image_format: str) -> tuple[bytes, list[str]]
     notices: list[str] = []
     metadata = {key: image.info[key] for key in ("exif", "xmp") if image.info.get(key)}
     parameters: dict[str, object] = {}
+    if image_format == "png" and "xmp" in metadata:
+        # Pillow has no option for it here, and would leave it out without a word.
+        parameters = {"pnginfo": _png_text(metadata.pop("xmp"))}
     if image_format == "jpg":
         if image.mode in ("LA", "RGBA"):
             image = _on_white(image)
@@ -122,6 +126,15 @@ def encoded_as(image: Image.Image, image_format: str) -> tuple[bytes, list[str]]
     stream = io.BytesIO()
     image.save(stream, pillow_format, **parameters, **metadata)
     return stream.getvalue(), notices
+
+
+def _png_text(xmp: bytes) -> PngInfo:
+    """Return XMP as the text chunk that PNG keeps it in (XMP specification, part 3)."""
+    from PIL.PngImagePlugin import PngInfo
+
+    info = PngInfo()
+    info.add_itxt("XML:com.adobe.xmp", xmp.decode("utf-8", errors="replace"))
+    return info
 
 
 def _on_white(image: Image.Image) -> Image.Image:

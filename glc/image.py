@@ -35,8 +35,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 
-from glc import foreign
 from glc.errors import CorruptError, ImageError, LimitError
+from glc.foreign import HEAD_BYTES, describe
 
 __all__ = ["Picture", "decode_alpha", "encode_alpha", "from_array", "load", "to_pil"]
 
@@ -230,7 +230,7 @@ def _decode(stream: BinaryIO) -> Picture:
         image = Image.open(stream)
     except UnidentifiedImageError as error:
         stream.seek(start)
-        raise ImageError(foreign.describe(stream.read(foreign.HEAD_BYTES))) from error
+        raise ImageError(describe(stream.read(HEAD_BYTES))) from error
     with image:
         return _convert(image, stream)
 

@@ -25,6 +25,7 @@ from glc.bitstream import Chunk, Container, pack, unpack
 from glc.errors import GlcError
 from tests.fuzz.mutate import Fields, mutate_content, mutate_file, take_apart
 from tests.fuzz.targets.container import GOLDEN
+from tests.fuzz.targets.decode import LIMITS
 
 HARMLESS = ("compile", "exec", "import", "marshal", "object.", "code.", "sys._getframe",
             "sys.unraisablehook", "builtins.id", "cpython.", "array.", "gc.", "setopencodehook",
@@ -50,7 +51,7 @@ def tempting(data):
 
 def use(data):
     try:
-        codec = Codec.for_file(data, "cpu")
+        codec = Codec.for_file(data, "cpu", LIMITS)
         picture = codec.decode(data)
         for kind in ("png", "jpg", "webp"):
             encoded_as(picture, kind)
