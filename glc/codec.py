@@ -129,15 +129,29 @@ class Codec:
         return codec
 
     @classmethod
-    def for_file(cls, data: bytes, device: str = "auto", tile: int | None = None) -> Codec:
+    def for_file(
+        cls,
+        data: bytes,
+        device: str = "auto",
+        tile: int | None = None,
+        limits: Limits | None = None,
+    ) -> Codec:
         """Load the installed model that a ``.glc`` file was made with.
+
+        Args:
+            data: the file; only its header matters here.
+            device: as in ``from_pretrained``.
+            tile: see the class.
+            limits: what to accept, here and in ``decode``; ``Limits()`` when omitted.
 
         Raises:
             BitstreamError: not a readable ``.glc`` file.
             WeightsError: its model is not installed.
         """
-        info: ModelInfo = checkpoint.find(unpack(data).model)
-        return cls.from_pretrained(info.path, device, tile)
+        info: ModelInfo = checkpoint.find(unpack(data, limits).model)
+        codec = cls.from_pretrained(info.path, device, tile)
+        codec.limits = limits or Limits()
+        return codec
 
     def __reduce__(self) -> tuple[Any, ...]:
         known = self._path, self.name, self.identity, self._wanted_device, self.limits, self.tile
@@ -615,6 +629,7 @@ def model_tensors(
 
 def _build(weights: Checkpoint) -> tuple[GlcModel, ScaleTables, IndexTables]:
     """Strictly rebuild model and tables: every tensor is expected, and no other."""
+    _check_shapes(weights)
     # Whatever type and place the program has made torch's default.
     with torch.device("cpu"):
         model = GlcModel(weights.config).float().eval().requires_grad_(False)
@@ -628,9 +643,9 @@ def _build(weights: Checkpoint) -> tuple[GlcModel, ScaleTables, IndexTables]:
             continue
         array = given.pop(name, None)
         kind = "i" if name.startswith(_SCALE_MAP) else "f"
-        if array is None or array.shape != tuple(mine.shape) or array.dtype.kind != kind:
-            found = "nothing" if array is None else f"{array.dtype} {tuple(array.shape)}"
-            expected = f"{'integers' if kind == 'i' else 'floats'} {tuple(mine.shape)}"
+        if array is None or array.dtype.kind != kind:
+            found = "nothing" if array is None else array.dtype
+            expected = "integers" if kind == "i" else "floats"
             raise WeightsError(f"weights: {name}: expected {expected}, found {found}")
         if not np.isfinite(array).all():
             raise WeightsError(f"weights: {name} holds values that are not finite")
@@ -643,9 +658,6 @@ def _build(weights: Checkpoint) -> tuple[GlcModel, ScaleTables, IndexTables]:
     for name, value in model.scale_map.integers().items():
         if not torch.equal(value.float(), integers[name]):
             raise WeightsError(f"weights: {_SCALE_MAP}{name} holds integers that are out of range")
-    shape = (weights.config.quality_anchors, weights.config.hyper_size)
-    if indices.to_arrays()["frequencies"].shape != shape:
-        raise WeightsError(f"weights: index tables: expected shape {shape}")
     return model, scales, indices
 
 
@@ -668,6 +680,26 @@ def _restore(
             ) from error
     codec.limits = limits
     return codec
+
+
+def _check_shapes(weights: Checkpoint) -> None:
+    """Compare shapes before anything is allocated: a few bytes of configuration can ask for all.
+
+    Raises:
+        WeightsError: the configuration and the tensors contradict each other.
+    """
+    config, tensors = weights.config, weights.tensors
+    try:
+        with torch.device("meta"):
+            expected = {name: tuple(t.shape) for name, t in GlcModel(config).state_dict().items()}
+    except (RuntimeError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise WeightsError(f"weights: no model has this configuration: {error}") from error
+    expected = {name: s for name, s in expected.items() if not name.endswith(_UNUSED)}
+    expected[f"{_TABLES}index.frequencies"] = (config.quality_anchors, config.hyper_size)
+    for name, shape in expected.items():
+        if name not in tensors or tensors[name].shape != shape:
+            found = tensors[name].shape if name in tensors else "nothing"
+            raise WeightsError(f"weights: {name}: expected shape {shape}, found {found}")
 
 
 def _take(arrays: dict[str, _Array], prefix: str) -> dict[str, _Array]:
