@@ -18,13 +18,16 @@ from codec_cli.batch import (
     run_jobs,
     writable_jobs,
 )
+from codec_cli.finished import is_cut_picture
 from codec_cli.options import (
     Parser,
     add_device,
     add_inputs,
     add_jobs,
+    add_limits,
     add_outputs,
     add_reporting,
+    limits_of,
 )
 from codec_cli.paths import Job, expand, plan
 from codec_cli.report import Report
@@ -34,6 +37,7 @@ from glc.bitstream import unpack
 
 if TYPE_CHECKING:
     from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
 
 __all__ = ["GLC_SUFFIXES", "run"]
 
@@ -58,8 +62,8 @@ def run(arguments: Sequence[str]) -> int:
         Outputs(options.force) as outputs,
     ):
         report_missing(expansion, report)
-        jobs = writable_jobs(jobs, options.force, options.skip_existing, report)
-        codecs = Codecs(options.model, options.device)
+        jobs = writable_jobs(jobs, options.force, options.skip_existing, report, is_cut_picture)
+        codecs = Codecs(options.model, options.device, limits_of(options))
         if jobs and options.model is not None:
             try:
                 codecs.for_encoding()
@@ -80,10 +84,11 @@ class _Decoding:
 
     def __call__(self, job: Job) -> Outcome:
         data = read(job.source)
-        quality = unpack(data).quality
-        image = self.codecs.for_file(data).decode(data)
+        codec = self.codecs.for_file(data)
+        quality = unpack(data, codec.limits).quality
+        image = codec.decode(data)
         picture, notices = encoded_as(image, self.image_format)
-        self.outputs.write(job.target, picture)
+        self.outputs.write(job.target, picture, replaces=job.replaces)
 
         width, height = image.size
         bpp = 8 * len(data) / (width * height)
@@ -105,6 +110,9 @@ def encoded_as(image: Image.Image, image_format: str) -> tuple[bytes, list[str]]
     notices: list[str] = []
     metadata = {key: image.info[key] for key in ("exif", "xmp") if image.info.get(key)}
     parameters: dict[str, object] = {}
+    if image_format == "png" and "xmp" in metadata:
+        # Pillow has no option for it here, and would leave it out without a word.
+        parameters = {"pnginfo": _png_text(metadata.pop("xmp"))}
     if image_format == "jpg":
         if image.mode in ("LA", "RGBA"):
             image = _on_white(image)
@@ -119,6 +127,15 @@ def encoded_as(image: Image.Image, image_format: str) -> tuple[bytes, list[str]]
     stream = io.BytesIO()
     image.save(stream, pillow_format, **parameters, **metadata)
     return stream.getvalue(), notices
+
+
+def _png_text(xmp: bytes) -> PngInfo:
+    """Return XMP as the text chunk that PNG keeps it in (XMP specification, part 3)."""
+    from PIL.PngImagePlugin import PngInfo
+
+    info = PngInfo()
+    info.add_itxt("XML:com.adobe.xmp", xmp.decode("utf-8", errors="replace"))
+    return info
 
 
 def _on_white(image: Image.Image) -> Image.Image:
@@ -155,5 +172,6 @@ def _parser() -> Parser:
     )
     add_device(parser, "default: for each file the model that it was made with")
     add_jobs(parser)
+    add_limits(parser)
     add_reporting(parser)
     return parser

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from codec_cli import session
 from codec_cli.batch import read, reason_of, report_missing
 from codec_cli.decode import GLC_SUFFIXES
-from codec_cli.options import Parser, add_inputs
+from codec_cli.options import Parser, add_inputs, add_limits, limits_of
 from codec_cli.paths import expand
 from codec_cli.report import Report, one_line
 from glc.bitstream import ALPHA, EXIF, FORMAT_VERSION, GREY, ICC, XMP, Container, unpack
@@ -26,6 +26,7 @@ def run(arguments: Sequence[str]) -> int:
     )
     add_inputs(parser, ".glc files")
     parser.add_argument("--json", action="store_true", help="print one JSON object per file")
+    add_limits(parser)
     options = parser.parse_intermixed_args(arguments)
     expansion = expand(options.inputs, GLC_SUFFIXES, options.recursive)
     # Quick enough to need no progress bar.
@@ -34,7 +35,7 @@ def run(arguments: Sequence[str]) -> int:
         for source in expansion.sources:
             try:
                 data = read(source)
-                container = unpack(data)
+                container = unpack(data, limits_of(options))
             except (GlcError, OSError) as error:
                 report.failed(source.name, reason_of(error), {"input": source.name})
                 continue

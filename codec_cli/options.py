@@ -6,8 +6,18 @@ import argparse
 from typing import NoReturn
 
 from codec_cli import exits
+from glc.bitstream import Limits
 
-__all__ = ["Parser", "add_device", "add_inputs", "add_jobs", "add_outputs", "add_reporting"]
+__all__ = [
+    "Parser",
+    "add_device",
+    "add_inputs",
+    "add_jobs",
+    "add_limits",
+    "add_outputs",
+    "add_reporting",
+    "limits_of",
+]
 
 
 class Parser(argparse.ArgumentParser):
@@ -73,6 +83,28 @@ def add_jobs(parser: Parser) -> None:
         metavar="N",
         help="work on N files at once (default: 1)",
     )
+
+
+def add_limits(parser: Parser) -> None:
+    """Add ``--max-pixels``, ``--max-side`` and ``--max-chunk-bytes``."""
+    default = Limits()
+    for name, what in (
+        ("max_pixels", "width times height"),
+        ("max_side", "width or height"),
+        ("max_chunk_bytes", "bytes of alpha, metadata and the like"),
+    ):
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=_count,
+            default=getattr(default, name),
+            metavar="N",
+            help=f"refuse a file whose {what} is above N (default: %(default)s)",
+        )
+
+
+def limits_of(options: argparse.Namespace) -> Limits:
+    """Return what the options of ``add_limits`` say."""
+    return Limits(options.max_pixels, options.max_side, options.max_chunk_bytes)
 
 
 def add_reporting(parser: Parser) -> None:

@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from glc.bitstream import unpack
+from glc.bitstream import Limits, unpack
 from glc.errors import GlcError
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ __all__ = ["CodecLike", "Codecs", "installed_name", "installed_path", "open_code
 
 class CodecLike(Protocol):
     """What the command line needs of ``glc.Codec``."""
+
+    limits: Limits
 
     def encode(self, picture: Picture, /, quality: int, *, keep_metadata: bool) -> bytes:
         """Return a .glc file."""
@@ -77,9 +79,11 @@ class Codecs:
     Args:
         model: used for every file; None lets each file choose the one that it was made with.
         device: where the networks run.
+        limits: what to accept of files.
     """
 
-    def __init__(self, model: str | None, device: str) -> None:
+    def __init__(self, model: str | None, device: str, limits: Limits | None = None) -> None:
+        self._limits = limits or Limits()
         self._model = model
         self._device = device
         self._lock = threading.Lock()
@@ -93,10 +97,12 @@ class Codecs:
         """Return the chosen codec, or the one that this file was made with."""
         if self._model is not None:
             return self._get(self._model)
-        return self._get(installed_path(unpack(data).model))
+        return self._get(installed_path(unpack(data, self._limits).model))
 
     def _get(self, model: str | Path | None) -> CodecLike:
         with self._lock:
             if model not in self._open:
-                self._open[model] = open_codec(model, self._device)
+                codec = open_codec(model, self._device)
+                codec.limits = self._limits
+                self._open[model] = codec
             return self._open[model]

@@ -11,6 +11,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -59,11 +60,29 @@ _UNUSED = "num_batches_tracked"
 """Batch norm's counter; only training looks at it."""
 
 
+_seen_process = [os.getpid()]
+"""The process that loaded this module, or the one forked from it that used a codec."""
+
+
+def _check_process() -> None:
+    """Make a forked process work with one thread.
+
+    It believes in the threads of its parent but has none of them, and its first parallel loop
+    would wait for them for ever.
+    """
+    if _seen_process[0] != os.getpid():
+        _seen_process[0] = os.getpid()
+        if torch.get_num_threads() > 1:
+            torch.set_num_threads(1)
+
+
 class Codec:
     """One model, ready to encode and decode.
 
-    Safe to use from several threads at once. Encoding is deterministic: the same picture, quality
-    and machine give the same bytes; and whatever machine decodes them reads the same symbols.
+    Safe to use from several threads at once, and in processes forked or spawned from this one:
+    docs/robustness.md has the rules. A pickled codec names its weights and does not hold them.
+    Encoding is deterministic: the same picture, quality and machine give the same bytes; and
+    whatever machine decodes them reads the same symbols.
 
     Attributes:
         identity: 32 bytes, SHA-256 of the weights file.
@@ -75,14 +94,16 @@ class Codec:
     """
 
     def __init__(self, weights: Checkpoint, device: str = "auto", tile: int | None = None) -> None:
+        _check_process()
         if tile is not None and tile != 0 and tile < IMAGE_STRIDE:
             raise ValueError(f"tile: expected 0 or at least {IMAGE_STRIDE} pixels, found {tile}")
         self.identity, self.name = weights.identity, weights.name
         self.limits = Limits()
         self.tile = tile
         self.device = torch.device(pick_device(device))
-        self._model, self._scales, self._indices = _build(weights)
-        self._model.to(self.device)
+        self._networks, self._scales, self._indices = _build(weights)
+        self._networks.to(self.device)
+        self._wanted_device, self._path = device, ""
 
     @classmethod
     def from_pretrained(
@@ -102,18 +123,39 @@ class Codec:
             WeightsError: missing or malformed weights.
         """
         wanted = None if name_or_path is None else os.fspath(name_or_path)
-        return cls(checkpoint.load(checkpoint.locate(wanted)), device, tile)
+        path = checkpoint.locate(wanted)
+        codec = cls(checkpoint.load(path), device, tile)
+        codec._path = str(path.absolute())
+        return codec
 
     @classmethod
-    def for_file(cls, data: bytes, device: str = "auto", tile: int | None = None) -> Codec:
+    def for_file(
+        cls,
+        data: bytes,
+        device: str = "auto",
+        tile: int | None = None,
+        limits: Limits | None = None,
+    ) -> Codec:
         """Load the installed model that a ``.glc`` file was made with.
+
+        Args:
+            data: the file; only its header matters here.
+            device: as in ``from_pretrained``.
+            tile: see the class.
+            limits: what to accept, here and in ``decode``; ``Limits()`` when omitted.
 
         Raises:
             BitstreamError: not a readable ``.glc`` file.
             WeightsError: its model is not installed.
         """
-        info: ModelInfo = checkpoint.find(unpack(data).model)
-        return cls(checkpoint.load(info.path), device, tile)
+        info: ModelInfo = checkpoint.find(unpack(data, limits).model)
+        codec = cls.from_pretrained(info.path, device, tile)
+        codec.limits = limits or Limits()
+        return codec
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        known = self._path, self.name, self.identity, self._wanted_device, self.limits, self.tile
+        return _restore, known
 
     def encode(
         self,
@@ -326,6 +368,11 @@ class Codec:
                 f"but this is {self.name} ({self.identity[:MODEL_BYTES].hex()})"
             )
         return container
+
+    @property
+    def _model(self) -> GlcModel:
+        _check_process()
+        return self._networks
 
     @property
     def hyper_size(self) -> int:
@@ -582,7 +629,10 @@ def model_tensors(
 
 def _build(weights: Checkpoint) -> tuple[GlcModel, ScaleTables, IndexTables]:
     """Strictly rebuild model and tables: every tensor is expected, and no other."""
-    model = GlcModel(weights.config).eval().requires_grad_(False)
+    _check_shapes(weights)
+    # Whatever type and place the program has made torch's default.
+    with torch.device("cpu"):
+        model = GlcModel(weights.config).float().eval().requires_grad_(False)
     given = dict(weights.tensors)
     scales = ScaleTables.from_arrays(_take(given, f"{_TABLES}scale."))
     indices = IndexTables.from_arrays(_take(given, f"{_TABLES}index."))
@@ -593,9 +643,9 @@ def _build(weights: Checkpoint) -> tuple[GlcModel, ScaleTables, IndexTables]:
             continue
         array = given.pop(name, None)
         kind = "i" if name.startswith(_SCALE_MAP) else "f"
-        if array is None or array.shape != tuple(mine.shape) or array.dtype.kind != kind:
-            found = "nothing" if array is None else f"{array.dtype} {tuple(array.shape)}"
-            expected = f"{'integers' if kind == 'i' else 'floats'} {tuple(mine.shape)}"
+        if array is None or array.dtype.kind != kind:
+            found = "nothing" if array is None else array.dtype
+            expected = "integers" if kind == "i" else "floats"
             raise WeightsError(f"weights: {name}: expected {expected}, found {found}")
         if not np.isfinite(array).all():
             raise WeightsError(f"weights: {name} holds values that are not finite")
@@ -608,10 +658,48 @@ def _build(weights: Checkpoint) -> tuple[GlcModel, ScaleTables, IndexTables]:
     for name, value in model.scale_map.integers().items():
         if not torch.equal(value.float(), integers[name]):
             raise WeightsError(f"weights: {_SCALE_MAP}{name} holds integers that are out of range")
-    shape = (weights.config.quality_anchors, weights.config.hyper_size)
-    if indices.to_arrays()["frequencies"].shape != shape:
-        raise WeightsError(f"weights: index tables: expected shape {shape}")
     return model, scales, indices
+
+
+def _restore(
+    path: str, name: str, identity: bytes, device: str, limits: Limits, tile: int | None
+) -> Codec:
+    """Load the codec that was pickled: from where it was, or from an installed model.
+
+    Raises:
+        WeightsError: neither has weights of this identity.
+    """
+    codec = Codec.from_pretrained(path, device, tile) if path and Path(path).is_file() else None
+    if codec is None or codec.identity != identity:
+        try:
+            codec = Codec.from_pretrained(checkpoint.find(identity).path, device, tile)
+        except WeightsError as error:
+            raise WeightsError(
+                f"the pickled codec was of model {name} ({identity[:MODEL_BYTES].hex()}), whose "
+                f"weights are neither at {path or 'a path'} nor installed: {error}"
+            ) from error
+    codec.limits = limits
+    return codec
+
+
+def _check_shapes(weights: Checkpoint) -> None:
+    """Compare shapes before anything is allocated: a few bytes of configuration can ask for all.
+
+    Raises:
+        WeightsError: the configuration and the tensors contradict each other.
+    """
+    config, tensors = weights.config, weights.tensors
+    try:
+        with torch.device("meta"):
+            expected = {name: tuple(t.shape) for name, t in GlcModel(config).state_dict().items()}
+    except (RuntimeError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise WeightsError(f"weights: no model has this configuration: {error}") from error
+    expected = {name: s for name, s in expected.items() if not name.endswith(_UNUSED)}
+    expected[f"{_TABLES}index.frequencies"] = (config.quality_anchors, config.hyper_size)
+    for name, shape in expected.items():
+        if name not in tensors or tensors[name].shape != shape:
+            found = tensors[name].shape if name in tensors else "nothing"
+            raise WeightsError(f"weights: {name}: expected shape {shape}, found {found}")
 
 
 def _take(arrays: dict[str, _Array], prefix: str) -> dict[str, _Array]:
@@ -671,7 +759,7 @@ def _pad(rgb: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
 
 def _inside(sizes: list[tuple[int, int]], shape: torch.Size) -> Tensor:
     """Positions of y that touch the picture: (B, 1, h, w) bool; the others are never coded."""
-    mask = torch.zeros(shape[0], 1, shape[2], shape[3], dtype=torch.bool)
+    mask = torch.zeros(shape[0], 1, shape[2], shape[3], dtype=torch.bool, device="cpu")
     for index, (height, width) in enumerate(sizes):
         mask[index, :, : -(-height // LATENT_STRIDE), : -(-width // LATENT_STRIDE)] = True
     return mask
