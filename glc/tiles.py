@@ -31,11 +31,11 @@ Progress: TypeAlias = Callable[[float], None]
 UNCUT_SIDE = 2048
 """Unless told otherwise, pictures with no more pixels than a square of this side stay whole."""
 
-TILE_SIDE = 1024
+TILE_SIDE = 1536
 """Unless told otherwise, larger pictures are cut into tiles of at most the area of such a square.
 Both were chosen by measurement: docs/decisions.md."""
 
-SMALLEST_SIDE = 256
+SMALLEST_SIDE = 192
 """Below it a tile is little more than the surroundings that it has to look at."""
 
 
@@ -68,11 +68,16 @@ class Tiling:
         """Return the side of the tiles of a picture of this size, 0 if it is not cut."""
         uncut = UNCUT_SIDE if self.side is None else self.side
         side = TILE_SIDE if self.side is None else self.side
+        height, width = _round_up(height, IMAGE_STRIDE), _round_up(width, IMAGE_STRIDE)
         return side if self.takes_all or height * width > uncut * uncut else 0
 
     def within(self, start: float, stop: float) -> Tiling:
         """Return the same for a stage that is this part, from 0 to 1, of the work."""
         return replace(self, progress=part(self.progress, start, stop))
+
+    def share(self, done: int, count: int, total: int) -> Tiling:
+        """Return the same for ``count`` of ``total`` equal parts of the work, after ``done``."""
+        return self.within(done / total, (done + count) / total)
 
     def smaller(self) -> Tiling | None:
         """Return what to try when memory ran out; None after "never", or where tiles are small."""

@@ -38,53 +38,43 @@ class TiledModel:
         width: of the picture before padding, in pixels.
         quality: 0 to 100.
         side: a tile has at most the area of a square of so many pixels.
-        progress: told of the share of a method's work after every tile.
+
+    ``progress``, in the methods, is told of the share of their work after every tile.
     """
 
-    def __init__(
-        self,
-        model: GlcModel,
-        height: int,
-        width: int,
-        quality: int,
-        side: int,
-        progress: Progress | None = None,
-    ) -> None:
+    def __init__(self, model: GlcModel, height: int, width: int, quality: int, side: int) -> None:
         self._model, self._reach = model, reach_of(model.config)
         self._device = next(model.parameters()).device
         # Metal has no float64; the integers are the same wherever they are computed.
         self._exact = torch.device("cpu") if self._device.type == "mps" else self._device
         self._quality = torch.tensor([quality], device=self._device)
         self._bounds = Window.padded(height, width)
-        self._progress = progress
         self._tiles = cut(self._bounds, side)
         # At 1/16 of the resolution a pixel takes far less memory than at the full one.
         self._broad = cut(self._bounds, 2 * side)
         self._inside = self._zeros(1, LATENT_STRIDE, torch.bool)
         self._inside[..., : -(-height // LATENT_STRIDE), : -(-width // LATENT_STRIDE)] = True
 
-    def latent(self, read: Callable[[Window], Tensor]) -> Tensor:
+    def latent(self, read: Callable[[Window], Tensor], progress: Progress | None = None) -> Tensor:
         """Run E.
 
         Args:
             read: gives the pixels of a window of the padded picture, (1, 3, H, W) in [-1, 1], on
                 the model's device.
+            progress: see the class.
 
         Returns:
             l: (1, C_l, h, w) float32.
         """
         l = self._zeros(self._model.config.latent_channels, LATENT_STRIDE)
         reach = self._reach.encoder
-        for tile, window in self._visit(self._tiles, reach, LATENT_STRIDE, self._progress):
+        for tile, window in self._visit(self._tiles, reach, LATENT_STRIDE, progress):
             found = self._model.encoder(read(window))
             _paste(l, tile, found, window, LATENT_STRIDE)
         return l
 
     def transform(self, l: Tensor) -> tuple[Tensor, Tensor]:
-        """Run g_a and h_a: (1, C_l, h, w) -> y (1, C_y, h, w), z indices (1, h / 4, w / 4) int64.
-
-        Tells of no progress: ``write`` has most of the work.
-        """
+        """Run g_a and h_a: (1, C_l, h, w) -> y (1, C_y, h, w) and z (1, h / 4, w / 4) int64."""
         model, reach = self._model, self._reach
         y = self._zeros(model.config.y_channels, LATENT_STRIDE)
         for tile, window in self._visit(self._broad, reach.analysis, LATENT_STRIDE):
@@ -98,13 +88,14 @@ class TiledModel:
         return y, indices[:, 0]
 
     def write(
-        self, y: Tensor, indices: Tensor
+        self, y: Tensor, indices: Tensor, progress: Progress | None = None
     ) -> tuple[list[tuple[Tensor, Tensor, Tensor]], Tensor]:
         """Quantise y in the coding steps.
 
         Args:
             y: (1, C_y, h, w) float32.
             indices: of z, (1, h / 4, w / 4) int64.
+            progress: see the class.
 
         Returns:
             Rows (uint8), symbols (int16) and what of them is coded (bool) of every step, as
@@ -117,41 +108,51 @@ class TiledModel:
             chosen = torch.zeros(rows.shape, dtype=torch.int16)
             wanted, coded = pick(step, y), pick(step, self._inside.expand(y.shape))
             choose = partial(self._quantise, wanted, rows, coded, chosen)
-            self._refine(step, indices, y_hat, choose)
+            self._refine(step, indices, y_hat, choose, progress)
             put(step, symbols, chosen)
             steps.append((rows, chosen, coded))
         return steps, symbols
 
-    def read(self, indices: Tensor, decode: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    def read(
+        self,
+        indices: Tensor,
+        decode: Callable[[Tensor, Tensor], Tensor],
+        progress: Progress | None = None,
+    ) -> Tensor:
         """Decode the symbols of all steps; no float takes part, and none is allocated whole.
 
         Args:
             indices: of z, (1, h / 4, w / 4) int64.
             decode: called once per step with rows (uint8) and what of them is coded (bool), both
                 as ``pick`` orders them; returns the symbols, int16, same shape.
+            progress: see the class.
 
         Returns:
             (1, C_y, h, w) int16.
         """
         symbols = self._zeros(self._model.config.y_channels, LATENT_STRIDE, torch.int16)
         for step in range(STEPS):
-            rows = self._rows(step, indices, symbols, _of_step(self._progress, step))
+            rows = self._rows(step, indices, symbols, progress)
             put(step, symbols, decode(rows, pick(step, self._inside.expand(symbols.shape))))
         return symbols
 
-    def y_hat(self, indices: Tensor, symbols: Tensor) -> Tensor:
+    def y_hat(self, indices: Tensor, symbols: Tensor, progress: Progress | None = None) -> Tensor:
         """Run h_s and the context model over known symbols: (1, C_y, h, w) int16 -> float32."""
         y_hat = torch.zeros(symbols.shape)
         for step in range(STEPS):
             choose = partial(self._recall, pick(step, symbols))
-            self._refine(step, indices, y_hat, choose)
+            self._refine(step, indices, y_hat, choose, progress)
         return y_hat
 
-    def picture(self, y_hat: Tensor, show: Callable[[Window, Tensor], None]) -> None:
+    def picture(
+        self,
+        y_hat: Tensor,
+        show: Callable[[Window, Tensor], None],
+        progress: Progress | None = None,
+    ) -> None:
         """Run g_s and D, and hand over the pixels of each tile: (1, 3, H, W) float32."""
-        for tile, window in self._visit(
-            self._tiles, self._reach.decoder, LATENT_STRIDE, self._progress
-        ):
+        reach = self._reach.decoder
+        for tile, window in self._visit(self._tiles, reach, LATENT_STRIDE, progress):
             outer = window.grown(self._reach.synthesis, LATENT_STRIDE, self._bounds)
             l_hat = self._model.synthesis(self._take(y_hat, outer), self._quality)
             x_hat = self._model.decoder(_view(l_hat, window.inside(outer), LATENT_STRIDE))
@@ -163,7 +164,8 @@ class TiledModel:
         """Select the tables of one step: (1, C_y, h / 2, w / 2) uint8, exact."""
         model, reach = self._model, max(self._reach.scale_base, self._reach.scale_context)
         rows = self._zeros(model.config.y_channels, _STEP_STRIDE, torch.uint8)
-        for tile, window in self._visit(self._broad, reach, IMAGE_STRIDE, progress):
+        own = _of_step(progress, step)
+        for tile, window in self._visit(self._broad, reach, IMAGE_STRIDE, own):
             digits = self._digits(indices, window).to(self._exact)
             base = model.scale_map.base(digits, self._quality)
             found = model.scale_map.rows(base, _view(symbols, window, LATENT_STRIDE), step)
@@ -198,6 +200,7 @@ class TiledModel:
         indices: Tensor,
         y_hat: Tensor,
         choose: Callable[[Window, Tensor, Tensor], Tensor],
+        progress: Progress | None,
     ) -> None:
         """Write the elements of one step into y_hat (1, C_y, h, w), in which they are still 0.
 
@@ -205,8 +208,8 @@ class TiledModel:
         """
         model, reach = self._model, self._reach
         fresh = self._zeros(y_hat.shape[1], _STEP_STRIDE)
-        progress = _of_step(self._progress, step)
-        for tile, window in self._visit(self._broad, reach.context, IMAGE_STRIDE, progress):
+        own = _of_step(progress, step)
+        for tile, window in self._visit(self._broad, reach.context, IMAGE_STRIDE, own):
             outer = window.grown(reach.hyper_synthesis, IMAGE_STRIDE, self._bounds)
             features = model.hyper_synthesis(self._digits(indices, outer), self._quality)
             features = _view(features, window.inside(outer), LATENT_STRIDE)
