@@ -20,6 +20,7 @@ from glc.bitstream.container import (
     pack,
     unpack,
 )
+from glc.bitstream.prefix import Prefix, unpack_prefix
 
 __all__ = [
     "ALPHA",
@@ -33,6 +34,8 @@ __all__ = [
     "Chunk",
     "Container",
     "Limits",
+    "Prefix",
     "pack",
     "unpack",
+    "unpack_prefix",
 ]
