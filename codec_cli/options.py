@@ -6,8 +6,17 @@ import argparse
 from typing import NoReturn
 
 from codec_cli import exits
+from glc.bitstream import QUALITY_MAX
 
-__all__ = ["Parser", "add_device", "add_inputs", "add_jobs", "add_outputs", "add_reporting"]
+__all__ = [
+    "Parser",
+    "add_device",
+    "add_inputs",
+    "add_jobs",
+    "add_outputs",
+    "add_reporting",
+    "quality",
+]
 
 
 class Parser(argparse.ArgumentParser):
@@ -81,6 +90,13 @@ def add_reporting(parser: Parser) -> None:
         "--json", action="store_true", help="print one JSON object per file on standard output"
     )
     parser.add_argument("--quiet", action="store_true", help="say nothing but errors")
+
+
+def quality(text: str) -> int:
+    """Read the argument of ``-q``."""
+    if not text.isascii() or not text.isdigit() or int(text) > QUALITY_MAX:
+        raise argparse.ArgumentTypeError(f"expected a whole number 0 to 100, found {text!r}")
+    return int(text)
 
 
 def _count(text: str) -> int:
