@@ -9,6 +9,7 @@ from pathlib import Path
 from codec_cli import exits
 from codec_cli.batch import Outcome, read, report_missing, run_jobs, writable_jobs
 from codec_cli.decode import GLC_SUFFIXES
+from codec_cli.finished import is_cut_picture
 from codec_cli.options import limits_of
 from codec_cli.paths import STDIO, Job, expand
 from codec_cli.report import Report
@@ -30,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     with Report("info", 1, options.json, quiet=False) as report, Outputs(options.force) as outputs:
         report_missing(expansion, report)
         jobs = [Job(source, Path(options.heatmap)) for source in expansion.sources]
-        jobs = writable_jobs(jobs, options.force, False, report)
+        jobs = writable_jobs(jobs, options.force, False, report, is_cut_picture)
 
         def work(job: Job) -> Outcome:
             return _draw(job, codecs, outputs, options.quality)

@@ -410,7 +410,7 @@ class Codec:
         _check_quality(quality)
         loaded = [_load(picture) for picture in pictures]
         scores = [0.0] * len(loaded)
-        for members in _group(loaded):
+        for members, _ in self._plan([(p.height, p.width, 0) for p in loaded]):
             bits = self._bits_of([loaded[index] for index in members], quality)
             for index, total in zip(members, bits, strict=True):
                 scores[index] = total / (loaded[index].width * loaded[index].height)
@@ -535,7 +535,7 @@ class Codec:
         found: dict[int, NDArray[np.float32]] = {}
         files = [index for index, item in enumerate(items) if isinstance(item, bytes)]
         containers = [self._open(item) for item in items if isinstance(item, bytes)]
-        for members, y_hat in self._decode_symbols(containers):
+        for members, _, y_hat in self._decode_symbols(containers):
             quality = torch.full((len(members),), containers[members[0]].quality)
             l_hat = self._model.synthesis(y_hat, quality.to(self.device))
             found |= zip([files[index] for index in members], latent.to_arrays(l_hat), strict=True)
