@@ -1,0 +1,37 @@
+"""Whole datasets of coded pictures: read them for training, make them on a cluster.
+
+Importing this package loads neither torch nor numpy; its names do on first use.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from glc.dataset.ray import GlcDecoder, GlcEncoder
+    from glc.dataset.reading import BatchDecoder, GlcDataset, GlcStream
+
+__all__ = ["BatchDecoder", "GlcDataset", "GlcDecoder", "GlcEncoder", "GlcStream"]
+
+_LAZY = {
+    "BatchDecoder": "glc.dataset.reading",
+    "GlcDataset": "glc.dataset.reading",
+    "GlcDecoder": "glc.dataset.ray",
+    "GlcEncoder": "glc.dataset.ray",
+    "GlcStream": "glc.dataset.reading",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import an export when it is first asked for."""
+    module = _LAZY.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(_LAZY))
