@@ -1,4 +1,4 @@
-"""Whole datasets of coded pictures: read them for training, make them on a cluster.
+"""Whole datasets: compress them in one call, keep them in one file, read them back.
 
 Importing this package loads neither torch nor numpy; its names do on first use.
 """
@@ -9,12 +9,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from glc.dataset.archive import Archive
+    from glc.dataset.archive_writer import ArchiveWriter
     from glc.dataset.ray import GlcDecoder, GlcEncoder
     from glc.dataset.reading import BatchDecoder, GlcDataset, GlcStream
 
-__all__ = ["BatchDecoder", "GlcDataset", "GlcDecoder", "GlcEncoder", "GlcStream"]
+__all__ = [
+    "Archive",
+    "ArchiveWriter",
+    "BatchDecoder",
+    "GlcDataset",
+    "GlcDecoder",
+    "GlcEncoder",
+    "GlcStream",
+]
 
 _LAZY = {
+    "Archive": "glc.dataset.archive",
+    "ArchiveWriter": "glc.dataset.archive_writer",
     "BatchDecoder": "glc.dataset.reading",
     "GlcDataset": "glc.dataset.reading",
     "GlcDecoder": "glc.dataset.ray",

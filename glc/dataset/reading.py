@@ -142,13 +142,10 @@ class GlcDataset(Dataset[Sample]):
 
     def __getitems__(self, indices: Sequence[int]) -> list[Sample]:
         """Return several samples; loaders prefer this to asking one by one."""
-        keys = self.store.keys
-        targets = [
-            keys[index] if self.target is None else self.target(keys[index]) for index in indices
-        ]
-        samples: list[Sample] = [
-            (self.store.read(index), target) for index, target in zip(indices, targets, strict=True)
-        ]
+        samples: list[Sample] = []
+        for index in indices:
+            key = self.store.key(index)
+            samples.append((self.store.read(index), self.target(key) if self.target else key))
         return samples if self._decode is None else [*self._decode.samples(samples)]
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from bisect import bisect_right
 from collections.abc import Sequence
-from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
@@ -27,11 +26,10 @@ _PARQUET = ".parquet"
 class Store(Protocol):
     """What a reader needs; ``glc.dataset.Archive`` has it, too."""
 
-    @property
-    def keys(self) -> Sequence[str]:
-        """The name of every file, in order."""
-
     def __len__(self) -> int: ...
+
+    def key(self, index: int) -> str:
+        """Return the name of a file, 0 being the first."""
 
     def read(self, index: int) -> bytes:
         """Return a complete .glc file."""
@@ -84,13 +82,16 @@ class FolderStore:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
         found = (path.relative_to(self.folder) for path in self.folder.rglob(f"*{_FILE}"))
-        self.keys = sorted(path.with_suffix("").as_posix() for path in found)
+        self._keys = sorted(path.with_suffix("").as_posix() for path in found)
 
     def __len__(self) -> int:
-        return len(self.keys)
+        return len(self._keys)
+
+    def key(self, index: int) -> str:
+        return self._keys[index]
 
     def read(self, index: int) -> bytes:
-        return (self.folder / f"{self.keys[index]}{_FILE}").read_bytes()
+        return (self.folder / f"{self._keys[index]}{_FILE}").read_bytes()
 
 
 class ParquetStore:
@@ -101,37 +102,34 @@ class ParquetStore:
     Args:
         path: file or folder.
         column: holds the .glc files.
-        key: column that names them; absent, they are numbered.
+        key_column: names them; absent, they are numbered.
     """
 
-    def __init__(self, path: str | os.PathLike[str], column: str = "glc", key: str = "key") -> None:
-        self.path, self.column, self.key = Path(path), column, key
+    def __init__(
+        self, path: str | os.PathLike[str], column: str = "glc", key_column: str = "key"
+    ) -> None:
+        self.path, self.column, self.key_column = Path(path), column, key_column
         self._table: pyarrow.Table | None = None
-        self._keys: list[str] = []
-
-    @property
-    def keys(self) -> list[str]:
-        """The name of every row."""
-        self._rows()
-        return self._keys
 
     def __len__(self) -> int:
         return int(self._rows().num_rows)
+
+    def key(self, index: int) -> str:
+        rows = self._rows()
+        if self.key_column not in rows.column_names:
+            return str(index)
+        return str(rows.column(self.key_column)[index].as_py())
 
     def read(self, index: int) -> bytes:
         value: bytes = self._rows().column(self.column)[index].as_py()
         return value
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_table": None, "_keys": []}
+        return {**self.__dict__, "_table": None}
 
     def _rows(self) -> pyarrow.Table:
         if self._table is None:
             self._table = self._load()
-            if self.key in self._table.column_names:
-                self._keys = self._table.column(self.key).to_pylist()
-            else:
-                self._keys = [str(number) for number in range(self._table.num_rows)]
         return self._table
 
     def _load(self) -> pyarrow.Table:
@@ -143,14 +141,14 @@ class ParquetStore:
         names = pyarrow.parquet.ParquetDataset(self.path).schema.names
         if self.column not in names:
             raise ValueError(f"{self.path}: expected a column {self.column!r}, found {names}")
-        wanted = [name for name in (self.column, self.key) if name in names]
+        wanted = [name for name in (self.column, self.key_column) if name in names]
         table = pyarrow.parquet.read_table(self.path, columns=wanted)
         lengths = pyarrow.compute.binary_length(table.column(self.column))
         return table.filter(pyarrow.compute.greater(lengths, 0))
 
 
 class JoinedStore:
-    """Several stores, one after the other."""
+    """Several stores, one after the other; keys may repeat."""
 
     def __init__(self, parts: Sequence[Store]) -> None:
         if not parts:
@@ -158,16 +156,20 @@ class JoinedStore:
         self.parts = list(parts)
         self._ends = list(accumulate(len(part) for part in self.parts))
 
-    @cached_property
-    def keys(self) -> list[str]:
-        """All keys; they may repeat."""
-        return [key for part in self.parts for key in part.keys]
-
     def __len__(self) -> int:
         return self._ends[-1]
 
+    def key(self, index: int) -> str:
+        part, inside = self._find(index)
+        return part.key(inside)
+
     def read(self, index: int) -> bytes:
+        part, inside = self._find(index)
+        return part.read(inside)
+
+    def _find(self, index: int) -> tuple[Store, int]:
         if not 0 <= index < len(self):
             raise IndexError(f"index: expected 0 to {len(self) - 1}, found {index}")
-        part = bisect_right(self._ends, index)
-        return self.parts[part].read(index - (self._ends[part] - len(self.parts[part])))
+        number = bisect_right(self._ends, index)
+        part = self.parts[number]
+        return part, index - (self._ends[number] - len(part))
