@@ -9,7 +9,8 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from glc import checkpoint, image
+from glc import checkpoint, image, pixels
 from glc.bitstream import (
     ALPHA,
     EXIF,
@@ -35,7 +36,9 @@ from glc.config import IMAGE_STRIDE, LATENT_STRIDE, QUALITY_MAX
 from glc.entropy import IndexTables, RangeDecoder, RangeEncoder, ScaleTables
 from glc.errors import CorruptError, WeightsError
 from glc.networks.model import GlcModel
+from glc.networks.tiled import TiledModel
 from glc.quantize import to_symbols
+from glc.tiles import AUTOMATIC_SIDE, Progress, Tiling, part
 
 if TYPE_CHECKING:
     from glc.checkpoint import Checkpoint, ModelInfo
@@ -45,7 +48,9 @@ __all__ = ["Codec"]
 Source: TypeAlias = "image.Picture | Image.Image | str | os.PathLike[str] | NDArray[Any] | Tensor"
 
 _Array = TypeVar("_Array")
-_Message: TypeAlias = "tuple[NDArray[np.int32], NDArray[np.int32]]"
+_Result = TypeVar("_Result")
+_Integers: TypeAlias = "NDArray[np.integer[Any]]"
+_Message: TypeAlias = "tuple[_Integers, _Integers]"
 """Rows and symbols of one step, in coding order."""
 
 _TABLES = "tables."
@@ -64,33 +69,43 @@ class Codec:
         identity: 32 bytes, SHA-256 of the weights file.
         name: of the model.
         limits: what ``decode`` accepts.
+        tile: pictures with more pixels than a square of this side are worked on in tiles of about
+            that area, in bounded memory; None chooses it, 0 never cuts. Symbols decode the same
+            whatever it is.
     """
 
-    def __init__(self, weights: Checkpoint, device: str = "auto") -> None:
+    def __init__(self, weights: Checkpoint, device: str = "auto", tile: int | None = None) -> None:
+        if tile is not None and tile != 0 and tile < IMAGE_STRIDE:
+            raise ValueError(f"tile: expected 0 or at least {IMAGE_STRIDE} pixels, found {tile}")
         self.identity, self.name = weights.identity, weights.name
         self.limits = Limits()
+        self.tile = tile
         self.device = torch.device(pick_device(device))
         self._model, self._scales, self._indices = _build(weights)
         self._model.to(self.device)
 
     @classmethod
     def from_pretrained(
-        cls, name_or_path: str | os.PathLike[str] | None = None, device: str = "auto"
+        cls,
+        name_or_path: str | os.PathLike[str] | None = None,
+        device: str = "auto",
+        tile: int | None = None,
     ) -> Codec:
         """Load an installed model by name, any model by path, or the default one.
 
         Args:
             name_or_path: as listed by ``glc models``, or a ``.safetensors`` file.
             device: auto, cpu, cuda, cuda:1, mps; auto takes a GPU if there is one.
+            tile: see the class.
 
         Raises:
             WeightsError: missing or malformed weights.
         """
         wanted = None if name_or_path is None else os.fspath(name_or_path)
-        return cls(checkpoint.load(checkpoint.locate(wanted)), device)
+        return cls(checkpoint.load(checkpoint.locate(wanted)), device, tile)
 
     @classmethod
-    def for_file(cls, data: bytes, device: str = "auto") -> Codec:
+    def for_file(cls, data: bytes, device: str = "auto", tile: int | None = None) -> Codec:
         """Load the installed model that a ``.glc`` file was made with.
 
         Raises:
@@ -98,9 +113,15 @@ class Codec:
             WeightsError: its model is not installed.
         """
         info: ModelInfo = checkpoint.find(unpack(data).model)
-        return cls(checkpoint.load(info.path), device)
+        return cls(checkpoint.load(info.path), device, tile)
 
-    def encode(self, picture: Source, quality: int = 50, keep_metadata: bool = False) -> bytes:
+    def encode(
+        self,
+        picture: Source,
+        quality: int = 50,
+        keep_metadata: bool = False,
+        progress: Progress | None = None,
+    ) -> bytes:
         """Compress a picture.
 
         Args:
@@ -109,6 +130,8 @@ class Codec:
                 orientation and profiles: ``glc.image``.
             quality: 0 to 100; higher is better and larger.
             keep_metadata: store EXIF and XMP.
+            progress: called with the share of the work that is done, 0 to 1; more than once only
+                for a picture that is cut into tiles.
 
         Returns:
             The bytes of a ``.glc`` file.
@@ -117,10 +140,14 @@ class Codec:
             ImageError: the picture cannot be read.
             ValueError: quality out of range, or an array of the wrong kind.
         """
-        return self.encode_batch([picture], quality, keep_metadata)[0]
+        return self.encode_batch([picture], quality, keep_metadata, progress)[0]
 
     def encode_batch(
-        self, pictures: Iterable[Source], quality: int = 50, keep_metadata: bool = False
+        self,
+        pictures: Iterable[Source],
+        quality: int = 50,
+        keep_metadata: bool = False,
+        progress: Progress | None = None,
     ) -> list[bytes]:
         """Compress several pictures of any sizes; those of one padded size run as one batch.
 
@@ -133,38 +160,52 @@ class Codec:
         _check_quality(quality)
         loaded = [_load(picture) for picture in pictures]
         files: list[bytes] = [b""] * len(loaded)
-        for members in _group(loaded):
-            latents = self.analyse([loaded[index] for index in members])
-            for index, payload in zip(
-                members, self._code([loaded[i] for i in members], latents, quality), strict=True
-            ):
+        for members, tiling in self._plan([(p.height, p.width, 0) for p in loaded], progress):
+            batch = [loaded[index] for index in members]
+            latents = self._adapt(batch[0], tiling.within(0.0, 0.5), partial(self.analyse, batch))
+            code = partial(self._code, batch, latents, quality)
+            coded = self._adapt(batch[0], tiling.within(0.5, 1.0), code)
+            for index, payload in zip(members, coded, strict=True):
                 files[index] = self._pack(loaded[index], quality, keep_metadata, *payload)
+            tiling.tell(1.0)
         return files
 
-    def encode_to_size(self, picture: Source, max_bytes: int, keep_metadata: bool = False) -> bytes:
+    def encode_to_size(
+        self,
+        picture: Source,
+        max_bytes: int,
+        keep_metadata: bool = False,
+        progress: Progress | None = None,
+    ) -> bytes:
         """Compress with the highest quality whose file has at most ``max_bytes`` bytes.
 
         Raises:
             ValueError: the file is larger even at quality 0.
         """
         loaded = _load(picture)
-        latents = self.analyse([loaded])
+        ((_, tiling),) = self._plan([(loaded.height, loaded.width, 0)], progress)
+        latents = self._adapt(loaded, tiling.within(0.0, 0.2), partial(self.analyse, [loaded]))
         best: bytes | None = None
-        low, high = 0, QUALITY_MAX
+        low, high, tried = 0, QUALITY_MAX, 0
         while low <= high:
             quality = (low + high) // 2
-            ((payload, symbols),) = self._code([loaded], latents, quality)
+            code = partial(self._code, [loaded], latents, quality)
+            # Seven tries at most halve 101 qualities down to none.
+            stage = tiling.within(0.2 + 0.8 * tried / 7, 0.2 + 0.8 * (tried + 1) / 7)
+            ((payload, symbols),) = self._adapt(loaded, stage, code)
+            tried += 1
             data = self._pack(loaded, quality, keep_metadata, payload, symbols)
             if len(data) <= max_bytes:
                 best, low = data, quality + 1
             else:
                 smallest, high = len(data), quality - 1
+        tiling.tell(1.0)
         if best is None:
             raise ValueError(f"the smallest file has {smallest} bytes, more than {max_bytes}")
         return best
 
-    def decode(self, data: bytes) -> Image.Image:
-        """Decompress a ``.glc`` file made with this model.
+    def decode(self, data: bytes, progress: Progress | None = None) -> Image.Image:
+        """Decompress a ``.glc`` file made with this model; ``progress`` as in ``encode``.
 
         Returns:
             An image of mode RGB, L, RGBA or LA, as the original had it.
@@ -173,16 +214,21 @@ class Codec:
             BitstreamError: the file is damaged, or not a ``.glc`` file.
             WeightsError: the file was made with another model.
         """
-        return self.decode_batch([data])[0]
+        return self.decode_batch([data], progress)[0]
 
-    def decode_batch(self, files: Sequence[bytes]) -> list[Image.Image]:
+    def decode_batch(
+        self, files: Sequence[bytes], progress: Progress | None = None
+    ) -> list[Image.Image]:
         """Decompress several files of any sizes; those of one padded size run as one batch."""
         containers = [self._open(data) for data in files]
         pictures: dict[int, Image.Image] = {}
-        for members, y_hat in self._decode_symbols(containers):
-            x_hat = self._synthesise(y_hat, containers[members[0]].quality)
-            for index, pixels in zip(members, x_hat, strict=True):
-                pictures[index] = _finish(containers[index], pixels)
+        for members, tiling, y_hat in self._decode_symbols(containers, progress):
+            batch = [containers[index] for index in members]
+            work = partial(self._synthesise, y_hat, batch[0].quality)
+            x_hat = self._adapt(batch[0], tiling.within(0.5, 1.0), work)
+            for index, rgb in zip(members, x_hat, strict=True):
+                pictures[index] = _finish(containers[index], rgb)
+            tiling.tell(1.0)
         return [pictures[index] for index in range(len(files))]
 
     def verify(self, data: bytes) -> None:
@@ -196,18 +242,74 @@ class Codec:
     def verify_batch(self, files: Sequence[bytes]) -> None:
         """Verify several files of any sizes, batched as in ``decode_batch``."""
         containers = [self._open(data) for data in files]
-        for members, _ in self._decode_symbols(containers):
-            for index in members:
-                _alpha_of(containers[index])
+        for members, tiling in self._plan([(c.height, c.width, c.quality) for c in containers]):
+            batch = [containers[index] for index in members]
+            self._adapt(batch[0], tiling, partial(self._check_symbols, batch))
+            for container in batch:
+                _alpha_of(container)
 
-    def _decode_symbols(self, containers: list[Container]) -> Iterator[tuple[list[int], Tensor]]:
+    def _decode_symbols(
+        self, containers: list[Container], progress: Progress | None = None
+    ) -> Iterator[tuple[list[int], Tiling, Tensor]]:
         """Yield the members of each batch, as positions in ``containers``, and their y_hat."""
-        groups: OrderedDict[tuple[int, int, int], list[int]] = OrderedDict()
-        for index, container in enumerate(containers):
-            key = (*_padded(container.height, container.width), container.quality)
-            groups.setdefault(key, []).append(index)
-        for members in groups.values():
-            yield members, self._read_symbols([containers[index] for index in members])
+        sizes = [(c.height, c.width, c.quality) for c in containers]
+        for members, tiling in self._plan(sizes, progress):
+            batch = [containers[index] for index in members]
+            read = partial(self._read_symbols, batch)
+            yield members, tiling, self._adapt(batch[0], tiling.within(0.0, 0.5), read)
+
+    def _check_symbols(self, containers: list[Container], tiling: Tiling) -> None:
+        if not tiling.side:
+            self._read_symbols(containers, tiling)
+        for container in containers if tiling.side else ():
+            self._read_integers(container, tiling)
+
+    def _plan(
+        self, sizes: Sequence[tuple[int, int, int]], progress: Progress | None = None
+    ) -> list[tuple[list[int], Tiling]]:
+        """Put what is worked on together into batches; a picture that is cut goes alone.
+
+        Args:
+            sizes: height, width and quality of each picture.
+            progress: told of the share of all the pictures.
+
+        Returns:
+            Positions in ``sizes``, and how they are worked on.
+        """
+        groups: OrderedDict[tuple[int, ...], list[int]] = OrderedDict()
+        for index, (height, width, quality) in enumerate(sizes):
+            key = (*_padded(height, width), quality)
+            alone = (index,) if self._tiling(height, width).side else ()
+            groups.setdefault((*key, *alone), []).append(index)
+        plan, done = [], 0
+        for (height, width, *_), members in groups.items():
+            share = part(progress, done / len(sizes), (done + len(members)) / len(sizes))
+            plan.append((members, self._tiling(height, width, share)))
+            done += len(members)
+        return plan
+
+    def _tiling(self, height: int, width: int, progress: Progress | None = None) -> Tiling:
+        """Return how a picture of this size is worked on."""
+        side = AUTOMATIC_SIDE if self.tile is None else self.tile
+        height, width = _padded(height, width)
+        return Tiling(side if height * width > side * side else 0, progress)
+
+    def _adapt(
+        self, size: image.Picture | Container, tiling: Tiling, work: Callable[[Tiling], _Result]
+    ) -> _Result:
+        """Do a stage of the work, in smaller tiles if the GPU has not enough memory for it."""
+        height, width = _padded(size.height, size.width)
+        while True:
+            try:
+                return work(tiling)
+            except torch.cuda.OutOfMemoryError:
+                smaller = tiling.smaller(height, width)
+                if smaller is None:
+                    raise
+                tiling = smaller
+            # Only here, where the error no longer holds on to the tensors of the attempt.
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
 
     def bits(self, picture: Source, quality: int = 50) -> float:
         """Return the bits that the model itself expects for a picture: z and y, no container."""
@@ -236,9 +338,14 @@ class Codec:
         return (quality * intervals + QUALITY_MAX // 2) // QUALITY_MAX
 
     @torch.inference_mode()
-    def analyse(self, pictures: list[image.Picture]) -> Tensor:
+    def analyse(self, pictures: list[image.Picture], tiling: Tiling | None = None) -> Tensor:
         """Return the latent l of pictures of one padded size: (B, C_l, h, w) float32."""
         height, width = _padded(pictures[0].height, pictures[0].width)
+        tiling = tiling or self._tiling(height, width)
+        if tiling.side:
+            cut = TiledModel(self._model, height, width, 0, tiling)
+            reads = [partial(pixels.read, picture.rgb, self.device) for picture in pictures]
+            return _join([cut.latent(read) for read in reads])
         batch = np.stack([_pad(picture.rgb, height, width) for picture in pictures])
         x = torch.from_numpy(batch).to(self.device).permute(0, 3, 1, 2)
         l: Tensor = self._model.encoder(x.float() / 127.5 - 1.0)
@@ -246,19 +353,27 @@ class Codec:
 
     @torch.inference_mode()
     def quantise(
-        self, pictures: list[image.Picture], latents: Tensor, quality: int
-    ) -> tuple[NDArray[np.int32], list[list[_Message]], NDArray[np.int32]]:
+        self,
+        pictures: list[image.Picture],
+        latents: Tensor,
+        quality: int,
+        tiling: Tiling | None = None,
+    ) -> tuple[_Integers, list[list[_Message]], _Integers]:
         """Turn latents into the integers that are coded.
 
         Args:
             pictures: whose latents these are; positions outside of them are not coded.
             latents: as ``analyse`` returns them.
             quality: 0 to 100.
+            tiling: as a whole, or in tiles; by the size of the pictures when omitted.
 
         Returns:
             Indices of z (B, h / 4, w / 4); for every picture the rows and symbols of each step in
             coding order; and all symbols, (B, C_y, h, w).
         """
+        tiling = tiling or self._tiling(pictures[0].height, pictures[0].width)
+        if tiling.side:
+            return self._quantise_tiles(pictures, latents, quality, tiling)
         model = self._model
         levels = torch.full((len(pictures),), quality, device=self.device)
         y = model.analysis(latents, levels)
@@ -283,11 +398,30 @@ class Codec:
         model.code_symbols(digits, levels, exchange)
         return indices.cpu().numpy().astype(np.int32), messages, everything
 
+    def _quantise_tiles(
+        self, pictures: list[image.Picture], latents: Tensor, quality: int, tiling: Tiling
+    ) -> tuple[_Integers, list[list[_Message]], _Integers]:
+        """Do as ``quantise`` does; rows are uint8 then, and symbols int16."""
+        indices, messages, symbols = [], [], []
+        for picture, l in zip(pictures, latents.split(1), strict=True):
+            cut = TiledModel(self._model, *_padded(picture.height, picture.width), quality, tiling)
+            y, chosen = cut.transform(l)
+            inside = _inside([(picture.height, picture.width)], y.shape)
+            steps, everything = cut.write(y, chosen, inside)
+            messages.append([(rows[coded].numpy(), s[coded].numpy()) for rows, s, coded in steps])
+            indices.append(chosen)
+            symbols.append(everything)
+        return _join(indices).numpy().astype(np.int32), messages, _join(symbols).numpy()
+
     def _code(
-        self, pictures: list[image.Picture], latents: Tensor, quality: int
+        self,
+        pictures: list[image.Picture],
+        latents: Tensor,
+        quality: int,
+        tiling: Tiling | None = None,
     ) -> list[tuple[bytes, bytes]]:
         """Return (payload, canonical symbol bytes) of every picture."""
-        indices, messages, symbols = self.quantise(pictures, latents, quality)
+        indices, messages, symbols = self.quantise(pictures, latents, quality, tiling)
         coded = []
         for index, message in enumerate(messages):
             encoder = RangeEncoder()
@@ -326,7 +460,7 @@ class Codec:
         return pack(dataclasses.replace(container, checksum=checksum))
 
     @torch.inference_mode()
-    def _read_symbols(self, containers: list[Container]) -> Tensor:
+    def _read_symbols(self, containers: list[Container], tiling: Tiling | None = None) -> Tensor:
         """Decode payloads of one padded size and quality: y_hat (B, C_y, h, w), checksums checked.
 
         Raises:
@@ -334,6 +468,11 @@ class Codec:
         """
         model, quality = self._model, containers[0].quality
         height, width = _padded(containers[0].height, containers[0].width)
+        tiling = tiling or self._tiling(height, width)
+        if tiling.side:
+            cut = TiledModel(model, height, width, quality, tiling.within(0.5, 1.0))
+            found = [self._read_integers(c, tiling.within(0.0, 0.5)) for c in containers]
+            return _join([cut.y_hat(*integers) for integers in found])
         rows_z, columns_z = height // IMAGE_STRIDE, width // IMAGE_STRIDE
         decoders = [RangeDecoder(container.payload) for container in containers]
         bank = self.bank(quality)
@@ -364,23 +503,62 @@ class Codec:
 
         y_hat = model.code_symbols(digits, levels, exchange)
         for index, container in enumerate(containers):
-            found = container.checksum_of(
-                self.identity, _canonical(indices[index], everything[index])
-            )
-            if found != container.checksum:
-                raise CorruptError(
-                    f"checksum: the file says {container.checksum:08x}, the decoded symbols give "
-                    f"{found:08x}; the file is damaged"
-                )
+            self._compare(container, indices[index], everything[index])
         return y_hat
 
     @torch.inference_mode()
-    def _synthesise(self, y_hat: Tensor, quality: int) -> NDArray[np.uint8]:
+    def _read_integers(self, container: Container, tiling: Tiling) -> tuple[Tensor, Tensor]:
+        """Decode one payload in tiles, before any float: indices of z and symbols, checked.
+
+        Raises:
+            CorruptError: as ``_read_symbols``.
+        """
+        height, width = _padded(container.height, container.width)
+        shape = (1, height // IMAGE_STRIDE, width // IMAGE_STRIDE)
+        decoder = RangeDecoder(container.payload)
+        bank = self.bank(container.quality)
+        flat = self._indices.decode(decoder, shape[1] * shape[2], bank)
+
+        def decode(rows: Tensor, coded: Tensor) -> Tensor:
+            symbols = np.zeros(rows.shape, np.int16)
+            where = coded.numpy()
+            symbols[where] = self._scales.decode(decoder, rows.numpy()[where])
+            return torch.from_numpy(symbols)
+
+        cut = TiledModel(self._model, height, width, container.quality, tiling)
+        size = torch.Size((1, 1, height // LATENT_STRIDE, width // LATENT_STRIDE))
+        indices = torch.from_numpy(flat.reshape(shape)).long()
+        inside = _inside([(container.height, container.width)], size)
+        symbols = cut.read(indices, inside, decode)
+        self._compare(container, flat, symbols.numpy())
+        return indices, symbols
+
+    def _compare(self, container: Container, indices: _Integers, symbols: _Integers) -> None:
+        """Raise CorruptError unless these are the symbols that the file was made of."""
+        found = container.checksum_of(self.identity, _canonical(indices, symbols))
+        if found != container.checksum:
+            raise CorruptError(
+                f"checksum: the file says {container.checksum:08x}, the decoded symbols give "
+                f"{found:08x}; the file is damaged"
+            )
+
+    @torch.inference_mode()
+    def _synthesise(
+        self, y_hat: Tensor, quality: int, tiling: Tiling | None = None
+    ) -> NDArray[np.uint8]:
         """y_hat (B, C_y, h, w) -> (B, 16h, 16w, 3) uint8."""
+        height, width = (LATENT_STRIDE * side for side in y_hat.shape[2:])
+        tiling = tiling or self._tiling(height, width)
+        if tiling.side:
+            rgb = np.empty((len(y_hat), height, width, 3), np.uint8)
+            cut = TiledModel(self._model, height, width, quality, tiling)
+            for own, target in zip(y_hat.split(1), rgb, strict=True):
+                cut.picture(own, partial(pixels.write, target))
+            return rgb
         levels = torch.full((len(y_hat),), quality, device=self.device)
         x_hat = self._model.decoder(self._model.synthesis(y_hat, levels))
-        pixels = ((x_hat.clamp(-1.0, 1.0) + 1.0) * 127.5).round().to(torch.uint8)
-        array: NDArray[np.uint8] = pixels.permute(0, 2, 3, 1).cpu().numpy()
+        rounded = ((x_hat.clamp(-1.0, 1.0) + 1.0) * 127.5).round().to(torch.uint8)
+        array: NDArray[np.uint8] = rounded.permute(0, 2, 3, 1).cpu().numpy()
         return array
 
 
@@ -499,14 +677,12 @@ def _inside(sizes: list[tuple[int, int]], shape: torch.Size) -> Tensor:
     return mask
 
 
-def _group(pictures: list[image.Picture]) -> list[list[int]]:
-    groups: OrderedDict[tuple[int, int], list[int]] = OrderedDict()
-    for index, picture in enumerate(pictures):
-        groups.setdefault(_padded(picture.height, picture.width), []).append(index)
-    return list(groups.values())
+def _join(batches: list[Tensor]) -> Tensor:
+    """Put batches into one, without a copy where there is only one."""
+    return batches[0] if len(batches) == 1 else torch.cat(batches)
 
 
-def _canonical(indices: NDArray[np.int32], symbols: NDArray[np.int32]) -> bytes:
+def _canonical(indices: _Integers, symbols: _Integers) -> bytes:
     """The bytes that the checksum covers (FORMAT.md, section 7)."""
     return indices.astype("<u2").tobytes() + symbols.astype("<i2").tobytes()
 
@@ -518,10 +694,10 @@ def _alpha_of(container: Container) -> NDArray[np.uint8] | None:
     return None
 
 
-def _finish(container: Container, pixels: NDArray[np.uint8]) -> Image.Image:
+def _finish(container: Container, rgb: NDArray[np.uint8]) -> Image.Image:
     chunks = {chunk.tag: chunk.data for chunk in container.chunks}
     picture = image.Picture(
-        rgb=np.ascontiguousarray(pixels[: container.height, : container.width]),
+        rgb=np.ascontiguousarray(rgb[: container.height, : container.width]),
         alpha=_alpha_of(container),
         grey=GREY in chunks,
         notices=(),

@@ -115,13 +115,9 @@ class CodecConfig:
 PRESETS: dict[str, CodecConfig] = {
     # Trains on a CPU in minutes; also what the tests use.
     "tiny": CodecConfig(),
-    # The shipped model: fills most of the budget of DESIGN section 2.
+    # The shipped model: fills most of the budget of DESIGN section 2. Its latents have the shape
+    # of tiny's, so that it can grow out of it (glc.training.grow).
     "base": CodecConfig(
-        latent_channels=128,
-        codebook_size=4096,
-        y_channels=128,
-        hyper_channels=128,
-        hyper_levels=(4, 4, 4, 4, 4, 4),
         encoder_width_4=64,
         encoder_width_8=160,
         encoder_width_16=320,
@@ -134,12 +130,9 @@ PRESETS: dict[str, CodecConfig] = {
         decoder_depth_4=2,
         decoder_depth_8=3,
         decoder_depth_16=6,
-        refine_channels=8,
         transform_width=256,
         transform_depth=3,
         context_width=160,
         context_depth=2,
-        scale_hidden=48,
-        quality_anchors=11,
     ),
 }

@@ -34,6 +34,9 @@ class TrainingSettings:
     regulariser: str = "vq"
     """Phase-1 bottleneck: vq (SimVQ), fsq or kl."""
 
+    context: bool = True
+    """False hides decoded symbols from means, steps and tables: an ablation, no file holds it."""
+
     batch_1: int = 16
     batch_2: int = 6
     batch_3: int = 4
@@ -65,6 +68,8 @@ class TrainingSettings:
     mobilenet_weight: float = 1.0
     mobilenet_share: float = 0.5
     """Share of each batch that the second network looks at; it is the dearest part of a step."""
+    afar_weight: float = 0.0
+    """Weight of the second network's distance at half the size of the picture."""
     area_weight: float = 3.0
     """Weight of the colour of areas of 8 pixels, and of the next: of repeating error; both in
     ``glc.training.grid``."""
