@@ -1,6 +1,6 @@
 """Whole datasets: compress them in one call, keep them in one file, read them back.
 
-Importing this package loads neither torch nor numpy; its names do on first use.
+Importing this package loads neither torch nor numpy; its names do so on first use.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from glc.dataset.archive import Archive
-    from glc.dataset.archive_writer import ArchiveWriter
+    from glc.dataset.archive import Archive, ArchiveWriter
+    from glc.dataset.compression import Result, compress
+    from glc.dataset.failures import Failure
     from glc.dataset.ray import GlcDecoder, GlcEncoder
     from glc.dataset.reading import BatchDecoder, GlcDataset, GlcStream
 
@@ -18,20 +19,26 @@ __all__ = [
     "Archive",
     "ArchiveWriter",
     "BatchDecoder",
+    "Failure",
     "GlcDataset",
     "GlcDecoder",
     "GlcEncoder",
     "GlcStream",
+    "Result",
+    "compress",
 ]
 
 _LAZY = {
     "Archive": "glc.dataset.archive",
-    "ArchiveWriter": "glc.dataset.archive_writer",
+    "ArchiveWriter": "glc.dataset.archive",
     "BatchDecoder": "glc.dataset.reading",
+    "Failure": "glc.dataset.failures",
     "GlcDataset": "glc.dataset.reading",
     "GlcDecoder": "glc.dataset.ray",
     "GlcEncoder": "glc.dataset.ray",
     "GlcStream": "glc.dataset.reading",
+    "Result": "glc.dataset.compression",
+    "compress": "glc.dataset.compression",
 }
 
 

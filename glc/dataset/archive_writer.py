@@ -73,7 +73,7 @@ class ArchiveWriter:
         if kind is None:
             self.close()
         else:
-            self._release()
+            self.abandon()
 
     @property
     def keys(self) -> list[str]:
@@ -111,6 +111,10 @@ class ArchiveWriter:
                 os.fsync(self._stream.fileno())
         finally:
             self._release()
+
+    def abandon(self) -> None:
+        """Stop without an index: the pictures stay, and the archive is incomplete."""
+        self._release()
 
     def _begin(self, header: bytes, append: bool) -> None:
         end = 0

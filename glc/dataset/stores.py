@@ -13,6 +13,8 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from glc.dataset.storage import needs_extra
+
 if TYPE_CHECKING:
     import pyarrow
 
@@ -136,8 +138,8 @@ class ParquetStore:
         try:
             import pyarrow.compute
             import pyarrow.parquet
-        except ImportError as error:
-            raise ImportError("Parquet needs pyarrow: pip install 'glc[ray]'") from error
+        except ModuleNotFoundError as error:
+            raise needs_extra(error, str(self.path)) from error
         names = pyarrow.parquet.ParquetDataset(self.path).schema.names
         if self.column not in names:
             raise ValueError(f"{self.path}: expected a column {self.column!r}, found {names}")
