@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from codec_cli import exits
 from codec_cli.batch import Outcome, read, reason_of, report_missing, run_jobs
 from codec_cli.decode import GLC_SUFFIXES
-from codec_cli.options import Parser, add_device, add_inputs, add_jobs, add_reporting
+from codec_cli.options import (
+    Parser,
+    add_device,
+    add_inputs,
+    add_jobs,
+    add_limits,
+    add_reporting,
+    limits_of,
+)
 from codec_cli.paths import Job, expand
 from codec_cli.report import Report
 from codec_cli.session import Codecs
@@ -19,7 +27,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run the command and return its exit code."""
     options = _parser().parse_intermixed_args(arguments)
     expansion = expand(options.inputs, GLC_SUFFIXES, options.recursive)
-    codecs = Codecs(options.model, options.device)
+    codecs = Codecs(options.model, options.device, limits_of(options))
 
     def work(job: Job) -> Outcome:
         data = read(job.source)
@@ -47,5 +55,6 @@ def _parser() -> Parser:
     add_inputs(parser, ".glc files")
     add_device(parser, "default: for each file the model that it was made with")
     add_jobs(parser)
+    add_limits(parser)
     add_reporting(parser)
     return parser

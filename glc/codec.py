@@ -11,6 +11,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from glc import checkpoint, image, pixels
+from glc import bit_map, checkpoint, image, imagination, latent, pixels
 from glc.bitstream import (
     ALPHA,
     EXIF,
@@ -29,14 +30,17 @@ from glc.bitstream import (
     Chunk,
     Container,
     Limits,
+    Prefix,
     pack,
     unpack,
+    unpack_prefix,
 )
 from glc.config import IMAGE_STRIDE, LATENT_STRIDE, QUALITY_MAX
 from glc.entropy import IndexTables, RangeDecoder, RangeEncoder, ScaleTables
 from glc.errors import CorruptError, WeightsError
 from glc.networks.model import GlcModel
 from glc.networks.tiled import TiledModel
+from glc.preview import PartialPicture, Reading, missing, read
 from glc.quantize import to_symbols
 from glc.tiles import AUTOMATIC_SIDE, Progress, Tiling, part
 
@@ -59,11 +63,29 @@ _UNUSED = "num_batches_tracked"
 """Batch norm's counter; only training looks at it."""
 
 
+_seen_process = [os.getpid()]
+"""The process that loaded this module, or the one forked from it that used a codec."""
+
+
+def _check_process() -> None:
+    """Make a forked process work with one thread.
+
+    It believes in the threads of its parent but has none of them, and its first parallel loop
+    would wait for them for ever.
+    """
+    if _seen_process[0] != os.getpid():
+        _seen_process[0] = os.getpid()
+        if torch.get_num_threads() > 1:
+            torch.set_num_threads(1)
+
+
 class Codec:
     """One model, ready to encode and decode.
 
-    Safe to use from several threads at once. Encoding is deterministic: the same picture, quality
-    and machine give the same bytes; and whatever machine decodes them reads the same symbols.
+    Safe to use from several threads at once, and in processes forked or spawned from this one:
+    docs/robustness.md has the rules. A pickled codec names its weights and does not hold them.
+    Encoding is deterministic: the same picture, quality and machine give the same bytes; and
+    whatever machine decodes them reads the same symbols.
 
     Attributes:
         identity: 32 bytes, SHA-256 of the weights file.
@@ -75,14 +97,16 @@ class Codec:
     """
 
     def __init__(self, weights: Checkpoint, device: str = "auto", tile: int | None = None) -> None:
+        _check_process()
         if tile is not None and tile != 0 and tile < IMAGE_STRIDE:
             raise ValueError(f"tile: expected 0 or at least {IMAGE_STRIDE} pixels, found {tile}")
         self.identity, self.name = weights.identity, weights.name
         self.limits = Limits()
         self.tile = tile
         self.device = torch.device(pick_device(device))
-        self._model, self._scales, self._indices = _build(weights)
-        self._model.to(self.device)
+        self._networks, self._scales, self._indices = _build(weights)
+        self._networks.to(self.device)
+        self._wanted_device, self._path = device, ""
 
     @classmethod
     def from_pretrained(
@@ -102,18 +126,39 @@ class Codec:
             WeightsError: missing or malformed weights.
         """
         wanted = None if name_or_path is None else os.fspath(name_or_path)
-        return cls(checkpoint.load(checkpoint.locate(wanted)), device, tile)
+        path = checkpoint.locate(wanted)
+        codec = cls(checkpoint.load(path), device, tile)
+        codec._path = str(path.absolute())
+        return codec
 
     @classmethod
-    def for_file(cls, data: bytes, device: str = "auto", tile: int | None = None) -> Codec:
+    def for_file(
+        cls,
+        data: bytes,
+        device: str = "auto",
+        tile: int | None = None,
+        limits: Limits | None = None,
+    ) -> Codec:
         """Load the installed model that a ``.glc`` file was made with.
+
+        Args:
+            data: the file; only its header matters here.
+            device: as in ``from_pretrained``.
+            tile: see the class.
+            limits: what to accept, here and in ``decode``; ``Limits()`` when omitted.
 
         Raises:
             BitstreamError: not a readable ``.glc`` file.
             WeightsError: its model is not installed.
         """
-        info: ModelInfo = checkpoint.find(unpack(data).model)
-        return cls(checkpoint.load(info.path), device, tile)
+        info: ModelInfo = checkpoint.find(unpack(data, limits).model)
+        codec = cls.from_pretrained(info.path, device, tile)
+        codec.limits = limits or Limits()
+        return codec
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        known = self._path, self.name, self.identity, self._wanted_device, self.limits, self.tile
+        return _restore, known
 
     def encode(
         self,
@@ -314,18 +359,259 @@ class Codec:
     def bits(self, picture: Source, quality: int = 50) -> float:
         """Return the bits that the model itself expects for a picture: z and y, no container."""
         loaded = _load(picture)
-        indices, messages, _ = self.quantise([loaded], self.analyse([loaded]), quality)
-        total = float(self._indices.bits(indices.ravel(), self.bank(quality)).sum())
-        return total + sum(float(self._scales.bits(s, rows).sum()) for rows, s in messages[0])
+        return self._bits_of([loaded], quality)[0]
+
+    def bit_map(self, picture: Source | bytes, quality: int = 50) -> NDArray[np.float64]:
+        """Return where the bits of a picture, or of a ``.glc`` file, are spent.
+
+        Args:
+            picture: a picture as in ``encode``, or the bytes of a file made with this model.
+            quality: of the picture; a file has its own.
+
+        Returns:
+            (ceil(H / 16), ceil(W / 16)) float64: the bits of each square of 16 x 16 pixels. Their
+            sum is ``bits``, and the size of the payload but for its ending and rounding.
+
+        Raises:
+            GlcError: as ``encode`` or ``decode``.
+            ValueError: as ``encode``.
+        """
+        if isinstance(picture, bytes):
+            self._open(picture)
+            prefix = self._open_prefix(picture)
+            reading = self._read(prefix)
+            self._check(prefix, reading)
+            height, width, quality = (
+                prefix.header.height,
+                prefix.header.width,
+                prefix.header.quality,
+            )
+            indices, rows, symbols = reading.indices, reading.rows, reading.symbols
+        else:
+            _check_quality(quality)
+            loaded = _load(picture)
+            height, width = loaded.height, loaded.width
+            coded = self.quantise([loaded], self.analyse([loaded]), quality)
+            indices, symbols = coded[0][0], coded[2][0]
+            rows = bit_map.place_rows(coded[1][0], symbols.shape, height, width)
+        z_bits = self._indices.bits(indices.ravel(), self.bank(quality)).reshape(indices.shape)
+        return bit_map.bits_per_position(self._scales, rows, symbols, z_bits, height, width)
+
+    def surprise(self, picture: Source, quality: int = 50) -> float:
+        """Return the bits per pixel that the model expects for a picture: how new it is to it.
+
+        A picture is dear when it is new *and* when it is merely complex; docs/latent.md measures
+        how far the two can be told apart.
+        """
+        return self.surprise_batch([picture], quality)[0]
+
+    def surprise_batch(self, pictures: Iterable[Source], quality: int = 50) -> list[float]:
+        """Return the surprise of several pictures; those of one padded size run as one batch."""
+        _check_quality(quality)
+        loaded = [_load(picture) for picture in pictures]
+        scores = [0.0] * len(loaded)
+        for members, _ in self._plan([(p.height, p.width, 0) for p in loaded]):
+            bits = self._bits_of([loaded[index] for index in members], quality)
+            for index, total in zip(members, bits, strict=True):
+                scores[index] = total / (loaded[index].width * loaded[index].height)
+        return scores
+
+    def preview(self, data: bytes) -> Image.Image:
+        """Show what the hyper-latent alone says: the first bytes of a file, or of a part of it.
+
+        Every symbol is taken as 0. Nothing is verified, even if all of the file is there.
+
+        Args:
+            data: the file from its first byte on, as far as it has come.
+
+        Raises:
+            TruncatedError: the hyper-latent has not arrived; the message says what it takes.
+            BitstreamError, WeightsError: as ``decode``.
+        """
+        prefix = self._open_prefix(data)
+        return self._show(prefix, self._read(prefix, with_symbols=False))
+
+    def decode_partial(self, data: bytes) -> PartialPicture:
+        """Decode what has arrived of a file: every symbol that is certain, 0 for the others.
+
+        A complete file is decoded and verified as ``decode`` does it.
+
+        Args:
+            data: the file from its first byte on, as far as it has come.
+
+        Raises:
+            TruncatedError: the hyper-latent has not arrived; the message says what it takes.
+            CorruptError: the file is damaged, as far as that can be told.
+            BitstreamError, WeightsError: as ``decode``.
+        """
+        prefix = self._open_prefix(data)
+        reading = self._read(prefix)
+        self._check(prefix, reading)
+        return PartialPicture(
+            image=self._show(prefix, reading),
+            is_complete=prefix.container is not None,
+            payload_bytes=len(prefix.payload),
+            payload_expected=prefix.header.payload_bytes,
+            steps=reading.steps,
+            symbols=int(np.count_nonzero(reading.rows)),
+            notices=missing(prefix),
+        )
+
+    def sample(
+        self,
+        count: int = 1,
+        size: tuple[int, int] = (256, 256),
+        quality: int = 50,
+        seed: int = 0,
+        temperature: float = 1.0,
+    ) -> list[Image.Image]:
+        """Draw pictures from the probability tables that the model codes with.
+
+        Args:
+            count: how many; the first ones of a seed do not depend on it.
+            size: (width, height) in pixels.
+            quality: whose tables and gains.
+            seed: 0 or more; the same one gives the same symbols on every machine.
+            temperature: 1 draws as the tables say; less, more probable symbols; above 0.
+
+        Raises:
+            ValueError: an argument out of range.
+        """
+        _check_quality(quality)
+        width, height = size
+        if count < 0 or min(size) < 1:
+            raise ValueError(f"expected a count of 0 and sides of 1 or more, found {count}, {size}")
+        grid = tuple(side // IMAGE_STRIDE for side in _padded(height, width))
+        pictures = []
+        for number in range(count):
+            draw = imagination.Draw(seed, number, temperature)
+            z = draw.indices(self._indices, self.bank(quality), grid[0] * grid[1]).reshape(grid)
+            y_hat = imagination.draw_latent(self._model, self._scales, z, quality, draw)
+            rgb = self._synthesise(y_hat, quality)[0]
+            pictures.append(Image.fromarray(np.ascontiguousarray(rgb[:height, :width])))
+        return pictures
+
+    def interpolate(self, a: Source, b: Source, steps: int = 8) -> list[Image.Image]:
+        """Decode pictures on the way from one latent to another, both ends included.
+
+        The way is spherical at every position, see ``glc.imagination.spherical``.
+
+        Args:
+            a: a picture as in ``encode``.
+            b: another one of the same size.
+            steps: how many pictures, at least 2.
+
+        Raises:
+            ImageError: a picture cannot be read.
+            ValueError: pictures of two sizes, or fewer than two steps.
+        """
+        ends = [_load(a), _load(b)]
+        sizes = [(end.width, end.height) for end in ends]
+        if steps < 2 or sizes[0] != sizes[1]:
+            raise ValueError(f"expected 2 steps or more and one size, found {steps} and {sizes}")
+        path = imagination.path(self.analyse(ends), steps)
+        return [self.from_latents(l, sizes[0]) for l in latent.to_arrays(path)]
+
+    def latents(self, picture: Source | bytes) -> NDArray[np.float32]:
+        """Return the latent l of a picture, or the l_hat that a ``.glc`` file decodes to.
+
+        Args:
+            picture: a picture as in ``encode``, or the bytes of a file made with this model.
+
+        Returns:
+            (h, w, C_l) float32, a vector for every 16 x 16 pixels; h is 4 ceil(H / 64), w is
+            4 ceil(W / 64). What lies beyond ceil(H / 16) or ceil(W / 16) belongs to the padding.
+            Of a picture, every vector has unit mean square; of a file, about that.
+
+        Raises:
+            GlcError: as ``encode`` or ``decode``.
+        """
+        return self.latents_batch([picture])[0]
+
+    @torch.inference_mode()
+    def latents_batch(self, pictures: Iterable[Source | bytes]) -> list[NDArray[np.float32]]:
+        """Return the latents of several pictures or files; those of one shape run as one batch."""
+        items = list(pictures)
+        found: dict[int, NDArray[np.float32]] = {}
+        files = [index for index, item in enumerate(items) if isinstance(item, bytes)]
+        containers = [self._open(item) for item in items if isinstance(item, bytes)]
+        for members, _, y_hat in self._decode_symbols(containers):
+            quality = torch.full((len(members),), containers[members[0]].quality)
+            l_hat = self._model.synthesis(y_hat, quality.to(self.device))
+            found |= zip([files[index] for index in members], latent.to_arrays(l_hat), strict=True)
+        others = [index for index in range(len(items)) if index not in found]
+        loaded = [_load(item) for item in items if not isinstance(item, bytes)]
+        for members, _ in self._plan([(p.height, p.width, 0) for p in loaded]):
+            l = self.analyse([loaded[index] for index in members])
+            found |= zip([others[index] for index in members], latent.to_arrays(l), strict=True)
+        return [found[index] for index in range(len(items))]
+
+    @torch.inference_mode()
+    def from_latents(
+        self, latents: NDArray[np.float32], size: tuple[int, int] | None = None
+    ) -> Image.Image:
+        """Decode what ``latents`` returned, or something near it.
+
+        Args:
+            latents: (h, w, C_l) float32, any h and w.
+            size: (width, height) of the picture, at most 16 w x 16 h; all of it when omitted.
+
+        Returns:
+            An image of mode RGB. Of the latents of a file these are the pixels of ``decode``.
+
+        Raises:
+            ValueError: another shape, values that are not finite, or a size that does not fit.
+        """
+        width, height = latent.check(latents, self._model.config.latent_channels, size)
+        rgb = _to_pixels(self._model.decoder(latent.to_tensor(latents).to(self.device)))[0]
+        return Image.fromarray(np.ascontiguousarray(rgb[:height, :width]))
+
+    def _bits_of(self, pictures: list[image.Picture], quality: int) -> list[float]:
+        """Return the bits of every picture, all of one padded size."""
+        indices, messages, _ = self.quantise(pictures, self.analyse(pictures), quality)
+        totals = []
+        for z, message in zip(indices, messages, strict=True):
+            total = float(self._indices.bits(z.ravel(), self.bank(quality)).sum())
+            total += sum(float(self._scales.bits(s, rows).sum()) for rows, s in message)
+            totals.append(total)
+        return totals
 
     def _open(self, data: bytes) -> Container:
         container = unpack(data, self.limits)
-        if container.model != self.identity[:MODEL_BYTES]:
+        self._check_model(container.model)
+        return container
+
+    def _open_prefix(self, data: bytes) -> Prefix:
+        prefix = unpack_prefix(data, self.limits)
+        self._check_model(prefix.header.model)
+        return prefix
+
+    def _check_model(self, model: bytes) -> None:
+        if model != self.identity[:MODEL_BYTES]:
             raise WeightsError(
-                f"the file was made with model {container.model.hex()}, "
+                f"the file was made with model {model.hex()}, "
                 f"but this is {self.name} ({self.identity[:MODEL_BYTES].hex()})"
             )
-        return container
+
+    def _read(self, prefix: Prefix, with_symbols: bool = True) -> Reading:
+        bank = self.bank(prefix.header.quality)
+        return read(self._model, self._scales, self._indices, bank, prefix, with_symbols)
+
+    def _check(self, prefix: Prefix, reading: Reading) -> None:
+        """Compare the checksum of a file that has arrived whole."""
+        if prefix.container is not None:
+            self._compare(prefix.container, reading.indices, reading.symbols)
+
+    def _show(self, prefix: Prefix, reading: Reading) -> Image.Image:
+        header = prefix.header
+        fields = (header.width, header.height, header.quality, header.model)
+        container = Container(*fields, prefix.payload, prefix.chunks)
+        return _finish(container, self._synthesise(reading.y_hat, header.quality)[0])
+
+    @property
+    def _model(self) -> GlcModel:
+        _check_process()
+        return self._networks
 
     @property
     def hyper_size(self) -> int:
@@ -556,10 +842,7 @@ class Codec:
                 cut.picture(own, partial(pixels.write, target))
             return rgb
         levels = torch.full((len(y_hat),), quality, device=self.device)
-        x_hat = self._model.decoder(self._model.synthesis(y_hat, levels))
-        rounded = ((x_hat.clamp(-1.0, 1.0) + 1.0) * 127.5).round().to(torch.uint8)
-        array: NDArray[np.uint8] = rounded.permute(0, 2, 3, 1).cpu().numpy()
-        return array
+        return _to_pixels(self._model.decoder(self._model.synthesis(y_hat, levels)))
 
 
 def model_tensors(
@@ -582,7 +865,10 @@ def model_tensors(
 
 def _build(weights: Checkpoint) -> tuple[GlcModel, ScaleTables, IndexTables]:
     """Strictly rebuild model and tables: every tensor is expected, and no other."""
-    model = GlcModel(weights.config).eval().requires_grad_(False)
+    _check_shapes(weights)
+    # Whatever type and place the program has made torch's default.
+    with torch.device("cpu"):
+        model = GlcModel(weights.config).float().eval().requires_grad_(False)
     given = dict(weights.tensors)
     scales = ScaleTables.from_arrays(_take(given, f"{_TABLES}scale."))
     indices = IndexTables.from_arrays(_take(given, f"{_TABLES}index."))
@@ -593,9 +879,9 @@ def _build(weights: Checkpoint) -> tuple[GlcModel, ScaleTables, IndexTables]:
             continue
         array = given.pop(name, None)
         kind = "i" if name.startswith(_SCALE_MAP) else "f"
-        if array is None or array.shape != tuple(mine.shape) or array.dtype.kind != kind:
-            found = "nothing" if array is None else f"{array.dtype} {tuple(array.shape)}"
-            expected = f"{'integers' if kind == 'i' else 'floats'} {tuple(mine.shape)}"
+        if array is None or array.dtype.kind != kind:
+            found = "nothing" if array is None else array.dtype
+            expected = "integers" if kind == "i" else "floats"
             raise WeightsError(f"weights: {name}: expected {expected}, found {found}")
         if not np.isfinite(array).all():
             raise WeightsError(f"weights: {name} holds values that are not finite")
@@ -608,10 +894,48 @@ def _build(weights: Checkpoint) -> tuple[GlcModel, ScaleTables, IndexTables]:
     for name, value in model.scale_map.integers().items():
         if not torch.equal(value.float(), integers[name]):
             raise WeightsError(f"weights: {_SCALE_MAP}{name} holds integers that are out of range")
-    shape = (weights.config.quality_anchors, weights.config.hyper_size)
-    if indices.to_arrays()["frequencies"].shape != shape:
-        raise WeightsError(f"weights: index tables: expected shape {shape}")
     return model, scales, indices
+
+
+def _restore(
+    path: str, name: str, identity: bytes, device: str, limits: Limits, tile: int | None
+) -> Codec:
+    """Load the codec that was pickled: from where it was, or from an installed model.
+
+    Raises:
+        WeightsError: neither has weights of this identity.
+    """
+    codec = Codec.from_pretrained(path, device, tile) if path and Path(path).is_file() else None
+    if codec is None or codec.identity != identity:
+        try:
+            codec = Codec.from_pretrained(checkpoint.find(identity).path, device, tile)
+        except WeightsError as error:
+            raise WeightsError(
+                f"the pickled codec was of model {name} ({identity[:MODEL_BYTES].hex()}), whose "
+                f"weights are neither at {path or 'a path'} nor installed: {error}"
+            ) from error
+    codec.limits = limits
+    return codec
+
+
+def _check_shapes(weights: Checkpoint) -> None:
+    """Compare shapes before anything is allocated: a few bytes of configuration can ask for all.
+
+    Raises:
+        WeightsError: the configuration and the tensors contradict each other.
+    """
+    config, tensors = weights.config, weights.tensors
+    try:
+        with torch.device("meta"):
+            expected = {name: tuple(t.shape) for name, t in GlcModel(config).state_dict().items()}
+    except (RuntimeError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise WeightsError(f"weights: no model has this configuration: {error}") from error
+    expected = {name: s for name, s in expected.items() if not name.endswith(_UNUSED)}
+    expected[f"{_TABLES}index.frequencies"] = (config.quality_anchors, config.hyper_size)
+    for name, shape in expected.items():
+        if name not in tensors or tensors[name].shape != shape:
+            found = tensors[name].shape if name in tensors else "nothing"
+            raise WeightsError(f"weights: {name}: expected shape {shape}, found {found}")
 
 
 def _take(arrays: dict[str, _Array], prefix: str) -> dict[str, _Array]:
@@ -671,7 +995,7 @@ def _pad(rgb: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
 
 def _inside(sizes: list[tuple[int, int]], shape: torch.Size) -> Tensor:
     """Positions of y that touch the picture: (B, 1, h, w) bool; the others are never coded."""
-    mask = torch.zeros(shape[0], 1, shape[2], shape[3], dtype=torch.bool)
+    mask = torch.zeros(shape[0], 1, shape[2], shape[3], dtype=torch.bool, device="cpu")
     for index, (height, width) in enumerate(sizes):
         mask[index, :, : -(-height // LATENT_STRIDE), : -(-width // LATENT_STRIDE)] = True
     return mask
@@ -685,6 +1009,13 @@ def _join(batches: list[Tensor]) -> Tensor:
 def _canonical(indices: _Integers, symbols: _Integers) -> bytes:
     """The bytes that the checksum covers (FORMAT.md, section 7)."""
     return indices.astype("<u2").tobytes() + symbols.astype("<i2").tobytes()
+
+
+def _to_pixels(x_hat: Tensor) -> NDArray[np.uint8]:
+    """(B, 3, H, W) about [-1, 1] -> (B, H, W, 3) uint8."""
+    rounded = ((x_hat.clamp(-1.0, 1.0) + 1.0) * 127.5).round().to(torch.uint8)
+    array: NDArray[np.uint8] = rounded.permute(0, 2, 3, 1).cpu().numpy()
+    return array
 
 
 def _alpha_of(container: Container) -> NDArray[np.uint8] | None:

@@ -141,8 +141,13 @@ class ScaleMap(nn.Module):
         quality = quality.to(bias.device).long()
         lower = (quality // span).clamp_max(bias.shape[0] - 2)
         part = (quality - lower * span).to(bias.dtype).unsqueeze(1)
-        exact = (bias[lower] * (span - part) + bias[lower + 1] * part) / span
-        return exact + (exact.detach().floor() - exact).detach()
+        weighted = bias[lower] * (span - part) + bias[lower + 1] * part
+        whole = (weighted.detach().long() // span).to(bias.dtype)
+        if bias.dtype == torch.float64:
+            # Not by way of a quotient, which a compiler may round in ways of its own.
+            return whole
+        real = weighted / span
+        return real + (whole - real).detach()
 
 
 _INT8 = 127.0
