@@ -97,6 +97,7 @@ class _Encoding:
             "bytes": len(data),
             "bpp": round(bpp, 6),
             "quality": quality,
+            "model": unpack(data).model.hex(),
         }
         if self.verify:
             fields["verified"] = True
@@ -152,7 +153,11 @@ def _parser() -> Parser:
         metavar="BYTES",
         help="the best quality whose file has at most so many bytes",
     )
-    add_device(parser, "default: the default model (see glc models)")
+    add_device(
+        parser,
+        "auto tries all installed ones and keeps the smallest file that looks as much like the "
+        "picture as the default model's (default: the default model, see glc models)",
+    )
     add_jobs(parser)
     parser.add_argument(
         "--keep-metadata", action="store_true", help="store EXIF and XMP (default: strip)"

@@ -25,6 +25,7 @@ COMMANDS = {
     "verify": "check that .glc files decode to what was encoded",
     "models": "list the installed models",
     "train": "train a model",
+    "finetune": "adapt a model to pictures of one kind",
     "eval": "measure rate and distortion",
 }
 
