@@ -28,7 +28,7 @@ def split(source: Path, kept: Path, held_out: Path, share: float) -> tuple[int, 
     counts = [0, 0]
     for folder in (kept, held_out):
         folder.mkdir(parents=True, exist_ok=True)
-    for name, data in _pictures(source):
+    for name, data in read_all(source):
         chosen = is_held_out(name, share)
         ((held_out if chosen else kept) / name).write_bytes(data)
         counts[chosen] += 1
@@ -46,7 +46,7 @@ def is_held_out(name: str, share: float) -> bool:
     return int.from_bytes(digest[:4], "big") < share * 2**32
 
 
-def _pictures(source: Path) -> Iterator[tuple[str, bytes]]:
+def read_all(source: Path) -> Iterator[tuple[str, bytes]]:
     """Yield a flat name and the bytes of every picture."""
     paths = sorted(source.rglob("*")) if source.is_dir() else [source]
     for path in paths:

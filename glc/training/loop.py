@@ -269,11 +269,16 @@ class Trainer:
         """
         s = self.settings
         pixels = x_hat.detach().requires_grad_(True)
-        part = max(1, round(s.mobilenet_share * len(x)))
-        lpips, mobilenet, real_features, fake_features = self.perceptual(x, pixels, part)
         l1 = (x - pixels).abs().mean()
-        logged |= {"l1": l1.detach(), "lpips": lpips.detach(), "mobilenet": mobilenet.detach()}
-        loss = s.l1_weight * l1 + s.lpips_weight * lpips + s.mobilenet_weight * mobilenet
+        logged["l1"] = l1.detach()
+        loss = s.l1_weight * l1
+        real_features: list[Tensor] = []
+        fake_features: list[Tensor] = []
+        if adversarial or s.lpips_weight > 0 or s.mobilenet_weight > 0:
+            part = max(1, round(s.mobilenet_share * len(x)))
+            lpips, mobilenet, real_features, fake_features = self.perceptual(x, pixels, part)
+            logged |= {"lpips": lpips.detach(), "mobilenet": mobilenet.detach()}
+            loss = loss + s.lpips_weight * lpips + s.mobilenet_weight * mobilenet
         if s.afar_weight > 0:
             afar = self.perceptual.from_afar(x, pixels)
             logged["afar"] = afar.detach()
