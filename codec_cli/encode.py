@@ -120,6 +120,7 @@ class _Encoding:
             "bytes": len(data),
             "bpp": round(bpp, 6),
             "quality": quality,
+            "model": unpack(data).model.hex(),
         }
         if self.verify:
             fields["verified"] = True
@@ -175,7 +176,11 @@ def _parser() -> Parser:
         metavar="BYTES",
         help="the best quality whose file has at most so many bytes",
     )
-    add_device(parser, "default: the default model (see glc models)")
+    add_device(
+        parser,
+        "auto tries all installed ones and keeps the smallest file that looks as much like the "
+        "picture as the default model's (default: the default model, see glc models)",
+    )
     add_jobs(parser)
     add_limits(parser)
     parser.add_argument(

@@ -27,6 +27,7 @@ COMMANDS = {
     "sample": "draw pictures from what a model has learned",
     "models": "list the installed models",
     "train": "train a model",
+    "finetune": "adapt a model to pictures of one kind",
     "eval": "measure rate and distortion",
 }
 

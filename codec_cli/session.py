@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from glc.image import Picture
     from glc.preview import PartialPicture
 
-__all__ = ["CodecLike", "Codecs", "installed_name", "installed_path", "open_codec"]
+__all__ = ["AUTO", "CodecLike", "Codecs", "installed_name", "installed_path", "open_codec"]
+
+AUTO = "auto"
+"""As a model: whichever of the installed ones makes the smallest file."""
 
 
 class CodecLike(Protocol):
@@ -57,11 +60,16 @@ class CodecLike(Protocol):
 
 
 def open_codec(model: str | Path | None, device: str) -> CodecLike:
-    """Load a model; the default one when ``model`` is None."""
+    """Load a model; the default one when ``model`` is None, all installed ones for ``auto``."""
     from glc import Codec
+    from glc.choice import ModelChoice
 
     try:
-        codec: CodecLike = Codec.from_pretrained(model, device=device)
+        codec: CodecLike
+        if model == AUTO:
+            codec = ModelChoice.installed(device)
+        else:
+            codec = Codec.from_pretrained(model, device=device)
     except (RuntimeError, AssertionError) as error:
         if device == "auto":
             raise
@@ -112,7 +120,7 @@ class Codecs:
 
     def for_file(self, data: bytes) -> CodecLike:
         """Return the chosen codec, or the one that this file was made with."""
-        if self._model is not None:
+        if self._model not in (None, AUTO):
             return self._get(self._model)
         return self._get(installed_path(unpack(data, self._limits).model))
 
