@@ -33,7 +33,7 @@ from codec_cli.paths import Job, expand, plan
 from codec_cli.report import Report
 from codec_cli.session import Codecs
 from codec_cli.writing import Outputs
-from glc.bitstream import unpack
+from glc.bitstream import unpack, unpack_prefix
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -70,7 +70,8 @@ def run(arguments: Sequence[str]) -> int:
             except Exception as error:
                 report.failed(None, reason_of(error), {})
                 return exits.FAILED
-        work = _Decoding(codecs, outputs, image_format)
+        part = "preview" if options.preview else "partial" if options.partial else ""
+        work = _Decoding(codecs, outputs, image_format, part)
         return run_jobs(jobs, work, options.jobs, report)
 
 
@@ -81,12 +82,12 @@ class _Decoding:
     codecs: Codecs
     outputs: Outputs
     image_format: str
+    part: str
+    """preview, partial, or empty for whole files only."""
 
     def __call__(self, job: Job) -> Outcome:
         data = read(job.source)
-        codec = self.codecs.for_file(data)
-        quality = unpack(data, codec.limits).quality
-        image = codec.decode(data)
+        image, quality, said, arrived = self._decode(data)
         picture, notices = encoded_as(image, self.image_format)
         self.outputs.write(job.target, picture, replaces=job.replaces)
 
@@ -100,9 +101,38 @@ class _Decoding:
             "bpp": round(bpp, 6),
             "quality": quality,
             "output_bytes": len(picture),
+            **arrived,
         }
         line = f"{job.source.name} -> {job.target_name}  {width} x {height}  q{quality}"
-        return Outcome(line, fields, tuple(notices))
+        return Outcome(line, fields, (*said, *notices))
+
+    def _decode(self, data: bytes) -> tuple[Image.Image, int, tuple[str, ...], dict[str, object]]:
+        """Return the picture, its quality, what has to be said of it, and that as fields."""
+        if not self.part:
+            whole = self.codecs.for_file(data)
+            return whole.decode(data), unpack(data, whole.limits).quality, (), {}
+        codec = self.codecs.for_part(data)
+        quality = unpack_prefix(data, codec.limits).header.quality
+        if self.part == "preview":
+            said = ("a preview: the hyper-latent alone, nothing was verified",)
+            return codec.preview(data), quality, said, {"preview": True}
+        partial = codec.decode_partial(data)
+        come, expected = partial.payload_bytes, partial.payload_expected
+        fields: dict[str, object] = {
+            "complete": partial.is_complete,
+            "payload_bytes": come,
+            "payload_expected": expected,
+            "steps": partial.steps,
+            "symbols": partial.symbols,
+        }
+        if partial.is_complete:
+            return partial.image, quality, (), fields
+        arrived = (
+            f"{come:,} of {expected:,} bytes of the payload have arrived "
+            f"({come / max(expected, 1):.0%}): {partial.symbols:,} symbols, "
+            f"{partial.steps} of 4 steps to their end"
+        )
+        return partial.image, quality, (arrived, *partial.notices), fields
 
 
 def encoded_as(image: Image.Image, image_format: str) -> tuple[bytes, list[str]]:
@@ -169,6 +199,17 @@ def _parser() -> Parser:
         "--format",
         choices=("png", "jpg", "webp"),
         help="of the pictures (default: what the suffix of OUT says, else png)",
+    )
+    parts = parser.add_mutually_exclusive_group()
+    parts.add_argument(
+        "--preview",
+        action="store_true",
+        help="show what the first bytes alone say, of whole files or parts of them",
+    )
+    parts.add_argument(
+        "--partial",
+        action="store_true",
+        help="decode what has arrived of a file that was cut off, and say how much that is",
     )
     add_device(parser, "default: for each file the model that it was made with")
     add_jobs(parser)

@@ -29,12 +29,13 @@ from codec_cli.options import (
     add_outputs,
     add_reporting,
     limits_of,
+    quality,
 )
 from codec_cli.paths import Job, expand, plan
 from codec_cli.report import Report
 from codec_cli.session import CodecLike, Codecs
 from codec_cli.writing import Outputs
-from glc.bitstream import QUALITY_MAX, unpack
+from glc.bitstream import unpack
 
 if TYPE_CHECKING:
     from glc.image import Picture
@@ -119,6 +120,7 @@ class _Encoding:
             "bytes": len(data),
             "bpp": round(bpp, 6),
             "quality": quality,
+            "model": unpack(data).model.hex(),
         }
         if self.verify:
             fields["verified"] = True
@@ -157,7 +159,7 @@ def _parser() -> Parser:
     rate.add_argument(
         "-q",
         "--quality",
-        type=_quality,
+        type=quality,
         default=50,
         metavar="0..100",
         help="higher is better and larger (default: 50)",
@@ -174,7 +176,11 @@ def _parser() -> Parser:
         metavar="BYTES",
         help="the best quality whose file has at most so many bytes",
     )
-    add_device(parser, "default: the default model (see glc models)")
+    add_device(
+        parser,
+        "auto tries all installed ones and keeps the smallest file that looks as much like the "
+        "picture as the default model's (default: the default model, see glc models)",
+    )
     add_jobs(parser)
     add_limits(parser)
     parser.add_argument(
@@ -187,12 +193,6 @@ def _parser() -> Parser:
     )
     add_reporting(parser)
     return parser
-
-
-def _quality(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) > QUALITY_MAX:
-        raise argparse.ArgumentTypeError(f"expected a whole number 0 to 100, found {text!r}")
-    return int(text)
 
 
 def _rate(text: str) -> float:

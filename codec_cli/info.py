@@ -1,4 +1,7 @@
-"""``glc info``: what a .glc file says about itself. Loads neither torch nor numpy."""
+"""``glc info``: what a .glc file says about itself. Loads neither torch nor numpy by itself.
+
+With ``--heatmap`` it hands over to ``codec_cli.heatmap``, which decodes.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from collections.abc import Sequence
 from codec_cli import session
 from codec_cli.batch import read, reason_of, report_missing
 from codec_cli.decode import GLC_SUFFIXES
-from codec_cli.options import Parser, add_inputs, add_limits, limits_of
+from codec_cli.options import Parser, add_device, add_inputs, add_limits, limits_of, quality
 from codec_cli.paths import expand
 from codec_cli.report import Report, one_line
 from glc.bitstream import ALPHA, EXIF, FORMAT_VERSION, GREY, ICC, XMP, Container, unpack
@@ -27,7 +30,12 @@ def run(arguments: Sequence[str]) -> int:
     add_inputs(parser, ".glc files")
     parser.add_argument("--json", action="store_true", help="print one JSON object per file")
     add_limits(parser)
+    _add_heatmap(parser)
     options = parser.parse_intermixed_args(arguments)
+    if options.heatmap is not None:
+        from codec_cli import heatmap
+
+        return heatmap.run(options)
     expansion = expand(options.inputs, GLC_SUFFIXES, options.recursive)
     # Quick enough to need no progress bar.
     with Report("info", 1, options.json, quiet=False) as report:
@@ -44,6 +52,21 @@ def run(arguments: Sequence[str]) -> int:
             else:
                 print(_line(source.name, len(data), container))
         return report.exit_code
+
+
+def _add_heatmap(parser: Parser) -> None:
+    """Add the options that draw where the bits went."""
+    parser.add_argument(
+        "--heatmap",
+        metavar="OUT",
+        help="draw the bits of every 16 x 16 pixels over the picture: of one .glc file, or of one "
+        "picture as it would be encoded",
+    )
+    parser.add_argument(
+        "-q", "--quality", type=quality, metavar="Q", help="of a picture: 0 to 100 (default: 50)"
+    )
+    parser.add_argument("-f", "--force", action="store_true", help="replace OUT if it exists")
+    add_device(parser, "default: the one that the file was made with")
 
 
 def _describe(name: str, size: int, container: Container) -> dict[str, object]:

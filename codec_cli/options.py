@@ -6,7 +6,7 @@ import argparse
 from typing import NoReturn
 
 from codec_cli import exits
-from glc.bitstream import Limits
+from glc.bitstream import QUALITY_MAX, Limits
 
 __all__ = [
     "Parser",
@@ -17,6 +17,7 @@ __all__ = [
     "add_outputs",
     "add_reporting",
     "limits_of",
+    "quality",
 ]
 
 
@@ -113,6 +114,13 @@ def add_reporting(parser: Parser) -> None:
         "--json", action="store_true", help="print one JSON object per file on standard output"
     )
     parser.add_argument("--quiet", action="store_true", help="say nothing but errors")
+
+
+def quality(text: str) -> int:
+    """Read the argument of ``-q``."""
+    if not text.isascii() or not text.isdigit() or int(text) > QUALITY_MAX:
+        raise argparse.ArgumentTypeError(f"expected a whole number 0 to 100, found {text!r}")
+    return int(text)
 
 
 def _count(text: str) -> int:

@@ -10,15 +10,21 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from glc.bitstream import Limits, unpack
+from glc.bitstream import Limits, unpack, unpack_prefix
 from glc.errors import GlcError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from PIL import Image
 
     from glc.image import Picture
+    from glc.preview import PartialPicture
 
-__all__ = ["CodecLike", "Codecs", "installed_name", "installed_path", "open_codec"]
+__all__ = ["AUTO", "CodecLike", "Codecs", "installed_name", "installed_path", "open_codec"]
+
+AUTO = "auto"
+"""As a model: whichever of the installed ones makes the smallest file."""
 
 
 class CodecLike(Protocol):
@@ -38,13 +44,32 @@ class CodecLike(Protocol):
     def verify(self, data: bytes, /) -> None:
         """Raise if a .glc file does not decode to what was encoded."""
 
+    def preview(self, data: bytes, /) -> Image.Image:
+        """Return what the first bytes of a .glc file show."""
+
+    def decode_partial(self, data: bytes, /) -> PartialPicture:
+        """Return what has arrived of a .glc file."""
+
+    def bit_map(self, picture: Picture | bytes, /, quality: int) -> NDArray[np.float64]:
+        """Return the bits of every square of 16 x 16 pixels of a picture or a .glc file."""
+
+    def sample(
+        self, count: int, size: tuple[int, int], quality: int, seed: int, temperature: float
+    ) -> list[Image.Image]:
+        """Return pictures drawn from the model."""
+
 
 def open_codec(model: str | Path | None, device: str) -> CodecLike:
-    """Load a model; the default one when ``model`` is None."""
+    """Load a model; the default one when ``model`` is None, all installed ones for ``auto``."""
     from glc import Codec
+    from glc.choice import ModelChoice
 
     try:
-        codec: CodecLike = Codec.from_pretrained(model, device=device)
+        codec: CodecLike
+        if model == AUTO:
+            codec = ModelChoice.installed(device)
+        else:
+            codec = Codec.from_pretrained(model, device=device)
     except (RuntimeError, AssertionError) as error:
         if device == "auto":
             raise
@@ -95,9 +120,15 @@ class Codecs:
 
     def for_file(self, data: bytes) -> CodecLike:
         """Return the chosen codec, or the one that this file was made with."""
-        if self._model is not None:
+        if self._model not in (None, AUTO):
             return self._get(self._model)
         return self._get(installed_path(unpack(data, self._limits).model))
+
+    def for_part(self, data: bytes) -> CodecLike:
+        """Return the codec as ``for_file`` does, for a file that may have been cut off."""
+        if self._model is not None:
+            return self._get(self._model)
+        return self._get(installed_path(unpack_prefix(data, self._limits).header.model))
 
     def _get(self, model: str | Path | None) -> CodecLike:
         with self._lock:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from glc import checkpoint, image, large
+from glc import bit_map, checkpoint, image, imagination, large, latent
 from glc.bitstream import (
     ALPHA,
     EXIF,
@@ -29,8 +29,10 @@ from glc.bitstream import (
     Chunk,
     Container,
     Limits,
+    Prefix,
     pack,
     unpack,
+    unpack_prefix,
 )
 from glc.config import IMAGE_STRIDE, LATENT_STRIDE, QUALITY_MAX
 from glc.entropy import IndexTables, RangeDecoder, RangeEncoder, ScaleTables
@@ -38,6 +40,7 @@ from glc.errors import CorruptError, WeightsError
 from glc.large import in_smaller_tiles
 from glc.networks.model import GlcModel
 from glc.networks.tiled import TiledModel
+from glc.preview import PartialPicture, Reading, missing, read
 from glc.quantize import to_symbols
 from glc.tiles import Progress, Tiling
 
@@ -313,18 +316,254 @@ class Codec:
     def bits(self, picture: Source, quality: int = 50) -> float:
         """Return the bits that the model itself expects for a picture: z and y, no container."""
         loaded = _load(picture)
-        indices, messages, _ = self.quantise([loaded], self.analyse([loaded]), quality)
-        total = float(self._indices.bits(indices.ravel(), self.bank(quality)).sum())
-        return total + sum(float(self._scales.bits(s, rows).sum()) for rows, s in messages[0])
+        return self._bits_of([loaded], quality)[0]
+
+    def bit_map(self, picture: Source | bytes, quality: int = 50) -> NDArray[np.float64]:
+        """Return where the bits of a picture, or of a ``.glc`` file, are spent.
+
+        Args:
+            picture: a picture as in ``encode``, or the bytes of a file made with this model.
+            quality: of the picture; a file has its own.
+
+        Returns:
+            (ceil(H / 16), ceil(W / 16)) float64: the bits of each square of 16 x 16 pixels. Their
+            sum is ``bits``, and the size of the payload but for its ending and rounding.
+
+        Raises:
+            GlcError: as ``encode`` or ``decode``.
+            ValueError: as ``encode``.
+        """
+        if isinstance(picture, bytes):
+            self._open(picture)
+            prefix = self._open_prefix(picture)
+            reading = self._read(prefix)
+            self._check(prefix, reading)
+            height, width, quality = (
+                prefix.header.height,
+                prefix.header.width,
+                prefix.header.quality,
+            )
+            indices, rows, symbols = reading.indices, reading.rows, reading.symbols
+        else:
+            _check_quality(quality)
+            loaded = _load(picture)
+            height, width = loaded.height, loaded.width
+            coded = self.quantise([loaded], self.analyse([loaded]), quality)
+            indices, symbols = coded[0][0], coded[2][0]
+            rows = bit_map.place_rows(coded[1][0], symbols.shape, height, width)
+        z_bits = self._indices.bits(indices.ravel(), self.bank(quality)).reshape(indices.shape)
+        return bit_map.bits_per_position(self._scales, rows, symbols, z_bits, height, width)
+
+    def surprise(self, picture: Source, quality: int = 50) -> float:
+        """Return the bits per pixel that the model expects for a picture: how new it is to it.
+
+        A picture is dear when it is new *and* when it is merely complex; docs/latent.md measures
+        how far the two can be told apart.
+        """
+        return self.surprise_batch([picture], quality)[0]
+
+    def surprise_batch(self, pictures: Iterable[Source], quality: int = 50) -> list[float]:
+        """Return the surprise of several pictures; those of one padded size run as one batch."""
+        _check_quality(quality)
+        loaded = [_load(picture) for picture in pictures]
+        scores = [0.0] * len(loaded)
+        for members in _group(loaded):
+            bits = self._bits_of([loaded[index] for index in members], quality)
+            for index, total in zip(members, bits, strict=True):
+                scores[index] = total / (loaded[index].width * loaded[index].height)
+        return scores
+
+    def preview(self, data: bytes) -> Image.Image:
+        """Show what the hyper-latent alone says: the first bytes of a file, or of a part of it.
+
+        Every symbol is taken as 0. Nothing is verified, even if all of the file is there.
+
+        Args:
+            data: the file from its first byte on, as far as it has come.
+
+        Raises:
+            TruncatedError: the hyper-latent has not arrived; the message says what it takes.
+            BitstreamError, WeightsError: as ``decode``.
+        """
+        prefix = self._open_prefix(data)
+        return self._show(prefix, self._read(prefix, with_symbols=False))
+
+    def decode_partial(self, data: bytes) -> PartialPicture:
+        """Decode what has arrived of a file: every symbol that is certain, 0 for the others.
+
+        A complete file is decoded and verified as ``decode`` does it.
+
+        Args:
+            data: the file from its first byte on, as far as it has come.
+
+        Raises:
+            TruncatedError: the hyper-latent has not arrived; the message says what it takes.
+            CorruptError: the file is damaged, as far as that can be told.
+            BitstreamError, WeightsError: as ``decode``.
+        """
+        prefix = self._open_prefix(data)
+        reading = self._read(prefix)
+        self._check(prefix, reading)
+        return PartialPicture(
+            image=self._show(prefix, reading),
+            is_complete=prefix.container is not None,
+            payload_bytes=len(prefix.payload),
+            payload_expected=prefix.header.payload_bytes,
+            steps=reading.steps,
+            symbols=int(np.count_nonzero(reading.rows)),
+            notices=missing(prefix),
+        )
+
+    def sample(
+        self,
+        count: int = 1,
+        size: tuple[int, int] = (256, 256),
+        quality: int = 50,
+        seed: int = 0,
+        temperature: float = 1.0,
+    ) -> list[Image.Image]:
+        """Draw pictures from the probability tables that the model codes with.
+
+        Args:
+            count: how many; the first ones of a seed do not depend on it.
+            size: (width, height) in pixels.
+            quality: whose tables and gains.
+            seed: 0 or more; the same one gives the same symbols on every machine.
+            temperature: 1 draws as the tables say; less, more probable symbols; above 0.
+
+        Raises:
+            ValueError: an argument out of range.
+        """
+        _check_quality(quality)
+        width, height = size
+        if count < 0 or min(size) < 1:
+            raise ValueError(f"expected a count of 0 and sides of 1 or more, found {count}, {size}")
+        grid = tuple(side // IMAGE_STRIDE for side in _padded(height, width))
+        pictures = []
+        for number in range(count):
+            draw = imagination.Draw(seed, number, temperature)
+            z = draw.indices(self._indices, self.bank(quality), grid[0] * grid[1]).reshape(grid)
+            y_hat = imagination.draw_latent(self._model, self._scales, z, quality, draw)
+            rgb = self._synthesise(y_hat, quality)[0]
+            pictures.append(Image.fromarray(np.ascontiguousarray(rgb[:height, :width])))
+        return pictures
+
+    def interpolate(self, a: Source, b: Source, steps: int = 8) -> list[Image.Image]:
+        """Decode pictures on the way from one latent to another, both ends included.
+
+        The way is spherical at every position, see ``glc.imagination.spherical``.
+
+        Args:
+            a: a picture as in ``encode``.
+            b: another one of the same size.
+            steps: how many pictures, at least 2.
+
+        Raises:
+            ImageError: a picture cannot be read.
+            ValueError: pictures of two sizes, or fewer than two steps.
+        """
+        ends = [_load(a), _load(b)]
+        sizes = [(end.width, end.height) for end in ends]
+        if steps < 2 or sizes[0] != sizes[1]:
+            raise ValueError(f"expected 2 steps or more and one size, found {steps} and {sizes}")
+        path = imagination.path(self.analyse(ends), steps)
+        return [self.from_latents(l, sizes[0]) for l in latent.to_arrays(path)]
+
+    def latents(self, picture: Source | bytes) -> NDArray[np.float32]:
+        """Return the latent l of a picture, or the l_hat that a ``.glc`` file decodes to.
+
+        Args:
+            picture: a picture as in ``encode``, or the bytes of a file made with this model.
+
+        Returns:
+            (h, w, C_l) float32, a vector for every 16 x 16 pixels; h is 4 ceil(H / 64), w is
+            4 ceil(W / 64). What lies beyond ceil(H / 16) or ceil(W / 16) belongs to the padding.
+            Of a picture, every vector has unit mean square; of a file, about that.
+
+        Raises:
+            GlcError: as ``encode`` or ``decode``.
+        """
+        return self.latents_batch([picture])[0]
+
+    @torch.inference_mode()
+    def latents_batch(self, pictures: Iterable[Source | bytes]) -> list[NDArray[np.float32]]:
+        """Return the latents of several pictures or files; those of one shape run as one batch."""
+        items = list(pictures)
+        found: dict[int, NDArray[np.float32]] = {}
+        files = [index for index, item in enumerate(items) if isinstance(item, bytes)]
+        containers = [self._open(item) for item in items if isinstance(item, bytes)]
+        for members, y_hat in self._decode_symbols(containers):
+            quality = torch.full((len(members),), containers[members[0]].quality)
+            l_hat = self._model.synthesis(y_hat.to(self.device), quality.to(self.device))
+            found |= zip([files[index] for index in members], latent.to_arrays(l_hat), strict=True)
+        others = [index for index in range(len(items)) if index not in found]
+        loaded = [_load(item) for item in items if not isinstance(item, bytes)]
+        for members in _group(loaded):
+            l = self.analyse([loaded[index] for index in members])
+            found |= zip([others[index] for index in members], latent.to_arrays(l), strict=True)
+        return [found[index] for index in range(len(items))]
+
+    @torch.inference_mode()
+    def from_latents(
+        self, latents: NDArray[np.float32], size: tuple[int, int] | None = None
+    ) -> Image.Image:
+        """Decode what ``latents`` returned, or something near it.
+
+        Args:
+            latents: (h, w, C_l) float32, any h and w.
+            size: (width, height) of the picture, at most 16 w x 16 h; all of it when omitted.
+
+        Returns:
+            An image of mode RGB. Of the latents of a file these are the pixels of ``decode``.
+
+        Raises:
+            ValueError: another shape, values that are not finite, or a size that does not fit.
+        """
+        width, height = latent.check(latents, self._model.config.latent_channels, size)
+        rgb = _to_pixels(self._model.decoder(latent.to_tensor(latents).to(self.device)))[0]
+        return Image.fromarray(np.ascontiguousarray(rgb[:height, :width]))
+
+    def _bits_of(self, pictures: list[image.Picture], quality: int) -> list[float]:
+        """Return the bits of every picture, all of one padded size."""
+        indices, messages, _ = self.quantise(pictures, self.analyse(pictures), quality)
+        totals = []
+        for z, message in zip(indices, messages, strict=True):
+            total = float(self._indices.bits(z.ravel(), self.bank(quality)).sum())
+            total += sum(float(self._scales.bits(s, rows).sum()) for rows, s in message)
+            totals.append(total)
+        return totals
 
     def _open(self, data: bytes) -> Container:
         container = unpack(data, self.limits)
-        if container.model != self.identity[:MODEL_BYTES]:
+        self._check_model(container.model)
+        return container
+
+    def _open_prefix(self, data: bytes) -> Prefix:
+        prefix = unpack_prefix(data, self.limits)
+        self._check_model(prefix.header.model)
+        return prefix
+
+    def _check_model(self, model: bytes) -> None:
+        if model != self.identity[:MODEL_BYTES]:
             raise WeightsError(
-                f"the file was made with model {container.model.hex()}, "
+                f"the file was made with model {model.hex()}, "
                 f"but this is {self.name} ({self.identity[:MODEL_BYTES].hex()})"
             )
-        return container
+
+    def _read(self, prefix: Prefix, with_symbols: bool = True) -> Reading:
+        bank = self.bank(prefix.header.quality)
+        return read(self._model, self._scales, self._indices, bank, prefix, with_symbols)
+
+    def _check(self, prefix: Prefix, reading: Reading) -> None:
+        """Compare the checksum of a file that has arrived whole."""
+        if prefix.container is not None:
+            self._compare(prefix.container, reading.indices, reading.symbols)
+
+    def _show(self, prefix: Prefix, reading: Reading) -> Image.Image:
+        header = prefix.header
+        fields = (header.width, header.height, header.quality, header.model)
+        container = Container(*fields, prefix.payload, prefix.chunks)
+        return _finish(container, self._synthesise(reading.y_hat, header.quality)[0])
 
     @property
     def _model(self) -> GlcModel:
@@ -381,7 +620,7 @@ class Codec:
         if side := tiling.side_for(pictures[0].height, pictures[0].width):
             return large.quantise(model, pictures, latents, quality, side, tiling)
         levels = torch.full((len(pictures),), quality, device=self.device)
-        y = model.analysis(latents, levels)
+        y = model.analysis(latents.to(self.device), levels)
         indices = model.hyper_codebook.to_indices(model.hyper_codebook(model.hyper_analysis(y)))
         digits = model.hyper_codebook.to_digits(indices)
         inside = _inside([(p.height, p.width) for p in pictures], y.shape).to(self.device)
@@ -492,7 +731,7 @@ class Codec:
 
         y_hat = model.code_symbols(digits, levels, exchange)
         for index, container in enumerate(containers):
-            self._check_symbols(container, indices[index], everything[index])
+            self._compare(container, indices[index], everything[index])
         return y_hat
 
     def _read_tiles(self, containers: list[Container], side: int, tiling: Tiling) -> Tensor:
@@ -529,14 +768,14 @@ class Codec:
 
         indices = torch.from_numpy(flat.reshape(1, *shape)).long()
         symbols = tiles.read(indices, decode, tiling.progress)
-        self._check_symbols(container, flat, symbols.numpy())
+        self._compare(container, flat, symbols.numpy())
         return indices, symbols
 
     def _tiles(self, container: Container, side: int) -> TiledModel:
         size = container.height, container.width
         return TiledModel(self._model, *size, container.quality, side)
 
-    def _check_symbols(
+    def _compare(
         self, container: Container, indices: large.Integers, symbols: large.Integers
     ) -> None:
         """Raise CorruptError if these are not the integers that the file was made of."""
@@ -567,10 +806,7 @@ class Codec:
             height, width = size or (height, width)
             return large.synthesise(self._model, y_hat, quality, (height, width), side, tiling)
         levels = torch.full((len(y_hat),), quality, device=self.device)
-        x_hat = self._model.decoder(self._model.synthesis(y_hat, levels))
-        pixels = ((x_hat.clamp(-1.0, 1.0) + 1.0) * 127.5).round().to(torch.uint8)
-        array: NDArray[np.uint8] = pixels.permute(0, 2, 3, 1).cpu().numpy()
-        return array
+        return _to_pixels(self._model.decoder(self._model.synthesis(y_hat.to(self.device), levels)))
 
 
 def model_tensors(
@@ -740,6 +976,13 @@ def _canonical(indices: large.Integers, symbols: large.Integers) -> bytes:
     """The bytes that the checksum covers (FORMAT.md, section 7)."""
     # Symbols of large pictures have this type already, and are not copied twice.
     return b"".join((indices.astype("<u2").data, np.ascontiguousarray(symbols, "<i2").data))
+
+
+def _to_pixels(x_hat: Tensor) -> NDArray[np.uint8]:
+    """(B, 3, H, W) about [-1, 1] -> (B, H, W, 3) uint8."""
+    rounded = ((x_hat.clamp(-1.0, 1.0) + 1.0) * 127.5).round().to(torch.uint8)
+    array: NDArray[np.uint8] = rounded.permute(0, 2, 3, 1).cpu().numpy()
+    return array
 
 
 def _alpha_of(container: Container) -> NDArray[np.uint8] | None:

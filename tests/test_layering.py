@@ -188,7 +188,8 @@ HEAVY = "print(sorted({'torch', 'lpips', 'torchvision'} & set(sys.modules)))"
 
 
 @pytest.mark.parametrize(
-    "module", ["glc", "glc.errors", "glc.bitstream", "glc.checkpoint", "codec_cli.main"]
+    "module",
+    ["glc", "glc.errors", "glc.bitstream", "glc.checkpoint", "glc.pillow", "codec_cli.main"],
 )
 def test_importing_costs_no_torch(module: str) -> None:
     assert run_python(f"import sys, {module}\n{HEAVY}").strip() == "[]"
