@@ -25,12 +25,13 @@ from codec_cli.options import (
     add_jobs,
     add_outputs,
     add_reporting,
+    quality,
 )
 from codec_cli.paths import Job, expand, plan
 from codec_cli.report import Report
 from codec_cli.session import CodecLike, Codecs
 from codec_cli.writing import Outputs
-from glc.bitstream import QUALITY_MAX, unpack
+from glc.bitstream import unpack
 
 if TYPE_CHECKING:
     from glc.image import Picture
@@ -135,7 +136,7 @@ def _parser() -> Parser:
     rate.add_argument(
         "-q",
         "--quality",
-        type=_quality,
+        type=quality,
         default=50,
         metavar="0..100",
         help="higher is better and larger (default: 50)",
@@ -164,12 +165,6 @@ def _parser() -> Parser:
     )
     add_reporting(parser)
     return parser
-
-
-def _quality(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) > QUALITY_MAX:
-        raise argparse.ArgumentTypeError(f"expected a whole number 0 to 100, found {text!r}")
-    return int(text)
 
 
 def _rate(text: str) -> float:

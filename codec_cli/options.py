@@ -6,8 +6,18 @@ import argparse
 from typing import NoReturn
 
 from codec_cli import exits
+from glc.bitstream import QUALITY_MAX
 
-__all__ = ["Parser", "add_device", "add_inputs", "add_jobs", "add_outputs", "add_reporting"]
+__all__ = [
+    "Parser",
+    "add_device",
+    "add_inputs",
+    "add_jobs",
+    "add_outputs",
+    "add_reporting",
+    "count",
+    "quality",
+]
 
 
 class Parser(argparse.ArgumentParser):
@@ -68,7 +78,7 @@ def add_jobs(parser: Parser) -> None:
     parser.add_argument(
         "-j",
         "--jobs",
-        type=_count,
+        type=count,
         default=1,
         metavar="N",
         help="work on N files at once (default: 1)",
@@ -83,7 +93,15 @@ def add_reporting(parser: Parser) -> None:
     parser.add_argument("--quiet", action="store_true", help="say nothing but errors")
 
 
-def _count(text: str) -> int:
+def quality(text: str) -> int:
+    """Read a quality."""
+    if not text.isascii() or not text.isdigit() or int(text) > QUALITY_MAX:
+        raise argparse.ArgumentTypeError(f"expected a whole number 0 to 100, found {text!r}")
+    return int(text)
+
+
+def count(text: str) -> int:
+    """Read a number of things."""
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a number of 1 or more, found {text!r}")
     return int(text)
