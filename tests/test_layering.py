@@ -19,6 +19,9 @@ STDLIB = sys.stdlib_module_names
 # What the run-time library may load: the dependencies of pyproject.toml but for the progress bar.
 LIBRARY = {"torch", "numpy", "PIL", "constriction", "safetensors"}
 
+# The archive, from its bytes to its use: each module knows only those before it.
+ARCHIVE = ("frame", "stripped", "records", "random_access", "scan", "archive_writer", "archive")
+
 # Layers with a closed list: other packages, and modules of glc beside their own.
 CLOSED = {
     "glc.errors": (set(), set()),
@@ -30,6 +33,16 @@ CLOSED = {
     "glc.quantize": ({"numpy", "torch"}, {"glc.errors"}),
     "glc.foreign": (set(), set()),
     "glc.image": ({"numpy", "PIL"}, {"glc.errors", "glc.foreign"}),
+    **{
+        f"glc.dataset.{name}": (
+            set(),
+            {
+                *("glc.errors", "glc.bitstream"),
+                *(f"glc.dataset.{part}" for part in ARCHIVE[: position + 1]),
+            },
+        )
+        for position, name in enumerate(ARCHIVE)
+    },
 }
 
 # The subpackages of glc that command line and evaluation may use; the rest is for the library.
@@ -189,7 +202,15 @@ HEAVY = "print(sorted({'torch', 'lpips', 'torchvision'} & set(sys.modules)))"
 
 @pytest.mark.parametrize(
     "module",
-    ["glc", "glc.errors", "glc.bitstream", "glc.checkpoint", "glc.pillow", "codec_cli.main"],
+    [
+        "glc",
+        "glc.errors",
+        "glc.bitstream",
+        "glc.checkpoint",
+        "glc.dataset",
+        "glc.pillow",
+        "codec_cli.main",
+    ],
 )
 def test_importing_costs_no_torch(module: str) -> None:
     assert run_python(f"import sys, {module}\n{HEAVY}").strip() == "[]"
