@@ -130,12 +130,10 @@ class TestDecoding:
         (latent,) = decode_files(coded.files[:1], "latent", "cpu")
         assert latent.dtype == torch.float32
         assert latent.shape == (micro._model.config.latent_channels, 3, 5)
-        with torch.inference_mode():
-            padded = torch.nn.functional.pad(latent, (0, 3, 0, 1))[None]
-            pixels = (micro._model.decoder(padded)[0].clamp(-1, 1) + 1) * 127.5
-        decoded = np.asarray(micro.decode(coded.files[0])).transpose(2, 0, 1).astype(float)
-        # Only where the receptive field stays within the picture.
-        assert np.abs(pixels.numpy()[:, :8, :8] - decoded[:, :8, :8]).max() <= 1
+        # Near the border, the padding of the grid counts too.
+        pixels = np.asarray(micro.from_latents(latent.permute(1, 2, 0).numpy())).astype(int)
+        decoded = np.asarray(micro.decode(coded.files[0])).astype(int)
+        assert np.abs(pixels[:8, :8] - decoded[:8, :8]).max() <= 1
 
     def test_an_error_stays_with_its_file(self, coded):
         damaged = bytearray(coded.files[0])
