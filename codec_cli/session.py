@@ -1,6 +1,7 @@
 """The one place where the command line meets the codec.
 
-Tests replace the three functions here, and then need neither weights nor torch.
+Tests replace the three functions here, and then need neither weights nor torch. Without torch it
+does as well where ``glc.fast`` can be used.
 """
 
 from __future__ import annotations
@@ -39,6 +40,10 @@ class CodecLike(Protocol):
 
 def open_codec(model: str | Path | None, device: str) -> CodecLike:
     """Load a model; the default one when ``model`` is None."""
+    from glc import fast
+
+    if fast.is_usable(device):
+        return fast.FastCodec.from_pretrained(model)
     from glc import Codec
 
     try:

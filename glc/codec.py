@@ -6,7 +6,6 @@ is specified in bitstream/FORMAT.md, section 7.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,22 +17,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from glc import checkpoint, image
-from glc.bitstream import (
-    ALPHA,
-    EXIF,
-    GREY,
-    MODEL_BYTES,
-    XMP,
-    Chunk,
-    Container,
-    Limits,
-    pack,
-    unpack,
-)
-from glc.config import IMAGE_STRIDE, LATENT_STRIDE, QUALITY_MAX
+from glc import assembly, checkpoint, image
+from glc.assembly import canonical as _canonical
+from glc.assembly import padded as _padded
+from glc.bitstream import Container, Limits, unpack
+from glc.config import IMAGE_STRIDE, LATENT_STRIDE
 from glc.entropy import IndexTables, RangeDecoder, RangeEncoder, ScaleTables
-from glc.errors import CorruptError, WeightsError
+from glc.errors import WeightsError
 from glc.networks.model import GlcModel
 from glc.quantize import to_symbols
 
@@ -130,7 +120,7 @@ class Codec:
         Returns:
             One file per picture, in order.
         """
-        _check_quality(quality)
+        assembly.check_quality(quality)
         loaded = [_load(picture) for picture in pictures]
         files: list[bytes] = [b""] * len(loaded)
         for members in _group(loaded):
@@ -149,19 +139,12 @@ class Codec:
         """
         loaded = _load(picture)
         latents = self.analyse([loaded])
-        best: bytes | None = None
-        low, high = 0, QUALITY_MAX
-        while low <= high:
-            quality = (low + high) // 2
+
+        def code(quality: int) -> bytes:
             ((payload, symbols),) = self._code([loaded], latents, quality)
-            data = self._pack(loaded, quality, keep_metadata, payload, symbols)
-            if len(data) <= max_bytes:
-                best, low = data, quality + 1
-            else:
-                smallest, high = len(data), quality - 1
-        if best is None:
-            raise ValueError(f"the smallest file has {smallest} bytes, more than {max_bytes}")
-        return best
+            return self._pack(loaded, quality, keep_metadata, payload, symbols)
+
+        return assembly.best_fit(code, max_bytes)
 
     def decode(self, data: bytes) -> Image.Image:
         """Decompress a ``.glc`` file made with this model.
@@ -182,7 +165,7 @@ class Codec:
         for members, y_hat in self._decode_symbols(containers):
             x_hat = self._synthesise(y_hat, containers[members[0]].quality)
             for index, pixels in zip(members, x_hat, strict=True):
-                pictures[index] = _finish(containers[index], pixels)
+                pictures[index] = assembly.finish(containers[index], pixels)
         return [pictures[index] for index in range(len(files))]
 
     def verify(self, data: bytes) -> None:
@@ -198,7 +181,7 @@ class Codec:
         containers = [self._open(data) for data in files]
         for members, _ in self._decode_symbols(containers):
             for index in members:
-                _alpha_of(containers[index])
+                assembly.alpha_of(containers[index])
 
     def _decode_symbols(self, containers: list[Container]) -> Iterator[tuple[list[int], Tensor]]:
         """Yield the members of each batch, as positions in ``containers``, and their y_hat."""
@@ -217,13 +200,7 @@ class Codec:
         return total + sum(float(self._scales.bits(s, rows).sum()) for rows, s in messages[0])
 
     def _open(self, data: bytes) -> Container:
-        container = unpack(data, self.limits)
-        if container.model != self.identity[:MODEL_BYTES]:
-            raise WeightsError(
-                f"the file was made with model {container.model.hex()}, "
-                f"but this is {self.name} ({self.identity[:MODEL_BYTES].hex()})"
-            )
-        return container
+        return assembly.open_file(data, self.limits, self.identity, self.name)
 
     @property
     def hyper_size(self) -> int:
@@ -232,14 +209,13 @@ class Codec:
 
     def bank(self, quality: int) -> int:
         """Return the z table of a quality: that of the nearest anchor, the higher one of two."""
-        intervals = self._model.config.quality_anchors - 1
-        return (quality * intervals + QUALITY_MAX // 2) // QUALITY_MAX
+        return assembly.bank_of(quality, self._model.config.quality_anchors)
 
     @torch.inference_mode()
     def analyse(self, pictures: list[image.Picture]) -> Tensor:
         """Return the latent l of pictures of one padded size: (B, C_l, h, w) float32."""
         height, width = _padded(pictures[0].height, pictures[0].width)
-        batch = np.stack([_pad(picture.rgb, height, width) for picture in pictures])
+        batch = np.stack([assembly.pad(picture.rgb, height, width) for picture in pictures])
         x = torch.from_numpy(batch).to(self.device).permute(0, 3, 1, 2)
         l: Tensor = self._model.encoder(x.float() / 127.5 - 1.0)
         return l
@@ -305,25 +281,7 @@ class Codec:
         payload: bytes,
         symbols: bytes,
     ) -> bytes:
-        chunks = []
-        if picture.alpha is not None:
-            chunks.append(Chunk(ALPHA, image.encode_alpha(picture.alpha)))
-        if picture.grey:
-            chunks.append(Chunk(GREY, b""))
-        if keep_metadata and picture.exif is not None:
-            chunks.append(Chunk(EXIF, picture.exif))
-        if keep_metadata and picture.xmp is not None:
-            chunks.append(Chunk(XMP, picture.xmp))
-        container = Container(
-            width=picture.width,
-            height=picture.height,
-            quality=quality,
-            model=self.identity[:MODEL_BYTES],
-            payload=payload,
-            chunks=tuple(chunks),
-        )
-        checksum = container.checksum_of(self.identity, symbols)
-        return pack(dataclasses.replace(container, checksum=checksum))
+        return assembly.to_file(picture, quality, keep_metadata, self.identity, payload, symbols)
 
     @torch.inference_mode()
     def _read_symbols(self, containers: list[Container]) -> Tensor:
@@ -364,14 +322,8 @@ class Codec:
 
         y_hat = model.code_symbols(digits, levels, exchange)
         for index, container in enumerate(containers):
-            found = container.checksum_of(
-                self.identity, _canonical(indices[index], everything[index])
-            )
-            if found != container.checksum:
-                raise CorruptError(
-                    f"checksum: the file says {container.checksum:08x}, the decoded symbols give "
-                    f"{found:08x}; the file is damaged"
-                )
+            symbols = _canonical(indices[index], everything[index])
+            assembly.check_symbols(container, self.identity, symbols)
         return y_hat
 
     @torch.inference_mode()
@@ -451,11 +403,6 @@ def pick_device(name: str) -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def _check_quality(quality: int) -> None:
-    if not isinstance(quality, int) or not 0 <= quality <= QUALITY_MAX:
-        raise ValueError(f"quality: expected an integer from 0 to {QUALITY_MAX}, found {quality!r}")
-
-
 def _load(source: Source) -> image.Picture:
     if isinstance(source, image.Picture):
         return source
@@ -481,16 +428,6 @@ def _tensor_to_array(tensor: Tensor) -> NDArray[Any]:
     return array[:, :, 0] if array.shape[2] == 1 else array
 
 
-def _padded(height: int, width: int) -> tuple[int, int]:
-    return -height % IMAGE_STRIDE + height, -width % IMAGE_STRIDE + width
-
-
-def _pad(rgb: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """Repeat the last row and column up to the padded size."""
-    rows, columns = height - rgb.shape[0], width - rgb.shape[1]
-    return np.pad(rgb, ((0, rows), (0, columns), (0, 0)), mode="edge")
-
-
 def _inside(sizes: list[tuple[int, int]], shape: torch.Size) -> Tensor:
     """Positions of y that touch the picture: (B, 1, h, w) bool; the others are never coded."""
     mask = torch.zeros(shape[0], 1, shape[2], shape[3], dtype=torch.bool)
@@ -504,28 +441,3 @@ def _group(pictures: list[image.Picture]) -> list[list[int]]:
     for index, picture in enumerate(pictures):
         groups.setdefault(_padded(picture.height, picture.width), []).append(index)
     return list(groups.values())
-
-
-def _canonical(indices: NDArray[np.int32], symbols: NDArray[np.int32]) -> bytes:
-    """The bytes that the checksum covers (FORMAT.md, section 7)."""
-    return indices.astype("<u2").tobytes() + symbols.astype("<i2").tobytes()
-
-
-def _alpha_of(container: Container) -> NDArray[np.uint8] | None:
-    for chunk in container.chunks:
-        if chunk.tag == ALPHA:
-            return image.decode_alpha(chunk.data, container.width, container.height)
-    return None
-
-
-def _finish(container: Container, pixels: NDArray[np.uint8]) -> Image.Image:
-    chunks = {chunk.tag: chunk.data for chunk in container.chunks}
-    picture = image.Picture(
-        rgb=np.ascontiguousarray(pixels[: container.height, : container.width]),
-        alpha=_alpha_of(container),
-        grey=GREY in chunks,
-        notices=(),
-        exif=chunks.get(EXIF),
-        xmp=chunks.get(XMP),
-    )
-    return image.to_pil(picture)
