@@ -15,18 +15,17 @@ from eval.stages import Seconds
 from glc.config import CodecConfig
 from glc.networks.cost import cost_table
 
-_SIDE = 2048
 _TRIES = 5
 
 
-def measured_peak() -> float:
+def measured_peak(side: int = 2048) -> float:
     """Return MAC per second of the fastest of several matrix products, on torch's threads."""
-    a, b = torch.randn(_SIDE, _SIDE), torch.randn(_SIDE, _SIDE)
+    a, b = torch.randn(side, side), torch.randn(side, side)
     best = 0.0
     for _ in range(_TRIES):
         start = time.perf_counter()
         torch.mm(a, b)
-        best = max(best, _SIDE**3 / (time.perf_counter() - start))
+        best = max(best, side**3 / (time.perf_counter() - start))
     return best
 
 

@@ -38,13 +38,17 @@ Source: TypeAlias = "image.Picture | Image.Image | str | os.PathLike[str] | NDAr
 _Floats: TypeAlias = "NDArray[np.float32]"
 
 
+RUNTIME_VARIABLE = "GLC_RUNTIME"
+"""Environment variable: ``torch`` makes the command line use torch always."""
+
+
 def is_usable(device: str = "auto") -> bool:
     """Say whether ``FastCodec`` may take the place of ``Codec`` on this device.
 
     Imports nothing: ``auto`` counts as a CPU unless the system has signs of an accelerator, which
-    only torch can look at.
+    only torch can look at. GLC_RUNTIME=torch in the environment says no.
     """
-    if find_spec("onnxruntime") is None:
+    if os.environ.get(RUNTIME_VARIABLE) == "torch" or find_spec("onnxruntime") is None:
         return False
     return device == "cpu" or (device == "auto" and not _may_have_accelerator())
 

@@ -145,6 +145,9 @@ def test_when_it_is_chosen(monkeypatch):
     monkeypatch.setattr(fast, "_may_have_accelerator", lambda: True)
     assert not fast.is_usable("auto")
     assert fast.is_usable("cpu")
+    monkeypatch.setenv("GLC_RUNTIME", "torch")
+    assert not fast.is_usable("cpu")
+    monkeypatch.delenv("GLC_RUNTIME")
     monkeypatch.setattr(fast, "find_spec", lambda name: None)
     assert not fast.is_usable("cpu")
 
