@@ -33,7 +33,7 @@ from codec_cli.options import (
 )
 from codec_cli.paths import Job, expand, plan
 from codec_cli.report import Report
-from codec_cli.session import CodecLike, Codecs
+from codec_cli.session import Codecs, EncoderLike
 from codec_cli.writing import Outputs
 from glc.bitstream import unpack
 
@@ -96,7 +96,7 @@ def _pictures_up_to(pixels: int) -> Iterator[None]:
 class _Encoding:
     """Makes one .glc file."""
 
-    codec: CodecLike
+    codec: EncoderLike
     coding: Callable[[Picture], bytes]
     outputs: Outputs
     verify: bool
@@ -128,7 +128,7 @@ class _Encoding:
         return Outcome(line, fields, picture.notices)
 
 
-def _coding(codec: CodecLike, options: argparse.Namespace) -> Callable[[Picture], bytes]:
+def _coding(codec: EncoderLike, options: argparse.Namespace) -> Callable[[Picture], bytes]:
     """Return the codec call that ``-q``, ``--target-bpp`` or ``--target-size`` asks for."""
     keep: bool = options.keep_metadata
 

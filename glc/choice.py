@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from glc import checkpoint, image
-from glc.bitstream import MODEL_BYTES, unpack
+from glc.bitstream import MODEL_BYTES, Limits, unpack
 from glc.codec import Codec
 from glc.errors import WeightsError
 from glc.structure import ms_ssim
@@ -71,6 +71,16 @@ class ModelChoice:
         if not models:
             checkpoint.locate(None)
         return cls([Codec(checkpoint.load(info.path), device) for info in models])
+
+    @property
+    def limits(self) -> Limits:
+        """What ``decode`` accepts."""
+        return self._codecs[0].limits
+
+    @limits.setter
+    def limits(self, limits: Limits) -> None:
+        for codec in self._codecs:
+            codec.limits = limits
 
     def encode(self, picture: Source, quality: int = 50, keep_metadata: bool = False) -> bytes:
         """Return the file of ``choose``."""

@@ -6,7 +6,6 @@ is specified in bitstream/FORMAT.md, section 7.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,24 +18,18 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from glc import bit_map, checkpoint, image, imagination, large, latent
+from glc import assembly, bit_map, checkpoint, image, imagination, large, latent
 from glc.bitstream import (
-    ALPHA,
-    EXIF,
-    GREY,
     MODEL_BYTES,
-    XMP,
-    Chunk,
     Container,
     Limits,
     Prefix,
-    pack,
     unpack,
     unpack_prefix,
 )
-from glc.config import IMAGE_STRIDE, LATENT_STRIDE, QUALITY_MAX
+from glc.config import IMAGE_STRIDE, LATENT_STRIDE
 from glc.entropy import IndexTables, RangeDecoder, RangeEncoder, ScaleTables
-from glc.errors import CorruptError, WeightsError
+from glc.errors import WeightsError
 from glc.large import in_smaller_tiles
 from glc.networks.model import GlcModel
 from glc.networks.tiled import TiledModel
@@ -198,7 +191,7 @@ class Codec:
         Returns:
             One file per picture, in order.
         """
-        _check_quality(quality)
+        assembly.check_quality(quality)
         loaded = [_load(picture) for picture in pictures]
         files: list[bytes] = [b""] * len(loaded)
         done = 0
@@ -228,20 +221,16 @@ class Codec:
         tiling = Tiling(self.tile, progress)
         # A search among 101 qualities tries at most seven.
         latents = self.analyse([loaded], tiling=tiling.share(0, 1, 8))
-        best: bytes | None = None
-        low, high, tried = 0, QUALITY_MAX, 0
-        while low <= high:
-            quality, tried = (low + high) // 2, tried + 1
+        tried = 0
+
+        def code(quality: int) -> bytes:
+            nonlocal tried
+            tried += 1
             own = tiling.share(tried, 1, 8)
             ((payload, symbols),) = self._code([loaded], latents, quality, own)
-            data = self._pack(loaded, quality, keep_metadata, payload, symbols)
-            if len(data) <= max_bytes:
-                best, low = data, quality + 1
-            else:
-                smallest, high = len(data), quality - 1
-        if best is None:
-            raise ValueError(f"the smallest file has {smallest} bytes, more than {max_bytes}")
-        return best
+            return self._pack(loaded, quality, keep_metadata, payload, symbols)
+
+        return assembly.best_fit(code, max_bytes)
 
     def decode(self, data: bytes, progress: Progress | None = None) -> Image.Image:
         """Decompress a ``.glc`` file made with this model.
@@ -274,7 +263,7 @@ class Codec:
             x_hat = self._synthesise(y_hat, first.quality, size, tiling=own)
             del y_hat
             for index, pixels in zip(members, x_hat, strict=True):
-                pictures[index] = _finish(containers[index], pixels)
+                pictures[index] = assembly.finish(containers[index], pixels)
         return [pictures[index] for index in range(len(files))]
 
     def verify(self, data: bytes) -> None:
@@ -297,7 +286,7 @@ class Codec:
         for _ in self._decode_symbols(uncut):
             pass
         for container in containers:
-            _alpha_of(container)
+            assembly.alpha_of(container)
 
     def _decode_symbols(
         self, containers: list[Container], tiling: Tiling | None = None
@@ -306,7 +295,7 @@ class Codec:
         tiling, done = tiling or Tiling(self.tile), 0
         groups: OrderedDict[tuple[int, int, int], list[int]] = OrderedDict()
         for index, container in enumerate(containers):
-            key = (*_padded(container.height, container.width), container.quality)
+            key = (*assembly.padded(container.height, container.width), container.quality)
             groups.setdefault(key, []).append(index)
         for members in groups.values():
             own = tiling.share(done, len(members), len(containers)).within(0.0, 0.5)
@@ -345,7 +334,7 @@ class Codec:
             )
             indices, rows, symbols = reading.indices, reading.rows, reading.symbols
         else:
-            _check_quality(quality)
+            assembly.check_quality(quality)
             loaded = _load(picture)
             height, width = loaded.height, loaded.width
             coded = self.quantise([loaded], self.analyse([loaded]), quality)
@@ -364,7 +353,7 @@ class Codec:
 
     def surprise_batch(self, pictures: Iterable[Source], quality: int = 50) -> list[float]:
         """Return the surprise of several pictures; those of one padded size run as one batch."""
-        _check_quality(quality)
+        assembly.check_quality(quality)
         loaded = [_load(picture) for picture in pictures]
         scores = [0.0] * len(loaded)
         for members in _group(loaded):
@@ -434,11 +423,11 @@ class Codec:
         Raises:
             ValueError: an argument out of range.
         """
-        _check_quality(quality)
+        assembly.check_quality(quality)
         width, height = size
         if count < 0 or min(size) < 1:
             raise ValueError(f"expected a count of 0 and sides of 1 or more, found {count}, {size}")
-        grid = tuple(side // IMAGE_STRIDE for side in _padded(height, width))
+        grid = tuple(side // IMAGE_STRIDE for side in assembly.padded(height, width))
         pictures = []
         for number in range(count):
             draw = imagination.Draw(seed, number, temperature)
@@ -534,21 +523,12 @@ class Codec:
         return totals
 
     def _open(self, data: bytes) -> Container:
-        container = unpack(data, self.limits)
-        self._check_model(container.model)
-        return container
+        return assembly.open_file(data, self.limits, self.identity, self.name)
 
     def _open_prefix(self, data: bytes) -> Prefix:
         prefix = unpack_prefix(data, self.limits)
-        self._check_model(prefix.header.model)
+        assembly.check_model(prefix.header.model, self.identity, self.name)
         return prefix
-
-    def _check_model(self, model: bytes) -> None:
-        if model != self.identity[:MODEL_BYTES]:
-            raise WeightsError(
-                f"the file was made with model {model.hex()}, "
-                f"but this is {self.name} ({self.identity[:MODEL_BYTES].hex()})"
-            )
 
     def _read(self, prefix: Prefix, with_symbols: bool = True) -> Reading:
         bank = self.bank(prefix.header.quality)
@@ -563,7 +543,7 @@ class Codec:
         header = prefix.header
         fields = (header.width, header.height, header.quality, header.model)
         container = Container(*fields, prefix.payload, prefix.chunks)
-        return _finish(container, self._synthesise(reading.y_hat, header.quality)[0])
+        return assembly.finish(container, self._synthesise(reading.y_hat, header.quality)[0])
 
     @property
     def _model(self) -> GlcModel:
@@ -577,18 +557,17 @@ class Codec:
 
     def bank(self, quality: int) -> int:
         """Return the z table of a quality: that of the nearest anchor, the higher one of two."""
-        intervals = self._model.config.quality_anchors - 1
-        return (quality * intervals + QUALITY_MAX // 2) // QUALITY_MAX
+        return assembly.bank_of(quality, self._model.config.quality_anchors)
 
     @in_smaller_tiles
     @torch.inference_mode()
     def analyse(self, pictures: list[image.Picture], *, tiling: Tiling | None = None) -> Tensor:
         """Return the latent l of pictures of one padded size: (B, C_l, h, w) float32."""
-        height, width = _padded(pictures[0].height, pictures[0].width)
+        height, width = assembly.padded(pictures[0].height, pictures[0].width)
         tiling = tiling or Tiling(self.tile)
         if side := tiling.side_for(height, width):
             return large.analyse(self._model, pictures, side, tiling)
-        batch = np.stack([_pad(picture.rgb, height, width) for picture in pictures])
+        batch = np.stack([assembly.pad(picture.rgb, height, width) for picture in pictures])
         x = torch.from_numpy(batch).to(self.device).permute(0, 3, 1, 2)
         l: Tensor = self._model.encoder(x.float() / 127.5 - 1.0)
         return l
@@ -657,7 +636,7 @@ class Codec:
             self._indices.encode(encoder, indices[index].ravel(), self.bank(quality))
             for rows, values in message:
                 self._scales.encode(encoder, values, rows)
-            coded.append((encoder.to_bytes(), _canonical(indices[index], symbols[index])))
+            coded.append((encoder.to_bytes(), assembly.canonical(indices[index], symbols[index])))
         return coded
 
     def _pack(
@@ -668,25 +647,7 @@ class Codec:
         payload: bytes,
         symbols: bytes,
     ) -> bytes:
-        chunks = []
-        if picture.alpha is not None:
-            chunks.append(Chunk(ALPHA, image.encode_alpha(picture.alpha)))
-        if picture.grey:
-            chunks.append(Chunk(GREY, b""))
-        if keep_metadata and picture.exif is not None:
-            chunks.append(Chunk(EXIF, picture.exif))
-        if keep_metadata and picture.xmp is not None:
-            chunks.append(Chunk(XMP, picture.xmp))
-        container = Container(
-            width=picture.width,
-            height=picture.height,
-            quality=quality,
-            model=self.identity[:MODEL_BYTES],
-            payload=payload,
-            chunks=tuple(chunks),
-        )
-        checksum = container.checksum_of(self.identity, symbols)
-        return pack(dataclasses.replace(container, checksum=checksum))
+        return assembly.to_file(picture, quality, keep_metadata, self.identity, payload, symbols)
 
     @in_smaller_tiles
     @torch.inference_mode()
@@ -697,7 +658,7 @@ class Codec:
             CorruptError: a payload cannot be decoded, or decodes to something else.
         """
         model, quality = self._model, containers[0].quality
-        height, width = _padded(containers[0].height, containers[0].width)
+        height, width = assembly.padded(containers[0].height, containers[0].width)
         tiling = tiling or Tiling(self.tile)
         if side := tiling.side_for(height, width):
             return self._read_tiles(containers, side, tiling)
@@ -757,7 +718,7 @@ class Codec:
         tiling = tiling or Tiling(self.tile)
         tiles = self._tiles(container, tiling.side_for(container.height, container.width))
         decoder = RangeDecoder(container.payload)
-        height, width = _padded(container.height, container.width)
+        height, width = assembly.padded(container.height, container.width)
         shape = height // IMAGE_STRIDE, width // IMAGE_STRIDE
         flat = self._indices.decode(decoder, shape[0] * shape[1], self.bank(container.quality))
 
@@ -779,12 +740,7 @@ class Codec:
         self, container: Container, indices: large.Integers, symbols: large.Integers
     ) -> None:
         """Raise CorruptError if these are not the integers that the file was made of."""
-        found = container.checksum_of(self.identity, _canonical(indices, symbols))
-        if found != container.checksum:
-            raise CorruptError(
-                f"checksum: the file says {container.checksum:08x}, the decoded symbols give "
-                f"{found:08x}; the file is damaged"
-            )
+        assembly.check_symbols(container, self.identity, assembly.canonical(indices, symbols))
 
     @in_smaller_tiles
     @torch.inference_mode()
@@ -917,11 +873,6 @@ def pick_device(name: str) -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def _check_quality(quality: int) -> None:
-    if not isinstance(quality, int) or not 0 <= quality <= QUALITY_MAX:
-        raise ValueError(f"quality: expected an integer from 0 to {QUALITY_MAX}, found {quality!r}")
-
-
 def _load(source: Source) -> image.Picture:
     if isinstance(source, image.Picture):
         return source
@@ -947,16 +898,6 @@ def _tensor_to_array(tensor: Tensor) -> NDArray[Any]:
     return array[:, :, 0] if array.shape[2] == 1 else array
 
 
-def _padded(height: int, width: int) -> tuple[int, int]:
-    return -height % IMAGE_STRIDE + height, -width % IMAGE_STRIDE + width
-
-
-def _pad(rgb: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """Repeat the last row and column up to the padded size."""
-    rows, columns = height - rgb.shape[0], width - rgb.shape[1]
-    return np.pad(rgb, ((0, rows), (0, columns), (0, 0)), mode="edge")
-
-
 def _inside(sizes: list[tuple[int, int]], shape: torch.Size) -> Tensor:
     """Positions of y that touch the picture: (B, 1, h, w) bool; the others are never coded."""
     mask = torch.zeros(shape[0], 1, shape[2], shape[3], dtype=torch.bool, device="cpu")
@@ -968,14 +909,8 @@ def _inside(sizes: list[tuple[int, int]], shape: torch.Size) -> Tensor:
 def _group(pictures: list[image.Picture]) -> list[list[int]]:
     groups: OrderedDict[tuple[int, int], list[int]] = OrderedDict()
     for index, picture in enumerate(pictures):
-        groups.setdefault(_padded(picture.height, picture.width), []).append(index)
+        groups.setdefault(assembly.padded(picture.height, picture.width), []).append(index)
     return list(groups.values())
-
-
-def _canonical(indices: large.Integers, symbols: large.Integers) -> bytes:
-    """The bytes that the checksum covers (FORMAT.md, section 7)."""
-    # Symbols of large pictures have this type already, and are not copied twice.
-    return b"".join((indices.astype("<u2").data, np.ascontiguousarray(symbols, "<i2").data))
 
 
 def _to_pixels(x_hat: Tensor) -> NDArray[np.uint8]:
@@ -983,23 +918,3 @@ def _to_pixels(x_hat: Tensor) -> NDArray[np.uint8]:
     rounded = ((x_hat.clamp(-1.0, 1.0) + 1.0) * 127.5).round().to(torch.uint8)
     array: NDArray[np.uint8] = rounded.permute(0, 2, 3, 1).cpu().numpy()
     return array
-
-
-def _alpha_of(container: Container) -> NDArray[np.uint8] | None:
-    for chunk in container.chunks:
-        if chunk.tag == ALPHA:
-            return image.decode_alpha(chunk.data, container.width, container.height)
-    return None
-
-
-def _finish(container: Container, pixels: NDArray[np.uint8]) -> Image.Image:
-    chunks = {chunk.tag: chunk.data for chunk in container.chunks}
-    picture = image.Picture(
-        rgb=np.ascontiguousarray(pixels[: container.height, : container.width]),
-        alpha=_alpha_of(container),
-        grey=GREY in chunks,
-        notices=(),
-        exif=chunks.get(EXIF),
-        xmp=chunks.get(XMP),
-    )
-    return image.to_pil(picture)
