@@ -29,7 +29,7 @@ from glc import Codec
 
 RGB = NDArray[np.uint8]
 SIDE = 384
-"""Frames are cut to squares of this many pixels, without the display of speed at the bottom."""
+"""Frames are cut to squares of this many pixels; a strip of the display of speed is left."""
 
 
 def drive(episode: int, frames: int) -> Iterator[RGB]:
