@@ -31,6 +31,7 @@ class CodecLike(Protocol):
     """What the command line needs of ``glc.Codec``."""
 
     limits: Limits
+    tile: int | None
 
     def encode(self, picture: Picture, /, quality: int, *, keep_metadata: bool) -> bytes:
         """Return a .glc file."""
@@ -105,9 +106,17 @@ class Codecs:
         model: used for every file; None lets each file choose the one that it was made with.
         device: where the networks run.
         limits: what to accept of files.
+        tile: into what tiles large pictures are cut.
     """
 
-    def __init__(self, model: str | None, device: str, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        model: str | None,
+        device: str,
+        limits: Limits | None = None,
+        tile: int | None = None,
+    ) -> None:
+        self._tile = tile
         self._limits = limits or Limits()
         self._model = model
         self._device = device
@@ -134,6 +143,6 @@ class Codecs:
         with self._lock:
             if model not in self._open:
                 codec = open_codec(model, self._device)
-                codec.limits = self._limits
+                codec.limits, codec.tile = self._limits, self._tile
                 self._open[model] = codec
             return self._open[model]
