@@ -40,6 +40,7 @@ class EncoderLike(Protocol):
     """What the command line needs for encoding: a codec, or a choice among several."""
 
     limits: Limits
+    tile: int | None
 
     def encode(self, picture: Picture, /, quality: int, *, keep_metadata: bool) -> bytes:
         """Return a .glc file."""
@@ -117,9 +118,17 @@ class Codecs:
         model: used for every file; None lets each file choose the one that it was made with.
         device: where the networks run.
         limits: what to accept of files.
+        tile: into what tiles large pictures are cut.
     """
 
-    def __init__(self, model: str | None, device: str, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        model: str | None,
+        device: str,
+        limits: Limits | None = None,
+        tile: int | None = None,
+    ) -> None:
+        self._tile = tile
         self._limits = limits or Limits()
         self._model = model
         self._device = device
@@ -165,6 +174,6 @@ class Codecs:
         with self._lock:
             if model not in self._open:
                 codec = open_codec(model, self._device)
-                codec.limits = self._limits
+                codec.limits, codec.tile = self._limits, self._tile
                 self._open[model] = codec
             return self._open[model]

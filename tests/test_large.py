@@ -12,7 +12,7 @@ import torch
 from glc.bitstream import pack, unpack
 from glc.errors import CorruptError
 from glc.networks import tiled
-from glc.tiles import Reach, SmallerTilesWarning
+from glc.tiles import Reach, SmallerTilesWarning, watched_by
 
 SIZES = [(65, 400), (400, 65), (331, 257)]
 SEAMLESS = 1e-3
@@ -121,7 +121,8 @@ def test_batches_of_large_and_small_pictures(codecs, make_picture):
 def test_small_pictures_are_coded_as_ever(load_micro, codecs, make_picture):
     automatic, picture = load_micro(), make_picture(200, 77)
     told = []
-    data = automatic.encode(picture, 50, progress=told.append)
+    with watched_by(told.append):
+        data = automatic.encode(picture, 50)
     assert data == codecs[0].encode(picture, 50)
     assert np.array_equal(levels(automatic, data), levels(codecs[0], data))
     assert told == []
@@ -130,9 +131,12 @@ def test_small_pictures_are_coded_as_ever(load_micro, codecs, make_picture):
 def test_progress_rises_to_one(codecs, make_picture):
     picture, codec = make_picture(300, 200), codecs[64]
     shares: dict[str, list[float]] = {"encode": [], "decode": [], "to size": []}
-    data = codec.encode(picture, 50, progress=shares["encode"].append)
-    codec.decode(data, progress=shares["decode"].append)
-    codec.encode_to_size(picture, len(data), progress=shares["to size"].append)
+    with watched_by(shares["encode"].append):
+        data = codec.encode(picture, 50)
+    with watched_by(shares["decode"].append):
+        codec.decode(data)
+    with watched_by(shares["to size"].append):
+        codec.encode_to_size(picture, len(data))
     for told in shares.values():
         assert len(told) > 20
         assert told == sorted(told)
