@@ -6,6 +6,7 @@ The bar appears only on a terminal and only for more than one file.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 from typing import TYPE_CHECKING
@@ -19,8 +20,14 @@ __all__ = ["Report", "one_line", "say"]
 
 
 def say(text: str) -> None:
-    """Print one line on standard error."""
-    print(one_line(text), file=sys.stderr, flush=True)
+    """Print one line on standard error; one that is closed or full holds up no work."""
+    if sys.stderr is None:
+        # Without this, print would take standard output instead.
+        return
+    try:
+        print(one_line(text), file=sys.stderr, flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def one_line(text: str) -> str:

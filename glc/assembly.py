@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,9 +52,10 @@ def pad(rgb: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
     return np.pad(rgb, ((0, rows), (0, columns), (0, 0)), mode="edge")
 
 
-def canonical(indices: NDArray[np.int32], symbols: NDArray[np.int32]) -> bytes:
+def canonical(indices: NDArray[np.integer[Any]], symbols: NDArray[np.integer[Any]]) -> bytes:
     """The bytes that the checksum covers (FORMAT.md, section 7)."""
-    return indices.astype("<u2").tobytes() + symbols.astype("<i2").tobytes()
+    # Symbols of large pictures have this type already, and are not copied twice.
+    return b"".join((indices.astype("<u2").data, np.ascontiguousarray(symbols, "<i2").data))
 
 
 def to_file(
@@ -103,12 +105,21 @@ def open_file(data: bytes, limits: Limits, identity: bytes, name: str) -> Contai
         WeightsError: it was made with another model.
     """
     container = unpack(data, limits)
-    if container.model != identity[:MODEL_BYTES]:
+    check_model(container.model, identity, name)
+    return container
+
+
+def check_model(model: bytes, identity: bytes, name: str) -> None:
+    """Compare the model that a file names with one that is here.
+
+    Raises:
+        WeightsError: they are two.
+    """
+    if model != identity[:MODEL_BYTES]:
         raise WeightsError(
-            f"the file was made with model {container.model.hex()}, "
+            f"the file was made with model {model.hex()}, "
             f"but this is {name} ({identity[:MODEL_BYTES].hex()})"
         )
-    return container
 
 
 def check_symbols(container: Container, identity: bytes, symbols: bytes) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from glc.checkpoint import Checkpoint
     from glc.codec import Codec
+    from glc.preview import PartialPicture
 
 __all__ = ["FastCodec", "is_usable"]
 
@@ -135,9 +136,32 @@ class FastCodec:
         self._read_symbols(container)
         assembly.alpha_of(container)
 
+    def preview(self, data: bytes) -> Image.Image:
+        """Show what the hyper-latent alone says, with torch: see ``Codec.preview``."""
+        return self._whole.preview(data)
+
+    def decode_partial(self, data: bytes) -> PartialPicture:
+        """Decode what has arrived of a file, with torch: see ``Codec.decode_partial``."""
+        return self._whole.decode_partial(data)
+
+    def bit_map(self, picture: Source | bytes, quality: int = 50) -> NDArray[np.float64]:
+        """Return where the bits are spent, with torch: see ``Codec.bit_map``."""
+        return self._whole.bit_map(picture, quality)
+
+    def sample(
+        self,
+        count: int = 1,
+        size: tuple[int, int] = (256, 256),
+        quality: int = 50,
+        seed: int = 0,
+        temperature: float = 1.0,
+    ) -> list[Image.Image]:
+        """Draw pictures from the tables, with torch: see ``Codec.sample``."""
+        return self._whole.sample(count, size, quality, seed, temperature)
+
     @cached_property
     def _whole(self) -> Codec:
-        """The codec for large pictures."""
+        """The codec for large pictures, and for what is not worth a second way to do it."""
         from glc.codec import Codec
 
         codec = Codec(self._weights, "cpu")

@@ -144,7 +144,7 @@ DEFECTS = {
     "large integers": (break_large_integers, "scale_map.weight"),
     "integer weights": (break_integer_weights, "decoder.render.bias"),
     "table sum": (break_table_sum, "scale tables"),
-    "index banks": (break_index_banks, "index tables"),
+    "index banks": (break_index_banks, "tables.index"),
 }
 
 

@@ -19,6 +19,9 @@ STDLIB = sys.stdlib_module_names
 # What the run-time library may load: the dependencies of pyproject.toml but for the progress bar.
 LIBRARY = {"torch", "numpy", "PIL", "constriction", "safetensors"}
 
+# The archive, from its bytes to its use: each module knows only those before it.
+ARCHIVE = ("frame", "stripped", "records", "random_access", "scan", "archive_writer", "archive")
+
 # Layers with a closed list: other packages, and modules of glc beside their own.
 CLOSED = {
     "glc.errors": (set(), set()),
@@ -26,14 +29,29 @@ CLOSED = {
     "glc.bitstream": (set(), {"glc.errors"}),
     "glc.entropy": ({"numpy", "constriction"}, {"glc.errors"}),
     "glc.steps": (set(), set()),
-    "glc.networks": ({"torch"}, {"glc.errors", "glc.config", "glc.quantize", "glc.steps"}),
+    "glc.networks": (
+        {"torch"},
+        {"glc.errors", "glc.config", "glc.quantize", "glc.steps", "glc.tiles"},
+    ),
+    "glc.tiles": (set(), {"glc.config"}),
     "glc.onnx": ({"numpy", "onnxruntime"}, {"glc.errors", "glc.config", "glc.steps"}),
     "glc.assembly": (
         {"numpy", "PIL"},
         {"glc.bitstream", "glc.config", "glc.errors", "glc.image"},
     ),
     "glc.quantize": ({"numpy", "torch"}, {"glc.errors"}),
-    "glc.image": ({"numpy", "PIL"}, {"glc.errors"}),
+    "glc.foreign": (set(), set()),
+    "glc.image": ({"numpy", "PIL"}, {"glc.errors", "glc.foreign"}),
+    **{
+        f"glc.dataset.{name}": (
+            set(),
+            {
+                *("glc.errors", "glc.bitstream"),
+                *(f"glc.dataset.{part}" for part in ARCHIVE[: position + 1]),
+            },
+        )
+        for position, name in enumerate(ARCHIVE)
+    },
 }
 
 # The subpackages of glc that command line and evaluation may use; the rest is for the library.
@@ -193,7 +211,17 @@ HEAVY = "print(sorted({'torch', 'lpips', 'torchvision'} & set(sys.modules)))"
 
 
 @pytest.mark.parametrize(
-    "module", ["glc", "glc.errors", "glc.bitstream", "glc.checkpoint", "glc.fast", "codec_cli.main"]
+    "module",
+    [
+        "glc",
+        "glc.errors",
+        "glc.bitstream",
+        "glc.checkpoint",
+        "glc.dataset",
+        "glc.fast",
+        "glc.pillow",
+        "codec_cli.main",
+    ],
 )
 def test_importing_costs_no_torch(module: str) -> None:
     assert run_python(f"import sys, {module}\n{HEAVY}").strip() == "[]"

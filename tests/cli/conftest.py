@@ -50,6 +50,8 @@ class FakeCodec:
         chunks = []
         if keep_metadata and image.exif:
             chunks.append(Chunk("e", image.exif))
+        if keep_metadata and image.xmp:
+            chunks.append(Chunk("x", image.xmp))
         if image.grey:
             chunks.append(Chunk("g", b""))
         if image.alpha is not None:
@@ -79,7 +81,7 @@ class FakeCodec:
         shape = container.height, container.width
         rgb = np.frombuffer(container.payload, np.uint8)[container.quality :].reshape(*shape, 3)
         alpha = np.frombuffer(chunks["A"], np.uint8).reshape(shape) if "A" in chunks else None
-        return to_pil(Picture(rgb, alpha, "g" in chunks, exif=chunks.get("e")))
+        return to_pil(Picture(rgb, alpha, "g" in chunks, exif=chunks.get("e"), xmp=chunks.get("x")))
 
 
 def installed_path(model: bytes) -> Path:
@@ -146,7 +148,7 @@ def glc_process(tmp_path):
             cwd=tmp_path,
             env={"PYTHONPATH": str(REPOSITORY), "PATH": "/usr/bin:/bin"},
             stdin=options.pop("stdin", subprocess.DEVNULL),
-            stdout=subprocess.PIPE,
+            stdout=options.pop("stdout", subprocess.PIPE),
             stderr=options.pop("stderr", subprocess.PIPE),
             **options,
         )
