@@ -144,8 +144,9 @@ class Codecs:
 
         with self._lock:
             if self._choice is None:
-                self._choice = ModelChoice.installed(self._device)
-                self._choice.limits = self._limits
+                choice = ModelChoice.installed(self._device)
+                choice.limits, choice.tile = self._limits, self._tile
+                self._choice = choice
             return self._choice
 
     def for_model(self) -> CodecLike:

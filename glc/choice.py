@@ -82,6 +82,16 @@ class ModelChoice:
         for codec in self._codecs:
             codec.limits = limits
 
+    @property
+    def tile(self) -> int | None:
+        """Into what tiles large pictures are cut: see ``Codec``."""
+        return self._codecs[0].tile
+
+    @tile.setter
+    def tile(self, tile: int | None) -> None:
+        for codec in self._codecs:
+            codec.tile = tile
+
     def encode(self, picture: Source, quality: int = 50, keep_metadata: bool = False) -> bytes:
         """Return the file of ``choose``."""
         return self.choose(picture, quality, keep_metadata).data

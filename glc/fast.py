@@ -69,11 +69,13 @@ class FastCodec:
         identity: 32 bytes, SHA-256 of the weights file.
         name: of the model.
         limits: what ``decode`` accepts.
+        tile: into what tiles that codec cuts them.
     """
 
     def __init__(self, weights: Checkpoint) -> None:
         self.identity, self.name = weights.identity, weights.name
         self.limits = Limits()
+        self.tile: int | None = None
         self._weights = weights
         given = dict(weights.tensors)
         self._scales = ScaleTables.from_arrays(_take(given, "tables.scale."))
@@ -165,7 +167,7 @@ class FastCodec:
         from glc.codec import Codec
 
         codec = Codec(self._weights, "cpu")
-        codec.limits = self.limits
+        codec.limits, codec.tile = self.limits, self.tile
         return codec
 
     def _latent(self, picture: image.Picture) -> _Floats:
