@@ -24,17 +24,21 @@ from codec_cli.options import (
     add_device,
     add_inputs,
     add_jobs,
+    add_limits,
     add_outputs,
     add_reporting,
+    add_tile,
+    limits_of,
 )
 from codec_cli.paths import Job, expand, plan
 from codec_cli.report import Report
 from codec_cli.session import Codecs
 from codec_cli.writing import Outputs
-from glc.bitstream import unpack
+from glc.bitstream import unpack, unpack_prefix
 
 if TYPE_CHECKING:
     from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
 
 __all__ = ["GLC_SUFFIXES", "run"]
 
@@ -60,14 +64,15 @@ def run(arguments: Sequence[str]) -> int:
     ):
         report_missing(expansion, report)
         jobs = writable_jobs(jobs, options.force, options.skip_existing, report, is_cut_picture)
-        codecs = Codecs(options.model, options.device)
+        codecs = Codecs(options.model, options.device, limits_of(options), options.tile)
         if jobs and options.model is not None:
             try:
                 codecs.for_encoding()
             except Exception as error:
                 report.failed(None, reason_of(error), {})
                 return exits.FAILED
-        work = _Decoding(codecs, outputs, image_format)
+        part = "preview" if options.preview else "partial" if options.partial else ""
+        work = _Decoding(codecs, outputs, image_format, part)
         return run_jobs(jobs, work, options.jobs, report)
 
 
@@ -78,11 +83,12 @@ class _Decoding:
     codecs: Codecs
     outputs: Outputs
     image_format: str
+    part: str
+    """preview, partial, or empty for whole files only."""
 
     def __call__(self, job: Job) -> Outcome:
         data = read(job.source)
-        quality = unpack(data).quality
-        image = self.codecs.for_file(data).decode(data)
+        image, quality, said, arrived = self._decode(data)
         picture, notices = encoded_as(image, self.image_format)
         self.outputs.write(job.target, picture, replaces=job.replaces)
 
@@ -96,9 +102,38 @@ class _Decoding:
             "bpp": round(bpp, 6),
             "quality": quality,
             "output_bytes": len(picture),
+            **arrived,
         }
         line = f"{job.source.name} -> {job.target_name}  {width} x {height}  q{quality}"
-        return Outcome(line, fields, tuple(notices))
+        return Outcome(line, fields, (*said, *notices))
+
+    def _decode(self, data: bytes) -> tuple[Image.Image, int, tuple[str, ...], dict[str, object]]:
+        """Return the picture, its quality, what has to be said of it, and that as fields."""
+        if not self.part:
+            whole = self.codecs.for_file(data)
+            return whole.decode(data), unpack(data, whole.limits).quality, (), {}
+        codec = self.codecs.for_part(data)
+        quality = unpack_prefix(data, codec.limits).header.quality
+        if self.part == "preview":
+            said = ("a preview: the hyper-latent alone, nothing was verified",)
+            return codec.preview(data), quality, said, {"preview": True}
+        partial = codec.decode_partial(data)
+        come, expected = partial.payload_bytes, partial.payload_expected
+        fields: dict[str, object] = {
+            "complete": partial.is_complete,
+            "payload_bytes": come,
+            "payload_expected": expected,
+            "steps": partial.steps,
+            "symbols": partial.symbols,
+        }
+        if partial.is_complete:
+            return partial.image, quality, (), fields
+        arrived = (
+            f"{come:,} of {expected:,} bytes of the payload have arrived "
+            f"({come / max(expected, 1):.0%}): {partial.symbols:,} symbols, "
+            f"{partial.steps} of 4 steps to their end"
+        )
+        return partial.image, quality, (arrived, *partial.notices), fields
 
 
 def encoded_as(image: Image.Image, image_format: str) -> tuple[bytes, list[str]]:
@@ -106,6 +141,9 @@ def encoded_as(image: Image.Image, image_format: str) -> tuple[bytes, list[str]]
     notices: list[str] = []
     metadata = {key: image.info[key] for key in ("exif", "xmp") if image.info.get(key)}
     parameters: dict[str, object] = {}
+    if image_format == "png" and "xmp" in metadata:
+        # Pillow has no option for it here, and would leave it out without a word.
+        parameters = {"pnginfo": _png_text(metadata.pop("xmp"))}
     if image_format == "jpg":
         if image.mode in ("LA", "RGBA"):
             image = _on_white(image)
@@ -120,6 +158,15 @@ def encoded_as(image: Image.Image, image_format: str) -> tuple[bytes, list[str]]
     stream = io.BytesIO()
     image.save(stream, pillow_format, **parameters, **metadata)
     return stream.getvalue(), notices
+
+
+def _png_text(xmp: bytes) -> PngInfo:
+    """Return XMP as the text chunk that PNG keeps it in (XMP specification, part 3)."""
+    from PIL.PngImagePlugin import PngInfo
+
+    info = PngInfo()
+    info.add_itxt("XML:com.adobe.xmp", xmp.decode("utf-8", errors="replace"))
+    return info
 
 
 def _on_white(image: Image.Image) -> Image.Image:
@@ -154,7 +201,20 @@ def _parser() -> Parser:
         choices=("png", "jpg", "webp"),
         help="of the pictures (default: what the suffix of OUT says, else png)",
     )
+    parts = parser.add_mutually_exclusive_group()
+    parts.add_argument(
+        "--preview",
+        action="store_true",
+        help="show what the first bytes alone say, of whole files or parts of them",
+    )
+    parts.add_argument(
+        "--partial",
+        action="store_true",
+        help="decode what has arrived of a file that was cut off, and say how much that is",
+    )
     add_device(parser, "default: for each file the model that it was made with")
+    add_tile(parser)
     add_jobs(parser)
+    add_limits(parser)
     add_reporting(parser)
     return parser

@@ -11,6 +11,7 @@ from glc.bitstream.container import (
     FORMAT_VERSION,
     GREY,
     ICC,
+    MAGIC,
     MODEL_BYTES,
     QUALITY_MAX,
     XMP,
@@ -20,6 +21,7 @@ from glc.bitstream.container import (
     pack,
     unpack,
 )
+from glc.bitstream.prefix import Prefix, unpack_prefix
 
 __all__ = [
     "ALPHA",
@@ -27,12 +29,15 @@ __all__ = [
     "FORMAT_VERSION",
     "GREY",
     "ICC",
+    "MAGIC",
     "MODEL_BYTES",
     "QUALITY_MAX",
     "XMP",
     "Chunk",
     "Container",
     "Limits",
+    "Prefix",
     "pack",
     "unpack",
+    "unpack_prefix",
 ]

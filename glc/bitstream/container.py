@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import string
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from glc.bitstream.fields import VARINT_MAX, Cursor, encode_varint
@@ -206,7 +207,30 @@ def unpack(data: bytes | bytearray | memoryview, limits: Limits | None = None) -
         raise TypeError(f"data: expected bytes, found {type(data).__name__}")
     limits = limits or Limits()
     cursor = Cursor(bytes(data))
+    header = read_header(cursor, limits)
+    payload = cursor.take(header.payload_bytes, "payload")
+    chunks = tuple(read_chunks(cursor, limits)) if header.has_chunks else ()
+    checksum = int.from_bytes(cursor.take(CHECKSUM_BYTES, "checksum"), "little")
+    cursor.finish()
+    return Container(
+        header.width, header.height, header.quality, header.model, payload, chunks, checksum
+    )
 
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says before its payload; fields as in ``Container``."""
+
+    width: int
+    height: int
+    quality: int
+    model: bytes
+    has_chunks: bool
+    payload_bytes: int
+
+
+def read_header(cursor: Cursor, limits: Limits) -> Header:
+    """Read and check everything before the payload; errors as in ``unpack``."""
     _read_magic(cursor)
     model = cursor.take(MODEL_BYTES, "model identity")
     flags = cursor.byte("quality")
@@ -218,11 +242,8 @@ def unpack(data: bytes | bytearray | memoryview, limits: Limits | None = None) -
     width = cursor.varint("width") + 1
     height = cursor.varint("height") + 1
     _check_size(width, height, limits)
-    payload = cursor.take(cursor.varint("payload length"), "payload")
-    chunks = _read_chunks(cursor, limits) if flags & _CHUNKS_FLAG else ()
-    checksum = int.from_bytes(cursor.take(CHECKSUM_BYTES, "checksum"), "little")
-    cursor.finish()
-    return Container(width, height, quality, model, payload, chunks, checksum)
+    payload_bytes = cursor.varint("payload length")
+    return Header(width, height, quality, model, bool(flags & _CHUNKS_FLAG), payload_bytes)
 
 
 def _header(container: Container) -> bytes:
@@ -274,28 +295,28 @@ def _check_size(width: int, height: int, limits: Limits) -> None:
     if max(width, height) > limits.max_side:
         raise LimitError(
             f"picture size: expected sides of at most {limits.max_side}, "
-            f"found {width} x {height}; raise Limits.max_side if you trust the file"
+            f"found {width} x {height}; raise Limits.max_side (--max-side) if you trust it"
         )
     if width * height > limits.max_pixels:
         raise LimitError(
             f"picture size: expected at most {limits.max_pixels} pixels, "
-            f"found {width} x {height}; raise Limits.max_pixels if you trust the file"
+            f"found {width} x {height}; raise Limits.max_pixels (--max-pixels) if you trust it"
         )
 
 
-def _read_chunks(cursor: Cursor, limits: Limits) -> tuple[Chunk, ...]:
-    """Read the count and that many chunks."""
+def read_chunks(cursor: Cursor, limits: Limits) -> Iterator[Chunk]:
+    """Read the count and that many chunks, each yielded as soon as it is whole."""
     count = cursor.varint("chunk count")
     # Tags are unique letters, so a larger count cannot be honest and need not be walked.
     if not 1 <= count <= _MAX_CHUNKS:
         raise CorruptError(
             f"chunk count: expected 1 to {_MAX_CHUNKS}, found {count}; the file is damaged"
         )
-    chunks: dict[str, Chunk] = {}
+    seen: set[str] = set()
     total = 0
     for _ in range(count):
         tag = _read_tag(cursor)
-        if tag in chunks:
+        if tag in seen:
             raise CorruptError(
                 f"chunk tag: expected every tag once, found {tag!r} twice; the file is damaged"
             )
@@ -304,14 +325,14 @@ def _read_chunks(cursor: Cursor, limits: Limits) -> tuple[Chunk, ...]:
         if total > limits.max_chunk_bytes:
             raise LimitError(
                 f"chunks: expected at most {limits.max_chunk_bytes} bytes in all, found {total}; "
-                "raise Limits.max_chunk_bytes if you trust the file"
+                "raise Limits.max_chunk_bytes (--max-chunk-bytes) if you trust it"
             )
         if tag == GREY and length:
             raise CorruptError(
                 f"chunk {GREY!r}: expected no data, found {length} bytes; the file is damaged"
             )
-        chunks[tag] = Chunk(tag, cursor.take(length, f"chunk {tag!r}"))
-    return tuple(chunks.values())
+        seen.add(tag)
+        yield Chunk(tag, cursor.take(length, f"chunk {tag!r}"))
 
 
 def _read_tag(cursor: Cursor) -> str:

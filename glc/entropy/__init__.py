@@ -6,6 +6,7 @@ Knows nothing of torch, pictures or files. A decoder that holds the same tables 
 integers from the same bytes on every machine, because no float ever selects a probability.
 
     categorical    one row of integer frequencies as a model of the range coder
+    prefix         PrefixDecoder: the certain symbols of a stream that has not arrived whole
     range_coder    RangeEncoder, RangeDecoder: the stream and its shortest ending
     escape         the code of magnitudes that a row does not hold
     scale_tables   ScaleTables: 64 rows for symbols of known scale
@@ -19,6 +20,7 @@ from __future__ import annotations
 from glc.entropy.categorical import PRECISION, Categorical
 from glc.entropy.escape import MAX_MAGNITUDE
 from glc.entropy.index_tables import IndexTables
+from glc.entropy.prefix import PrefixDecoder, decode_known
 from glc.entropy.range_coder import RangeDecoder, RangeEncoder
 from glc.entropy.scale_tables import ROWS, SIGMA_MAX, SIGMA_MIN, ScaleTables, sigma_of_row
 
@@ -30,8 +32,10 @@ __all__ = [
     "SIGMA_MIN",
     "Categorical",
     "IndexTables",
+    "PrefixDecoder",
     "RangeDecoder",
     "RangeEncoder",
     "ScaleTables",
+    "decode_known",
     "sigma_of_row",
 ]

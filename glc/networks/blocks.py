@@ -71,25 +71,29 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Double height and width: 1x1, channel to space, plus the shortcut of DC-AE.
+    """Double height and width: 1x1, channel to space, plus a shortcut without parameters.
 
-    The shortcut repeats channels before the shuffle (arXiv 2410.10733, section 3.1); where it
-    repeats them less than four times, rows or single phases come from different channels. The 1x1
-    starts with equal weights for the four output phases, so that it adds no grid of its own before
-    training (ICNR, arXiv 1707.02937). (B, C_in, h, w) -> (B, C_out, 2h, 2w);
-    C_in C_out multiplications per output position.
+    The shortcut averages groups of channels and repeats each average over its 2x2 cell. DC-AE's
+    (arXiv 2410.10733, section 3.1) repeats channels before the shuffle, so that the phases of a
+    cell come from different channels and every layer begins with a grid; here the phases begin
+    equal. For the same reason the 1x1 starts with equal weights for the four phases (ICNR, arXiv
+    1707.02937). No shortcut where C_in is no multiple of C_out. (B, C_in, h, w) ->
+    (B, C_out, 2h, 2w); C_in C_out multiplications per output position.
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
         self.mix = nn.Conv2d(in_channels, 4 * out_channels, 1)
-        self.repeats = 4 * out_channels // in_channels if 4 * out_channels % in_channels == 0 else 0
+        self.out_channels = out_channels
+        self.group = in_channels // out_channels if in_channels % out_channels == 0 else 0
         equal_phases(self.mix, 2)
 
     def forward(self, x: Tensor) -> Tensor:
         mixed: Tensor = self.mix(x)
-        if self.repeats:
-            mixed = mixed + x.repeat_interleave(self.repeats, dim=1)
+        if self.group:
+            if self.group > 1:
+                x = x.unflatten(1, (self.out_channels, self.group)).mean(dim=2)
+            mixed = mixed + x.repeat_interleave(4, dim=1)
         return functional.pixel_shuffle(mixed, 2)
 
 

@@ -110,6 +110,15 @@ class ScaleMap(nn.Module):
             "bkyx,ck->bcyx", hidden, self._integer("context_weight", symbols)[step - 1]
         )
 
+    def rows(self, base: Tensor, symbols: Tensor, step: int, exact: bool = True) -> Tensor:
+        """Return the rows of ``step`` from what ``base`` gave and the symbols decoded so far.
+
+        Shapes and types as in ``context``; in step 0 the symbols say nothing.
+        """
+        if step:
+            base = base + self.context(symbols.to(base.device), step, exact)
+        return self.to_rows(base)
+
     @staticmethod
     def to_rows(total: Tensor) -> Tensor:
         """Round 1/512 rows to rows in [0, 63], half up; gradients pass straight through."""

@@ -154,3 +154,18 @@ class PerceptualLoss(nn.Module):
         mobile_x_hat = self.mobilenet.features(x_hat[:part])
         first = self.lpips.distance(squeeze_x, self.lpips.features(x_hat))
         return first, self.mobilenet.distance(mobile_x, mobile_x_hat), mobile_x, mobile_x_hat
+
+    def from_afar(self, x: Tensor, x_hat: Tensor) -> Tensor:
+        """MobileNetV2 distance at half the size: what things are, rather than their texture.
+
+        Args:
+            x: (B, 3, H, W) in [-1, 1], sides even.
+            x_hat: same shape; gradients flow into it.
+
+        Returns:
+            Scalar in [0, 4].
+        """
+        with torch.no_grad():
+            small = self.mobilenet.features(functional.avg_pool2d(x, 2))
+        small_hat = self.mobilenet.features(functional.avg_pool2d(x_hat, 2))
+        return self.mobilenet.distance(small, small_hat)

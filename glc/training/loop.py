@@ -19,6 +19,7 @@ from glc.training.crops import Pictures
 from glc.training.discriminator import Adversary, generator_loss, hinge_loss
 from glc.training.features import PerceptualLoss
 from glc.training.grid import SEGMENT, area_loss, grid_loss, line_loss
+from glc.training.grow import check_growth, grow
 from glc.training.guard import StepGuard, TrainingError, step_unless
 from glc.training.held_out import evaluate
 from glc.training.log import RunLog
@@ -92,22 +93,35 @@ class Trainer:
     def initialise(self, path: Path) -> None:
         """Start from the averaged weights of another run, or from shipped weights.
 
+        A run of a smaller model with latents of the same shape is grown (``glc.training.grow``).
+        The weights of the rate come along, so that the wanted rates are met from the first step.
+
         Args:
             path: run folder, ``checkpoint.pt``, compact folder, or ``.safetensors``. The last holds
-                neither codebook nor code predictor, which then start anew.
+                neither codebook nor code predictor, which then start anew, nor the weights of the
+                rate, which begin between ``rate_weight_low`` and ``rate_weight_high``.
 
         Raises:
             TrainingError: not such a file, or a model of another shape.
         """
         if path.suffix == ".safetensors":
             resume.load_shipped(self.ensemble.model, path)
+            self.rate.begin_between(self.settings.rate_weight_low, self.settings.rate_weight_high)
             began = 1
         else:
             state = resume.read_state(path)
             if state is None:
                 raise TrainingError(f"nothing to start from: {path} holds no run and no weights")
-            self._load(self.ensemble, resume.averaged_weights(state), path)
+            weights = resume.averaged_weights(state)
+            before = TrainingSettings.from_dict(state["settings"])
+            if before.shape == self.settings.shape:
+                self._load(self.ensemble, weights, path)
+            else:
+                check_growth(before.shape, self.settings.shape)
+                grow(weights, Ensemble(before), self.ensemble)
             began = state["phase"]
+            if began > 1 and len(state["random"]["log_weight"]) == len(self.rate.log_weight):
+                self.rate.log_weight = state["random"]["log_weight"].to(self.device)
         if began == 1:
             # Before phase 2 the frozen copy of the encoder is not yet that of phase 1.
             self.ensemble.reference.load_state_dict(self.ensemble.model.encoder.state_dict())
@@ -255,11 +269,20 @@ class Trainer:
         """
         s = self.settings
         pixels = x_hat.detach().requires_grad_(True)
-        part = max(1, round(s.mobilenet_share * len(x)))
-        lpips, mobilenet, real_features, fake_features = self.perceptual(x, pixels, part)
         l1 = (x - pixels).abs().mean()
-        logged |= {"l1": l1.detach(), "lpips": lpips.detach(), "mobilenet": mobilenet.detach()}
-        loss = s.l1_weight * l1 + s.lpips_weight * lpips + s.mobilenet_weight * mobilenet
+        logged["l1"] = l1.detach()
+        loss = s.l1_weight * l1
+        real_features: list[Tensor] = []
+        fake_features: list[Tensor] = []
+        if adversarial or s.lpips_weight > 0 or s.mobilenet_weight > 0:
+            part = max(1, round(s.mobilenet_share * len(x)))
+            lpips, mobilenet, real_features, fake_features = self.perceptual(x, pixels, part)
+            logged |= {"lpips": lpips.detach(), "mobilenet": mobilenet.detach()}
+            loss = loss + s.lpips_weight * lpips + s.mobilenet_weight * mobilenet
+        if s.afar_weight > 0:
+            afar = self.perceptual.from_afar(x, pixels)
+            logged["afar"] = afar.detach()
+            loss = loss + s.afar_weight * afar
         area, grid = area_loss(x, pixels), grid_loss(x, pixels)
         logged |= {"area": area.detach(), "grid": grid.detach()}
         loss = loss + s.area_weight * area + s.grid_weight * grid

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from glc.config import LATENT_STRIDE, CodecConfig
 from glc.networks.codebook import GaussianBottleneck, ScalarCodebook, VectorCodebook
+from glc.networks.context import ContextModel
 from glc.networks.model import GlcModel
 from glc.quantize import round_through
 from glc.training.predictor import CodePredictor
@@ -35,6 +36,13 @@ class Outcome:
     parts: dict[str, Tensor] = field(default_factory=dict)
 
 
+class BlindContext(ContextModel):
+    """The context model as if nothing had been decoded: what the hyper-latent alone can say."""
+
+    def forward(self, step: int, y_hat: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+        return super().forward(step, torch.zeros_like(y_hat), features)
+
+
 class Ensemble(nn.Module):
     """The codec and everything that only training needs: codebook, predictor, frozen phase 1."""
 
@@ -44,6 +52,8 @@ class Ensemble(nn.Module):
         self.settings = settings
         self.phase = 1
         self.model = GlcModel(config)
+        if not settings.context:
+            self.model.context = BlindContext(config)
         self.codebook = _make_codebook(settings.regulariser, config)
         self.predictor: CodePredictor | None = None
         if not isinstance(self.codebook, GaussianBottleneck):
@@ -74,6 +84,9 @@ class Ensemble(nn.Module):
             self._freeze(self.model.encoder, self.model.decoder, self.codebook, self.reference)
         else:
             self._freeze(self.codebook, self.reference)
+        if not self.settings.context:
+            # They start at zero: tables then depend on the hyper-latent alone.
+            self.model.scale_map.context_weight.requires_grad_(False)
 
     @staticmethod
     def _freeze(*modules: nn.Module | None) -> None:

@@ -34,6 +34,9 @@ class TrainingSettings:
     regulariser: str = "vq"
     """Phase-1 bottleneck: vq (SimVQ), fsq or kl."""
 
+    context: bool = True
+    """False hides decoded symbols from means, steps and tables: an ablation, no file holds it."""
+
     batch_1: int = 16
     batch_2: int = 6
     batch_3: int = 4
@@ -65,6 +68,8 @@ class TrainingSettings:
     mobilenet_weight: float = 1.0
     mobilenet_share: float = 0.5
     """Share of each batch that the second network looks at; it is the dearest part of a step."""
+    afar_weight: float = 0.0
+    """Weight of the second network's distance at half the size of the picture."""
     area_weight: float = 3.0
     """Weight of the colour of areas of 8 pixels, and of the next: of repeating error; both in
     ``glc.training.grid``."""
@@ -93,6 +98,10 @@ class TrainingSettings:
     bpp_low: float = 0.011
     """Wanted rate at quality 0; between qualities the wanted rate is geometric."""
     bpp_high: float = 0.15
+    rate_weight_low: float = 200.0
+    """What the controller of the rate begins with at quality 0 when a run starts from shipped
+    weights, which do not hold it; the next: at quality 100. Where the run of ``tiny`` ended."""
+    rate_weight_high: float = 1.0
     rate_ramp: float = 0.33
     """Share of phase 2 over which the wanted rates come down from ``bpp_excess`` times theirs."""
     bpp_excess: float = 4.0
@@ -147,6 +156,11 @@ class TrainingSettings:
         if values.get("codec") is not None:
             values["codec"] = CodecConfig.from_dict(values["codec"])
         return cls(**values)
+
+    def replace(self, overrides: dict[str, Any]) -> TrainingSettings:
+        """Return the settings with the fields that are not None in ``overrides`` changed."""
+        given = {key: value for key, value in overrides.items() if value is not None}
+        return self.from_dict(self.to_dict() | given)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON-compatible values."""

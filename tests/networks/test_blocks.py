@@ -28,7 +28,7 @@ def test_resampling_shapes(entering, leaving):
 
 def test_the_shortcuts_undo_each_other():
     x = torch.randn(1, 8, 3, 5)
-    up, down = Upsample(8, 2), Downsample(2, 8)
+    up, down = Upsample(8, 8), Downsample(8, 8)
     for layer in (up.mix, down.mix):
         nn.init.zeros_(layer.weight)
         nn.init.zeros_(layer.bias)
@@ -47,9 +47,16 @@ def test_equal_phases_leave_no_grid(factor, size):
     assert blocks.std() > 0
 
 
-def test_a_whole_upsampling_layer_starts_without_a_grid():
-    # Four repeats per channel fill a whole cell, so that the shortcut is nearest-neighbour.
+@pytest.mark.parametrize(("entering", "leaving"), [(6, 6), (12, 6), (24, 6)])
+def test_a_whole_upsampling_layer_starts_without_a_grid(entering, leaving):
     torch.manual_seed(0)
-    y = Upsample(6, 6)(torch.randn(1, 6, 4, 4))
-    blocks = functional.pixel_unshuffle(y, 2).unflatten(1, (6, 4))
+    layer = Upsample(entering, leaving)
+    x = torch.randn(1, entering, 4, 4)
+    blocks = functional.pixel_unshuffle(layer(x), 2).unflatten(1, (leaving, 4))
     torch.testing.assert_close(blocks, blocks[:, :, :1].expand_as(blocks))
+    nn.init.zeros_(layer.mix.weight)
+    nn.init.zeros_(layer.mix.bias)
+    averages = x.unflatten(1, (leaving, -1)).mean(dim=2)
+    torch.testing.assert_close(
+        layer(x), functional.interpolate(averages, scale_factor=2, mode="nearest")
+    )

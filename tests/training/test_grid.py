@@ -76,6 +76,15 @@ def test_lines_see_a_faint_grid_of_every_period(period: int) -> None:
     assert float(x_hat.grad.abs().sum()) > 0
 
 
+def test_missing_lines_count_half() -> None:
+    x = photo_like()
+    gridded = x.clone()
+    gridded[..., ::16] += 20.0 / 127.5
+    gridded[..., ::16, :] += 20.0 / 127.5
+    excess, shortfall = float(line_loss(x, gridded)), float(line_loss(gridded, x))
+    assert shortfall == pytest.approx(excess / 2.0, rel=0.01)
+
+
 def test_lines_are_those_of_the_evaluation() -> None:
     x = photo_like()
     x_hat = x.clone()

@@ -1,0 +1,110 @@
+"""``glc sample``: pictures drawn from the tables that a model codes with."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from codec_cli import exits
+from codec_cli.batch import Outcome, reason_of, run_jobs, writable_jobs
+from codec_cli.decode import encoded_as
+from codec_cli.finished import is_cut_picture
+from codec_cli.options import Parser, add_device, add_reporting, quality
+from codec_cli.paths import Job, Source
+from codec_cli.report import Report
+from codec_cli.session import Codecs
+from codec_cli.writing import Outputs
+
+__all__ = ["run"]
+
+_MAX_SIDE = 4096
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command and return its exit code."""
+    options = _parser().parse_args(arguments)
+    folder = Path(options.output)
+    if folder.is_file():
+        raise exits.UsageError(f"-o {options.output}: is a file; name a folder")
+    names = [f"sample-{options.seed}-{number:04}" for number in range(options.count)]
+    with (
+        Report("sample", len(names), options.json, options.quiet) as report,
+        Outputs(options.force) as outputs,
+    ):
+        try:
+            codec = Codecs(options.model, options.device).for_model()
+            pictures = codec.sample(
+                options.count, options.size, options.quality, options.seed, options.temperature
+            )
+        except Exception as error:
+            report.failed(None, reason_of(error), {})
+            return exits.FAILED
+        drawn = dict(zip(names, pictures, strict=True))
+
+        def work(job: Job) -> Outcome:
+            data, _ = encoded_as(drawn[job.source.relative.name], options.format)
+            outputs.write(job.target, data)
+            fields: dict[str, object] = {"output": job.target_name, "seed": options.seed}
+            return Outcome(f"{job.target_name}  q{options.quality}", fields)
+
+        jobs = [Job(Source(None, Path(n)), folder / f"{n}.{options.format}") for n in names]
+        jobs = writable_jobs(jobs, options.force, False, report, is_cut_picture)
+        return run_jobs(jobs, work, 1, report)
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="glc sample",
+        description="Draw pictures from the probability tables of a model: what it takes for "
+        "likely when nothing is coded. The same seed draws the same ones.",
+    )
+    parser.add_argument("-o", "--output", metavar="DIR", required=True, help="a folder")
+    parser.add_argument(
+        "-f", "--force", action="store_true", help="replace outputs that exist (default: refuse)"
+    )
+    parser.add_argument(
+        "-n", "--count", type=_number, default=1, metavar="N", help="how many (default: 1)"
+    )
+    parser.add_argument(
+        "--size", type=_size, default=(256, 256), metavar="WxH", help="in pixels (default: 256x256)"
+    )
+    parser.add_argument("--seed", type=_number, default=0, metavar="N", help="default: 0")
+    parser.add_argument(
+        "-q", "--quality", type=quality, default=50, metavar="Q", help="0 to 100 (default: 50)"
+    )
+    parser.add_argument(
+        "--temperature", type=_temperature, default=1.0, metavar="T",
+        help="below 1: more of what is probable; above 1: less (default: 1)",
+    )  # fmt: skip
+    parser.add_argument("--format", choices=("png", "jpg", "webp"), default="png")
+    add_device(parser, "default: the default model (see glc models)")
+    add_reporting(parser)
+    return parser
+
+
+def _number(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"expected a whole number of 0 or more, found {text!r}")
+    return int(text)
+
+
+def _size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text, re.ASCII)
+    if match is None or not all(1 <= int(side) <= _MAX_SIDE for side in match.groups()):
+        raise argparse.ArgumentTypeError(
+            f"expected WIDTHxHEIGHT with sides of 1 to {_MAX_SIDE}, found {text!r}"
+        )
+    return int(match[1]), int(match[2])
+
+
+def _temperature(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number above 0, found {text!r}")
+    return value

@@ -1,0 +1,123 @@
+"""Pictures that nobody took: symbols drawn from the learned tables, and paths between latents.
+
+Knows nothing of files. What the tables know is how often each index and each symbol occurs, given
+what the networks predict; whoever codes with them can also draw from them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from glc.entropy import IndexTables, ScaleTables
+from glc.entropy.arrays import Int32Array
+from glc.networks.model import GlcModel
+
+__all__ = ["Draw", "draw_latent", "path", "spherical"]
+
+
+class Draw:
+    """Draws symbols from integer tables; the same seed gives the same symbols on every machine.
+
+    Random bits are those of PCG64, whose stream numpy promises to keep. At temperature 1 a symbol
+    is as probable as the file format says; below, frequent symbols become more so; above, less.
+
+    Args:
+        seed: 0 or more.
+        number: which of several pictures of a seed.
+        temperature: above 0.
+    """
+
+    def __init__(self, seed: int, number: int, temperature: float = 1.0) -> None:
+        if seed < 0:
+            raise ValueError(f"seed: expected 0 or more, found {seed}")
+        if not 0.0 < temperature < float("inf"):
+            raise ValueError(f"temperature: expected a number above 0, found {temperature}")
+        self._bits = np.random.PCG64(np.random.SeedSequence((seed, number)))
+        self._exponent = 1.0 / temperature
+
+    def indices(self, tables: IndexTables, row: int, count: int) -> Int32Array:
+        """Return ``count`` indices drawn from one row of index tables: (count,) int32."""
+        return self._choose(tables.frequencies[row], count)
+
+    def symbols(self, tables: ScaleTables, rows: Int32Array) -> Int32Array:
+        """Return a symbol for every row: (n,) int32, 0 at row 0.
+
+        An escape, which the format gives to one symbol in thousands, is not drawn: the magnitudes
+        behind it have a code, but no learned distribution.
+        """
+        symbols = np.zeros(len(rows), np.int32)
+        for row in np.unique(rows[rows > 0]).tolist():
+            where = np.flatnonzero(rows == row)
+            codes = 2 * int(tables.half_widths[row]) + 1
+            drawn = self._choose(tables.frequencies[row, :codes], len(where))
+            magnitudes = (drawn + 1) >> 1
+            symbols[where] = np.where(drawn & 1, -magnitudes, magnitudes)
+        return symbols
+
+    def _choose(self, frequencies: Int32Array, count: int) -> Int32Array:
+        weights = (frequencies / frequencies.max()) ** self._exponent
+        ends = np.cumsum(weights)
+        uniform = (self._bits.random_raw(count) >> np.uint64(11)) * 2.0**-53
+        chosen = np.searchsorted(ends, uniform * ends[-1], side="right")
+        # A product may round up to the last end itself.
+        clipped: Int32Array = np.minimum(chosen, len(frequencies) - 1).astype(np.int32)
+        return clipped
+
+
+@torch.inference_mode()
+def draw_latent(
+    model: GlcModel, scales: ScaleTables, z: Int32Array, quality: int, draw: Draw
+) -> Tensor:
+    """Draw every symbol of y in the order of the file format, given indices of z.
+
+    Args:
+        model: whose predictions choose the tables.
+        scales: the tables of the symbols.
+        z: (h, w) int32 indices.
+        quality: 0 to 100.
+        draw: where symbols come from.
+
+    Returns:
+        y_hat: (1, C_y, 4h, 4w) float32.
+    """
+    device = next(model.parameters()).device
+
+    def exchange(step: int, mean: Tensor, quant_step: Tensor, rows: Tensor, mask: Tensor) -> Tensor:
+        tables = torch.where(mask, rows, torch.zeros_like(rows)).cpu().numpy().astype(np.int32)
+        symbols = draw.symbols(scales, tables.ravel()).reshape(tables.shape)
+        return torch.from_numpy(symbols).float().to(device)
+
+    digits = model.hyper_codebook.to_digits(torch.from_numpy(z[None]).long().to(device))
+    return model.code_symbols(digits, torch.tensor([quality], device=device), exchange)
+
+
+def path(ends: Tensor, steps: int) -> Tensor:
+    """Return ``steps`` >= 2 latents on the way: (2, C, h, w) -> (steps, C, h, w)."""
+    shares = [step / (steps - 1) for step in range(steps)]
+    return torch.cat([spherical(ends[:1], ends[1:], share) for share in shares])
+
+
+def spherical(a: Tensor, b: Tensor, share: float) -> Tensor:
+    """Go from a to b along the sphere that every position of a latent lies on.
+
+    Spherical interpolation (Shoemake, SIGGRAPH 1985) of each position by itself; a straight line
+    would lead through the inside of the sphere, where the decoder was never trained.
+
+    Args:
+        a: (B, C, h, w), unit mean square at every position.
+        b: same shape.
+        share: 0 gives a, 1 gives b.
+
+    Returns:
+        (B, C, h, w); where a and b point the same way or opposite ways, the straight line.
+    """
+    cosine = torch.nn.functional.cosine_similarity(a, b, dim=1, eps=1e-12).unsqueeze(1)
+    angle = cosine.clamp(-1.0, 1.0).acos()
+    sine = angle.sin()
+    straight = sine < 1e-4
+    sine = torch.where(straight, torch.ones_like(sine), sine)
+    left = torch.where(straight, 1.0 - share, ((1.0 - share) * angle).sin() / sine)
+    right = torch.where(straight, share, (share * angle).sin() / sine)
+    return a * left + b * right
