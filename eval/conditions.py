@@ -121,7 +121,8 @@ def compiled(codec: Codec) -> Codec:
     """Compile every part of the networks, the integer one included, and return the codec."""
     from torch._dynamo import config
 
-    # Else torch would quietly run without the compiler after too many shapes.
+    # Else torch would quietly go on without the compiler after eight shapes or thread counts.
+    config.recompile_limit = 64
     config.fail_on_recompile_limit_hit = True
     model = codec._model
     for part in model.children():
