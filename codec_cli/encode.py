@@ -33,7 +33,7 @@ from codec_cli.options import (
 )
 from codec_cli.paths import Job, expand, plan
 from codec_cli.report import Report
-from codec_cli.session import CodecLike, Codecs
+from codec_cli.session import Codecs, EncoderLike
 from codec_cli.writing import Outputs
 from glc.bitstream import unpack
 
@@ -96,7 +96,7 @@ def _pictures_up_to(pixels: int) -> Iterator[None]:
 class _Encoding:
     """Makes one .glc file."""
 
-    codec: CodecLike
+    codec: EncoderLike
     coding: Callable[[Picture], bytes]
     outputs: Outputs
     verify: bool
@@ -120,6 +120,7 @@ class _Encoding:
             "bytes": len(data),
             "bpp": round(bpp, 6),
             "quality": quality,
+            "model": unpack(data).model.hex(),
         }
         if self.verify:
             fields["verified"] = True
@@ -127,7 +128,7 @@ class _Encoding:
         return Outcome(line, fields, picture.notices)
 
 
-def _coding(codec: CodecLike, options: argparse.Namespace) -> Callable[[Picture], bytes]:
+def _coding(codec: EncoderLike, options: argparse.Namespace) -> Callable[[Picture], bytes]:
     """Return the codec call that ``-q``, ``--target-bpp`` or ``--target-size`` asks for."""
     keep: bool = options.keep_metadata
 
@@ -175,7 +176,11 @@ def _parser() -> Parser:
         metavar="BYTES",
         help="the best quality whose file has at most so many bytes",
     )
-    add_device(parser, "default: the default model (see glc models)")
+    add_device(
+        parser,
+        "auto tries all installed ones and keeps the smallest file that looks as much like the "
+        "picture as the default model's (default: the default model, see glc models)",
+    )
     add_jobs(parser)
     add_limits(parser)
     parser.add_argument(

@@ -52,7 +52,7 @@ def _draw(job: Job, codecs: Codecs, outputs: Outputs, quality: int | None) -> Ou
     else:
         quality = _DEFAULT_QUALITY if quality is None else quality
         loaded = image.load(data, job.source.name)
-        bits = codecs.for_encoding().bit_map(loaded, quality)
+        bits = codecs.for_model().bit_map(loaded, quality)
         picture = image.to_pil(loaded)
     width, height = picture.size
     total = float(bits.sum())

@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 
 from codec_cli import session
+from codec_cli.archives import ARCHIVE_SUFFIX, describe, is_archive, line_of
 from codec_cli.batch import read, reason_of, report_missing
 from codec_cli.decode import GLC_SUFFIXES
 from codec_cli.options import Parser, add_device, add_inputs, add_limits, limits_of, quality
@@ -25,9 +26,10 @@ _CHUNK_NAMES = {ALPHA: "alpha", GREY: "grey", ICC: "icc", EXIF: "exif", XMP: "xm
 def run(arguments: Sequence[str]) -> int:
     """Run the command and return its exit code."""
     parser = Parser(
-        prog="glc info", description="Say what is in .glc files, without decoding them."
+        prog="glc info",
+        description="Say what is in .glc files and archives, without decoding them.",
     )
-    add_inputs(parser, ".glc files")
+    add_inputs(parser, ".glc files and .glca archives")
     parser.add_argument("--json", action="store_true", help="print one JSON object per file")
     add_limits(parser)
     _add_heatmap(parser)
@@ -36,12 +38,15 @@ def run(arguments: Sequence[str]) -> int:
         from codec_cli import heatmap
 
         return heatmap.run(options)
-    expansion = expand(options.inputs, GLC_SUFFIXES, options.recursive)
+    expansion = expand(options.inputs, GLC_SUFFIXES | {ARCHIVE_SUFFIX}, options.recursive)
     # Quick enough to need no progress bar.
     with Report("info", 1, options.json, quiet=False) as report:
         report_missing(expansion, report)
         for source in expansion.sources:
             try:
+                if source.path is not None and is_archive(source.path):
+                    print(line_of(describe(source.path), options.json))
+                    continue
                 data = read(source)
                 container = unpack(data, limits_of(options))
             except (GlcError, OSError) as error:

@@ -25,8 +25,12 @@ COMMANDS = {
     "info": "say what is in a .glc file, without decoding it; --heatmap: where its bits went",
     "verify": "check that .glc files decode to what was encoded",
     "sample": "draw pictures from what a model has learned",
+    "pack": "compress a whole dataset into an archive",
+    "unpack": "take the pictures out of an archive",
+    "list": "list the pictures in an archive",
     "models": "list the installed models",
     "train": "train a model",
+    "finetune": "adapt a model to pictures of one kind",
     "eval": "measure rate and distortion",
 }
 

@@ -16,6 +16,7 @@ __all__ = [
     "add_limits",
     "add_outputs",
     "add_reporting",
+    "count",
     "limits_of",
     "quality",
 ]
@@ -79,7 +80,7 @@ def add_jobs(parser: Parser) -> None:
     parser.add_argument(
         "-j",
         "--jobs",
-        type=_count,
+        type=count,
         default=1,
         metavar="N",
         help="work on N files at once (default: 1)",
@@ -96,7 +97,7 @@ def add_limits(parser: Parser) -> None:
     ):
         parser.add_argument(
             f"--{name.replace('_', '-')}",
-            type=_count,
+            type=count,
             default=getattr(default, name),
             metavar="N",
             help=f"refuse a file whose {what} is above N (default: %(default)s)",
@@ -123,7 +124,8 @@ def quality(text: str) -> int:
     return int(text)
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
+    """Read a number of things."""
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a number of 1 or more, found {text!r}")
     return int(text)

@@ -35,7 +35,7 @@ def run(arguments: Sequence[str]) -> int:
         Outputs(options.force) as outputs,
     ):
         try:
-            codec = Codecs(options.model, options.device).for_encoding()
+            codec = Codecs(options.model, options.device).for_model()
             pictures = codec.sample(
                 options.count, options.size, options.quality, options.seed, options.temperature
             )

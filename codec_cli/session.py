@@ -1,6 +1,7 @@
 """The one place where the command line meets the codec.
 
-Tests replace the three functions here, and then need neither weights nor torch.
+Tests replace the three functions here, and then need neither weights nor torch. Without torch it
+does as well where ``glc.fast`` can be used.
 """
 
 from __future__ import annotations
@@ -21,11 +22,22 @@ if TYPE_CHECKING:
     from glc.image import Picture
     from glc.preview import PartialPicture
 
-__all__ = ["CodecLike", "Codecs", "installed_name", "installed_path", "open_codec"]
+__all__ = [
+    "AUTO",
+    "CodecLike",
+    "Codecs",
+    "EncoderLike",
+    "installed_name",
+    "installed_path",
+    "open_codec",
+]
+
+AUTO = "auto"
+"""As a model: whichever of the installed ones makes the smallest file."""
 
 
-class CodecLike(Protocol):
-    """What the command line needs of ``glc.Codec``."""
+class EncoderLike(Protocol):
+    """What the command line needs for encoding: a codec, or a choice among several."""
 
     limits: Limits
 
@@ -40,6 +52,10 @@ class CodecLike(Protocol):
 
     def verify(self, data: bytes, /) -> None:
         """Raise if a .glc file does not decode to what was encoded."""
+
+
+class CodecLike(EncoderLike, Protocol):
+    """What the command line needs of ``glc.Codec``."""
 
     def preview(self, data: bytes, /) -> Image.Image:
         """Return what the first bytes of a .glc file show."""
@@ -58,6 +74,10 @@ class CodecLike(Protocol):
 
 def open_codec(model: str | Path | None, device: str) -> CodecLike:
     """Load a model; the default one when ``model`` is None."""
+    from glc import fast
+
+    if fast.is_usable(device):
+        return fast.FastCodec.from_pretrained(model)
     from glc import Codec
 
     try:
@@ -105,20 +125,39 @@ class Codecs:
         self._device = device
         self._lock = threading.Lock()
         self._open: dict[str | Path | None, CodecLike] = {}
+        self._choice: EncoderLike | None = None
 
-    def for_encoding(self) -> CodecLike:
-        """Return the chosen or the default codec."""
+    def for_encoding(self) -> EncoderLike:
+        """Return the chosen or the default codec, or all installed ones for ``auto``."""
+        if self._model != AUTO:
+            return self._get(self._model)
+        from glc.choice import ModelChoice
+
+        with self._lock:
+            if self._choice is None:
+                self._choice = ModelChoice.installed(self._device)
+                self._choice.limits = self._limits
+            return self._choice
+
+    def for_model(self) -> CodecLike:
+        """Return the chosen or the default codec.
+
+        Raises:
+            ValueError: ``auto`` was chosen, and only encoding can choose.
+        """
+        if self._model == AUTO:
+            raise ValueError(f"--model {AUTO} is for encoding; name one model")
         return self._get(self._model)
 
     def for_file(self, data: bytes) -> CodecLike:
         """Return the chosen codec, or the one that this file was made with."""
-        if self._model is not None:
+        if self._model not in (None, AUTO):
             return self._get(self._model)
         return self._get(installed_path(unpack(data, self._limits).model))
 
     def for_part(self, data: bytes) -> CodecLike:
         """Return the codec as ``for_file`` does, for a file that may have been cut off."""
-        if self._model is not None:
+        if self._model not in (None, AUTO):
             return self._get(self._model)
         return self._get(installed_path(unpack_prefix(data, self._limits).header.model))
 

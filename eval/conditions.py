@@ -119,6 +119,10 @@ ENVIRONMENTS = (
 
 def compiled(codec: Codec) -> Codec:
     """Compile every part of the networks, the integer one included, and return the codec."""
+    from torch._dynamo import config
+
+    # Else torch would quietly run without the compiler after too many shapes.
+    config.fail_on_recompile_limit_hit = True
     model = codec._model
     for part in model.children():
         part.compile()

@@ -6,11 +6,9 @@ is specified in bitstream/FORMAT.md, section 7.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -20,29 +18,24 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from glc import bit_map, checkpoint, image, imagination, latent, pixels
+from glc import assembly, bit_map, checkpoint, image, imagination, large, latent
 from glc.bitstream import (
-    ALPHA,
-    EXIF,
-    GREY,
     MODEL_BYTES,
-    XMP,
-    Chunk,
     Container,
     Limits,
     Prefix,
-    pack,
     unpack,
     unpack_prefix,
 )
-from glc.config import IMAGE_STRIDE, LATENT_STRIDE, QUALITY_MAX
+from glc.config import IMAGE_STRIDE, LATENT_STRIDE
 from glc.entropy import IndexTables, RangeDecoder, RangeEncoder, ScaleTables
-from glc.errors import CorruptError, WeightsError
+from glc.errors import WeightsError
+from glc.large import in_smaller_tiles
 from glc.networks.model import GlcModel
 from glc.networks.tiled import TiledModel
 from glc.preview import PartialPicture, Reading, missing, read
 from glc.quantize import to_symbols
-from glc.tiles import AUTOMATIC_SIDE, Progress, Tiling, part
+from glc.tiles import Progress, Tiling
 
 if TYPE_CHECKING:
     from glc.checkpoint import Checkpoint, ModelInfo
@@ -52,9 +45,7 @@ __all__ = ["Codec"]
 Source: TypeAlias = "image.Picture | Image.Image | str | os.PathLike[str] | NDArray[Any] | Tensor"
 
 _Array = TypeVar("_Array")
-_Result = TypeVar("_Result")
-_Integers: TypeAlias = "NDArray[np.integer[Any]]"
-_Message: TypeAlias = "tuple[_Integers, _Integers]"
+_Message: TypeAlias = "tuple[large.Integers, large.Integers]"
 """Rows and symbols of one step, in coding order."""
 
 _TABLES = "tables."
@@ -91,18 +82,16 @@ class Codec:
         identity: 32 bytes, SHA-256 of the weights file.
         name: of the model.
         limits: what ``decode`` accepts.
-        tile: pictures with more pixels than a square of this side are worked on in tiles of about
-            that area, in bounded memory; None chooses it, 0 never cuts. Symbols decode the same
-            whatever it is.
+        tile: pictures with more pixels than a square of this side are worked on in tiles of at
+            most its area, and memory stays bounded; 0 cuts none, None chooses. Makes no difference
+            but for the rounding of floats.
     """
 
     def __init__(self, weights: Checkpoint, device: str = "auto", tile: int | None = None) -> None:
         _check_process()
-        if tile is not None and tile != 0 and tile < IMAGE_STRIDE:
-            raise ValueError(f"tile: expected 0 or at least {IMAGE_STRIDE} pixels, found {tile}")
         self.identity, self.name = weights.identity, weights.name
         self.limits = Limits()
-        self.tile = tile
+        self.tile = Tiling(tile).side
         self.device = torch.device(pick_device(device))
         self._networks, self._scales, self._indices = _build(weights)
         self._networks.to(self.device)
@@ -175,8 +164,8 @@ class Codec:
                 orientation and profiles: ``glc.image``.
             quality: 0 to 100; higher is better and larger.
             keep_metadata: store EXIF and XMP.
-            progress: called with the share of the work that is done, 0 to 1; more than once only
-                for a picture that is cut into tiles.
+            progress: called after every tile with the share of the work that is done, 0 to 1;
+                never for a picture in one piece.
 
         Returns:
             The bytes of a ``.glc`` file.
@@ -202,17 +191,18 @@ class Codec:
         Returns:
             One file per picture, in order.
         """
-        _check_quality(quality)
+        assembly.check_quality(quality)
         loaded = [_load(picture) for picture in pictures]
         files: list[bytes] = [b""] * len(loaded)
-        for members, tiling in self._plan([(p.height, p.width, 0) for p in loaded], progress):
+        done = 0
+        for members in _group(loaded):
             batch = [loaded[index] for index in members]
-            latents = self._adapt(batch[0], tiling.within(0.0, 0.5), partial(self.analyse, batch))
-            code = partial(self._code, batch, latents, quality)
-            coded = self._adapt(batch[0], tiling.within(0.5, 1.0), code)
+            tiling = Tiling(self.tile, progress).share(done, len(members), len(loaded))
+            latents = self.analyse(batch, tiling=tiling.within(0.0, 0.5))
+            coded = self._code(batch, latents, quality, tiling.within(0.5, 1.0))
             for index, payload in zip(members, coded, strict=True):
                 files[index] = self._pack(loaded[index], quality, keep_metadata, *payload)
-            tiling.tell(1.0)
+            done += len(members)
         return files
 
     def encode_to_size(
@@ -228,29 +218,26 @@ class Codec:
             ValueError: the file is larger even at quality 0.
         """
         loaded = _load(picture)
-        ((_, tiling),) = self._plan([(loaded.height, loaded.width, 0)], progress)
-        latents = self._adapt(loaded, tiling.within(0.0, 0.2), partial(self.analyse, [loaded]))
-        best: bytes | None = None
-        low, high, tried = 0, QUALITY_MAX, 0
-        while low <= high:
-            quality = (low + high) // 2
-            code = partial(self._code, [loaded], latents, quality)
-            # Seven tries at most halve 101 qualities down to none.
-            stage = tiling.within(0.2 + 0.8 * tried / 7, 0.2 + 0.8 * (tried + 1) / 7)
-            ((payload, symbols),) = self._adapt(loaded, stage, code)
+        tiling = Tiling(self.tile, progress)
+        # A search among 101 qualities tries at most seven.
+        latents = self.analyse([loaded], tiling=tiling.share(0, 1, 8))
+        tried = 0
+
+        def code(quality: int) -> bytes:
+            nonlocal tried
             tried += 1
-            data = self._pack(loaded, quality, keep_metadata, payload, symbols)
-            if len(data) <= max_bytes:
-                best, low = data, quality + 1
-            else:
-                smallest, high = len(data), quality - 1
-        tiling.tell(1.0)
-        if best is None:
-            raise ValueError(f"the smallest file has {smallest} bytes, more than {max_bytes}")
-        return best
+            own = tiling.share(tried, 1, 8)
+            ((payload, symbols),) = self._code([loaded], latents, quality, own)
+            return self._pack(loaded, quality, keep_metadata, payload, symbols)
+
+        return assembly.best_fit(code, max_bytes)
 
     def decode(self, data: bytes, progress: Progress | None = None) -> Image.Image:
-        """Decompress a ``.glc`` file made with this model; ``progress`` as in ``encode``.
+        """Decompress a ``.glc`` file made with this model.
+
+        Args:
+            data: the whole file.
+            progress: as in ``encode``.
 
         Returns:
             An image of mode RGB, L, RGBA or LA, as the original had it.
@@ -266,14 +253,17 @@ class Codec:
     ) -> list[Image.Image]:
         """Decompress several files of any sizes; those of one padded size run as one batch."""
         containers = [self._open(data) for data in files]
+        tiling = Tiling(self.tile, progress)
         pictures: dict[int, Image.Image] = {}
-        for members, tiling, y_hat in self._decode_symbols(containers, progress):
-            batch = [containers[index] for index in members]
-            work = partial(self._synthesise, y_hat, batch[0].quality)
-            x_hat = self._adapt(batch[0], tiling.within(0.5, 1.0), work)
-            for index, rgb in zip(members, x_hat, strict=True):
-                pictures[index] = _finish(containers[index], rgb)
-            tiling.tell(1.0)
+        for members, y_hat in self._decode_symbols(containers, tiling):
+            first = containers[members[0]]
+            # One picture can be written without its padding at once.
+            size = (first.height, first.width) if len(members) == 1 else None
+            own = tiling.share(len(pictures), len(members), len(files)).within(0.5, 1.0)
+            x_hat = self._synthesise(y_hat, first.quality, size, tiling=own)
+            del y_hat
+            for index, pixels in zip(members, x_hat, strict=True):
+                pictures[index] = assembly.finish(containers[index], pixels)
         return [pictures[index] for index in range(len(files))]
 
     def verify(self, data: bytes) -> None:
@@ -287,74 +277,30 @@ class Codec:
     def verify_batch(self, files: Sequence[bytes]) -> None:
         """Verify several files of any sizes, batched as in ``decode_batch``."""
         containers = [self._open(data) for data in files]
-        for members, tiling in self._plan([(c.height, c.width, c.quality) for c in containers]):
-            batch = [containers[index] for index in members]
-            self._adapt(batch[0], tiling, partial(self._check_symbols, batch))
-            for container in batch:
-                _alpha_of(container)
+        sides = [Tiling(self.tile).side_for(c.height, c.width) for c in containers]
+        for container, side in zip(containers, sides, strict=True):
+            if side:
+                # Floats take most of the time, and a picture in tiles can do without.
+                self._read_integers(container)
+        uncut = [c for c, side in zip(containers, sides, strict=True) if not side]
+        for _ in self._decode_symbols(uncut):
+            pass
+        for container in containers:
+            assembly.alpha_of(container)
 
     def _decode_symbols(
-        self, containers: list[Container], progress: Progress | None = None
-    ) -> Iterator[tuple[list[int], Tiling, Tensor]]:
+        self, containers: list[Container], tiling: Tiling | None = None
+    ) -> Iterator[tuple[list[int], Tensor]]:
         """Yield the members of each batch, as positions in ``containers``, and their y_hat."""
-        sizes = [(c.height, c.width, c.quality) for c in containers]
-        for members, tiling in self._plan(sizes, progress):
-            batch = [containers[index] for index in members]
-            read = partial(self._read_symbols, batch)
-            yield members, tiling, self._adapt(batch[0], tiling.within(0.0, 0.5), read)
-
-    def _check_symbols(self, containers: list[Container], tiling: Tiling) -> None:
-        if not tiling.side:
-            self._read_symbols(containers, tiling)
-        for container in containers if tiling.side else ():
-            self._read_integers(container, tiling)
-
-    def _plan(
-        self, sizes: Sequence[tuple[int, int, int]], progress: Progress | None = None
-    ) -> list[tuple[list[int], Tiling]]:
-        """Put what is worked on together into batches; a picture that is cut goes alone.
-
-        Args:
-            sizes: height, width and quality of each picture.
-            progress: told of the share of all the pictures.
-
-        Returns:
-            Positions in ``sizes``, and how they are worked on.
-        """
-        groups: OrderedDict[tuple[int, ...], list[int]] = OrderedDict()
-        for index, (height, width, quality) in enumerate(sizes):
-            key = (*_padded(height, width), quality)
-            alone = (index,) if self._tiling(height, width).side else ()
-            groups.setdefault((*key, *alone), []).append(index)
-        plan, done = [], 0
-        for (height, width, *_), members in groups.items():
-            share = part(progress, done / len(sizes), (done + len(members)) / len(sizes))
-            plan.append((members, self._tiling(height, width, share)))
+        tiling, done = tiling or Tiling(self.tile), 0
+        groups: OrderedDict[tuple[int, int, int], list[int]] = OrderedDict()
+        for index, container in enumerate(containers):
+            key = (*assembly.padded(container.height, container.width), container.quality)
+            groups.setdefault(key, []).append(index)
+        for members in groups.values():
+            own = tiling.share(done, len(members), len(containers)).within(0.0, 0.5)
+            yield members, self._read_symbols([containers[i] for i in members], tiling=own)
             done += len(members)
-        return plan
-
-    def _tiling(self, height: int, width: int, progress: Progress | None = None) -> Tiling:
-        """Return how a picture of this size is worked on."""
-        side = AUTOMATIC_SIDE if self.tile is None else self.tile
-        height, width = _padded(height, width)
-        return Tiling(side if height * width > side * side else 0, progress)
-
-    def _adapt(
-        self, size: image.Picture | Container, tiling: Tiling, work: Callable[[Tiling], _Result]
-    ) -> _Result:
-        """Do a stage of the work, in smaller tiles if the GPU has not enough memory for it."""
-        height, width = _padded(size.height, size.width)
-        while True:
-            try:
-                return work(tiling)
-            except torch.cuda.OutOfMemoryError:
-                smaller = tiling.smaller(height, width)
-                if smaller is None:
-                    raise
-                tiling = smaller
-            # Only here, where the error no longer holds on to the tensors of the attempt.
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
 
     def bits(self, picture: Source, quality: int = 50) -> float:
         """Return the bits that the model itself expects for a picture: z and y, no container."""
@@ -388,7 +334,7 @@ class Codec:
             )
             indices, rows, symbols = reading.indices, reading.rows, reading.symbols
         else:
-            _check_quality(quality)
+            assembly.check_quality(quality)
             loaded = _load(picture)
             height, width = loaded.height, loaded.width
             coded = self.quantise([loaded], self.analyse([loaded]), quality)
@@ -407,10 +353,10 @@ class Codec:
 
     def surprise_batch(self, pictures: Iterable[Source], quality: int = 50) -> list[float]:
         """Return the surprise of several pictures; those of one padded size run as one batch."""
-        _check_quality(quality)
+        assembly.check_quality(quality)
         loaded = [_load(picture) for picture in pictures]
         scores = [0.0] * len(loaded)
-        for members, _ in self._plan([(p.height, p.width, 0) for p in loaded]):
+        for members in _group(loaded):
             bits = self._bits_of([loaded[index] for index in members], quality)
             for index, total in zip(members, bits, strict=True):
                 scores[index] = total / (loaded[index].width * loaded[index].height)
@@ -477,11 +423,11 @@ class Codec:
         Raises:
             ValueError: an argument out of range.
         """
-        _check_quality(quality)
+        assembly.check_quality(quality)
         width, height = size
         if count < 0 or min(size) < 1:
             raise ValueError(f"expected a count of 0 and sides of 1 or more, found {count}, {size}")
-        grid = tuple(side // IMAGE_STRIDE for side in _padded(height, width))
+        grid = tuple(side // IMAGE_STRIDE for side in assembly.padded(height, width))
         pictures = []
         for number in range(count):
             draw = imagination.Draw(seed, number, temperature)
@@ -535,13 +481,13 @@ class Codec:
         found: dict[int, NDArray[np.float32]] = {}
         files = [index for index, item in enumerate(items) if isinstance(item, bytes)]
         containers = [self._open(item) for item in items if isinstance(item, bytes)]
-        for members, _, y_hat in self._decode_symbols(containers):
+        for members, y_hat in self._decode_symbols(containers):
             quality = torch.full((len(members),), containers[members[0]].quality)
-            l_hat = self._model.synthesis(y_hat, quality.to(self.device))
+            l_hat = self._model.synthesis(y_hat.to(self.device), quality.to(self.device))
             found |= zip([files[index] for index in members], latent.to_arrays(l_hat), strict=True)
         others = [index for index in range(len(items)) if index not in found]
         loaded = [_load(item) for item in items if not isinstance(item, bytes)]
-        for members, _ in self._plan([(p.height, p.width, 0) for p in loaded]):
+        for members in _group(loaded):
             l = self.analyse([loaded[index] for index in members])
             found |= zip([others[index] for index in members], latent.to_arrays(l), strict=True)
         return [found[index] for index in range(len(items))]
@@ -577,21 +523,12 @@ class Codec:
         return totals
 
     def _open(self, data: bytes) -> Container:
-        container = unpack(data, self.limits)
-        self._check_model(container.model)
-        return container
+        return assembly.open_file(data, self.limits, self.identity, self.name)
 
     def _open_prefix(self, data: bytes) -> Prefix:
         prefix = unpack_prefix(data, self.limits)
-        self._check_model(prefix.header.model)
+        assembly.check_model(prefix.header.model, self.identity, self.name)
         return prefix
-
-    def _check_model(self, model: bytes) -> None:
-        if model != self.identity[:MODEL_BYTES]:
-            raise WeightsError(
-                f"the file was made with model {model.hex()}, "
-                f"but this is {self.name} ({self.identity[:MODEL_BYTES].hex()})"
-            )
 
     def _read(self, prefix: Prefix, with_symbols: bool = True) -> Reading:
         bank = self.bank(prefix.header.quality)
@@ -606,7 +543,7 @@ class Codec:
         header = prefix.header
         fields = (header.width, header.height, header.quality, header.model)
         container = Container(*fields, prefix.payload, prefix.chunks)
-        return _finish(container, self._synthesise(reading.y_hat, header.quality)[0])
+        return assembly.finish(container, self._synthesise(reading.y_hat, header.quality)[0])
 
     @property
     def _model(self) -> GlcModel:
@@ -620,49 +557,49 @@ class Codec:
 
     def bank(self, quality: int) -> int:
         """Return the z table of a quality: that of the nearest anchor, the higher one of two."""
-        intervals = self._model.config.quality_anchors - 1
-        return (quality * intervals + QUALITY_MAX // 2) // QUALITY_MAX
+        return assembly.bank_of(quality, self._model.config.quality_anchors)
 
+    @in_smaller_tiles
     @torch.inference_mode()
-    def analyse(self, pictures: list[image.Picture], tiling: Tiling | None = None) -> Tensor:
+    def analyse(self, pictures: list[image.Picture], *, tiling: Tiling | None = None) -> Tensor:
         """Return the latent l of pictures of one padded size: (B, C_l, h, w) float32."""
-        height, width = _padded(pictures[0].height, pictures[0].width)
-        tiling = tiling or self._tiling(height, width)
-        if tiling.side:
-            cut = TiledModel(self._model, height, width, 0, tiling)
-            reads = [partial(pixels.read, picture.rgb, self.device) for picture in pictures]
-            return _join([cut.latent(read) for read in reads])
-        batch = np.stack([_pad(picture.rgb, height, width) for picture in pictures])
+        height, width = assembly.padded(pictures[0].height, pictures[0].width)
+        tiling = tiling or Tiling(self.tile)
+        if side := tiling.side_for(height, width):
+            return large.analyse(self._model, pictures, side, tiling)
+        batch = np.stack([assembly.pad(picture.rgb, height, width) for picture in pictures])
         x = torch.from_numpy(batch).to(self.device).permute(0, 3, 1, 2)
         l: Tensor = self._model.encoder(x.float() / 127.5 - 1.0)
         return l
 
+    @in_smaller_tiles
     @torch.inference_mode()
     def quantise(
         self,
         pictures: list[image.Picture],
         latents: Tensor,
         quality: int,
+        *,
         tiling: Tiling | None = None,
-    ) -> tuple[_Integers, list[list[_Message]], _Integers]:
+    ) -> tuple[NDArray[np.int32], list[list[_Message]], large.Integers]:
         """Turn latents into the integers that are coded.
 
         Args:
             pictures: whose latents these are; positions outside of them are not coded.
             latents: as ``analyse`` returns them.
             quality: 0 to 100.
-            tiling: as a whole, or in tiles; by the size of the pictures when omitted.
+            tiling: how large pictures are cut; as ``tile`` says when omitted.
 
         Returns:
             Indices of z (B, h / 4, w / 4); for every picture the rows and symbols of each step in
-            coding order; and all symbols, (B, C_y, h, w).
+            coding order; and all symbols, (B, C_y, h, w). Rows and symbols are int32, those of
+            pictures in tiles uint8 and int16.
         """
-        tiling = tiling or self._tiling(pictures[0].height, pictures[0].width)
-        if tiling.side:
-            return self._quantise_tiles(pictures, latents, quality, tiling)
-        model = self._model
+        tiling, model = tiling or Tiling(self.tile), self._model
+        if side := tiling.side_for(pictures[0].height, pictures[0].width):
+            return large.quantise(model, pictures, latents, quality, side, tiling)
         levels = torch.full((len(pictures),), quality, device=self.device)
-        y = model.analysis(latents, levels)
+        y = model.analysis(latents.to(self.device), levels)
         indices = model.hyper_codebook.to_indices(model.hyper_codebook(model.hyper_analysis(y)))
         digits = model.hyper_codebook.to_digits(indices)
         inside = _inside([(p.height, p.width) for p in pictures], y.shape).to(self.device)
@@ -684,21 +621,6 @@ class Codec:
         model.code_symbols(digits, levels, exchange)
         return indices.cpu().numpy().astype(np.int32), messages, everything
 
-    def _quantise_tiles(
-        self, pictures: list[image.Picture], latents: Tensor, quality: int, tiling: Tiling
-    ) -> tuple[_Integers, list[list[_Message]], _Integers]:
-        """Do as ``quantise`` does; rows are uint8 then, and symbols int16."""
-        indices, messages, symbols = [], [], []
-        for picture, l in zip(pictures, latents.split(1), strict=True):
-            cut = TiledModel(self._model, *_padded(picture.height, picture.width), quality, tiling)
-            y, chosen = cut.transform(l)
-            inside = _inside([(picture.height, picture.width)], y.shape)
-            steps, everything = cut.write(y, chosen, inside)
-            messages.append([(rows[coded].numpy(), s[coded].numpy()) for rows, s, coded in steps])
-            indices.append(chosen)
-            symbols.append(everything)
-        return _join(indices).numpy().astype(np.int32), messages, _join(symbols).numpy()
-
     def _code(
         self,
         pictures: list[image.Picture],
@@ -707,14 +629,14 @@ class Codec:
         tiling: Tiling | None = None,
     ) -> list[tuple[bytes, bytes]]:
         """Return (payload, canonical symbol bytes) of every picture."""
-        indices, messages, symbols = self.quantise(pictures, latents, quality, tiling)
+        indices, messages, symbols = self.quantise(pictures, latents, quality, tiling=tiling)
         coded = []
         for index, message in enumerate(messages):
             encoder = RangeEncoder()
             self._indices.encode(encoder, indices[index].ravel(), self.bank(quality))
             for rows, values in message:
                 self._scales.encode(encoder, values, rows)
-            coded.append((encoder.to_bytes(), _canonical(indices[index], symbols[index])))
+            coded.append((encoder.to_bytes(), assembly.canonical(indices[index], symbols[index])))
         return coded
 
     def _pack(
@@ -725,40 +647,21 @@ class Codec:
         payload: bytes,
         symbols: bytes,
     ) -> bytes:
-        chunks = []
-        if picture.alpha is not None:
-            chunks.append(Chunk(ALPHA, image.encode_alpha(picture.alpha)))
-        if picture.grey:
-            chunks.append(Chunk(GREY, b""))
-        if keep_metadata and picture.exif is not None:
-            chunks.append(Chunk(EXIF, picture.exif))
-        if keep_metadata and picture.xmp is not None:
-            chunks.append(Chunk(XMP, picture.xmp))
-        container = Container(
-            width=picture.width,
-            height=picture.height,
-            quality=quality,
-            model=self.identity[:MODEL_BYTES],
-            payload=payload,
-            chunks=tuple(chunks),
-        )
-        checksum = container.checksum_of(self.identity, symbols)
-        return pack(dataclasses.replace(container, checksum=checksum))
+        return assembly.to_file(picture, quality, keep_metadata, self.identity, payload, symbols)
 
+    @in_smaller_tiles
     @torch.inference_mode()
-    def _read_symbols(self, containers: list[Container], tiling: Tiling | None = None) -> Tensor:
+    def _read_symbols(self, containers: list[Container], *, tiling: Tiling | None = None) -> Tensor:
         """Decode payloads of one padded size and quality: y_hat (B, C_y, h, w), checksums checked.
 
         Raises:
             CorruptError: a payload cannot be decoded, or decodes to something else.
         """
         model, quality = self._model, containers[0].quality
-        height, width = _padded(containers[0].height, containers[0].width)
-        tiling = tiling or self._tiling(height, width)
-        if tiling.side:
-            cut = TiledModel(model, height, width, quality, tiling.within(0.5, 1.0))
-            found = [self._read_integers(c, tiling.within(0.0, 0.5)) for c in containers]
-            return _join([cut.y_hat(*integers) for integers in found])
+        height, width = assembly.padded(containers[0].height, containers[0].width)
+        tiling = tiling or Tiling(self.tile)
+        if side := tiling.side_for(height, width):
+            return self._read_tiles(containers, side, tiling)
         rows_z, columns_z = height // IMAGE_STRIDE, width // IMAGE_STRIDE
         decoders = [RangeDecoder(container.payload) for container in containers]
         bank = self.bank(quality)
@@ -792,57 +695,74 @@ class Codec:
             self._compare(container, indices[index], everything[index])
         return y_hat
 
+    def _read_tiles(self, containers: list[Container], side: int, tiling: Tiling) -> Tensor:
+        """Do as ``_read_symbols``; no float is computed for a file before it has been checked."""
+        batch = []
+        for number, container in enumerate(containers):
+            own = tiling.share(number, 1, len(containers))
+            integers = self._read_integers(container, tiling=own.within(0.0, 0.5))
+            tiles = self._tiles(container, side)
+            batch.append(tiles.y_hat(*integers, own.within(0.5, 1.0).progress))
+        return large.join(batch)
+
+    @in_smaller_tiles
     @torch.inference_mode()
-    def _read_integers(self, container: Container, tiling: Tiling) -> tuple[Tensor, Tensor]:
-        """Decode one payload in tiles, before any float: indices of z and symbols, checked.
+    def _read_integers(
+        self, container: Container, *, tiling: Tiling | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Decode a payload in tiles: indices of z and symbols, checksum checked.
 
         Raises:
             CorruptError: as ``_read_symbols``.
         """
-        height, width = _padded(container.height, container.width)
-        shape = (1, height // IMAGE_STRIDE, width // IMAGE_STRIDE)
+        tiling = tiling or Tiling(self.tile)
+        tiles = self._tiles(container, tiling.side_for(container.height, container.width))
         decoder = RangeDecoder(container.payload)
-        bank = self.bank(container.quality)
-        flat = self._indices.decode(decoder, shape[1] * shape[2], bank)
+        height, width = assembly.padded(container.height, container.width)
+        shape = height // IMAGE_STRIDE, width // IMAGE_STRIDE
+        flat = self._indices.decode(decoder, shape[0] * shape[1], self.bank(container.quality))
 
         def decode(rows: Tensor, coded: Tensor) -> Tensor:
-            symbols = np.zeros(rows.shape, np.int16)
-            where = coded.numpy()
+            symbols, where = np.zeros(rows.shape, np.int16), coded.numpy()
             symbols[where] = self._scales.decode(decoder, rows.numpy()[where])
             return torch.from_numpy(symbols)
 
-        cut = TiledModel(self._model, height, width, container.quality, tiling)
-        size = torch.Size((1, 1, height // LATENT_STRIDE, width // LATENT_STRIDE))
-        indices = torch.from_numpy(flat.reshape(shape)).long()
-        inside = _inside([(container.height, container.width)], size)
-        symbols = cut.read(indices, inside, decode)
+        indices = torch.from_numpy(flat.reshape(1, *shape)).long()
+        symbols = tiles.read(indices, decode, tiling.progress)
         self._compare(container, flat, symbols.numpy())
         return indices, symbols
 
-    def _compare(self, container: Container, indices: _Integers, symbols: _Integers) -> None:
-        """Raise CorruptError unless these are the symbols that the file was made of."""
-        found = container.checksum_of(self.identity, _canonical(indices, symbols))
-        if found != container.checksum:
-            raise CorruptError(
-                f"checksum: the file says {container.checksum:08x}, the decoded symbols give "
-                f"{found:08x}; the file is damaged"
-            )
+    def _tiles(self, container: Container, side: int) -> TiledModel:
+        size = container.height, container.width
+        return TiledModel(self._model, *size, container.quality, side)
 
+    def _compare(
+        self, container: Container, indices: large.Integers, symbols: large.Integers
+    ) -> None:
+        """Raise CorruptError if these are not the integers that the file was made of."""
+        assembly.check_symbols(container, self.identity, assembly.canonical(indices, symbols))
+
+    @in_smaller_tiles
     @torch.inference_mode()
     def _synthesise(
-        self, y_hat: Tensor, quality: int, tiling: Tiling | None = None
+        self,
+        y_hat: Tensor,
+        quality: int,
+        size: tuple[int, int] | None = None,
+        *,
+        tiling: Tiling | None = None,
     ) -> NDArray[np.uint8]:
-        """y_hat (B, C_y, h, w) -> (B, 16h, 16w, 3) uint8."""
-        height, width = (LATENT_STRIDE * side for side in y_hat.shape[2:])
-        tiling = tiling or self._tiling(height, width)
-        if tiling.side:
-            rgb = np.empty((len(y_hat), height, width, 3), np.uint8)
-            cut = TiledModel(self._model, height, width, quality, tiling)
-            for own, target in zip(y_hat.split(1), rgb, strict=True):
-                cut.picture(own, partial(pixels.write, target))
-            return rgb
+        """y_hat (B, C_y, h, w) -> (B, H, W, 3) uint8.
+
+        H and W are 16 h and 16 w, or ``size`` if that is given and the picture is in tiles.
+        """
+        height, width = (LATENT_STRIDE * positions for positions in y_hat.shape[2:])
+        tiling = tiling or Tiling(self.tile)
+        if side := tiling.side_for(height, width):
+            height, width = size or (height, width)
+            return large.synthesise(self._model, y_hat, quality, (height, width), side, tiling)
         levels = torch.full((len(y_hat),), quality, device=self.device)
-        return _to_pixels(self._model.decoder(self._model.synthesis(y_hat, levels)))
+        return _to_pixels(self._model.decoder(self._model.synthesis(y_hat.to(self.device), levels)))
 
 
 def model_tensors(
@@ -953,11 +873,6 @@ def pick_device(name: str) -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def _check_quality(quality: int) -> None:
-    if not isinstance(quality, int) or not 0 <= quality <= QUALITY_MAX:
-        raise ValueError(f"quality: expected an integer from 0 to {QUALITY_MAX}, found {quality!r}")
-
-
 def _load(source: Source) -> image.Picture:
     if isinstance(source, image.Picture):
         return source
@@ -983,16 +898,6 @@ def _tensor_to_array(tensor: Tensor) -> NDArray[Any]:
     return array[:, :, 0] if array.shape[2] == 1 else array
 
 
-def _padded(height: int, width: int) -> tuple[int, int]:
-    return -height % IMAGE_STRIDE + height, -width % IMAGE_STRIDE + width
-
-
-def _pad(rgb: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """Repeat the last row and column up to the padded size."""
-    rows, columns = height - rgb.shape[0], width - rgb.shape[1]
-    return np.pad(rgb, ((0, rows), (0, columns), (0, 0)), mode="edge")
-
-
 def _inside(sizes: list[tuple[int, int]], shape: torch.Size) -> Tensor:
     """Positions of y that touch the picture: (B, 1, h, w) bool; the others are never coded."""
     mask = torch.zeros(shape[0], 1, shape[2], shape[3], dtype=torch.bool, device="cpu")
@@ -1001,14 +906,11 @@ def _inside(sizes: list[tuple[int, int]], shape: torch.Size) -> Tensor:
     return mask
 
 
-def _join(batches: list[Tensor]) -> Tensor:
-    """Put batches into one, without a copy where there is only one."""
-    return batches[0] if len(batches) == 1 else torch.cat(batches)
-
-
-def _canonical(indices: _Integers, symbols: _Integers) -> bytes:
-    """The bytes that the checksum covers (FORMAT.md, section 7)."""
-    return indices.astype("<u2").tobytes() + symbols.astype("<i2").tobytes()
+def _group(pictures: list[image.Picture]) -> list[list[int]]:
+    groups: OrderedDict[tuple[int, int], list[int]] = OrderedDict()
+    for index, picture in enumerate(pictures):
+        groups.setdefault(assembly.padded(picture.height, picture.width), []).append(index)
+    return list(groups.values())
 
 
 def _to_pixels(x_hat: Tensor) -> NDArray[np.uint8]:
@@ -1016,23 +918,3 @@ def _to_pixels(x_hat: Tensor) -> NDArray[np.uint8]:
     rounded = ((x_hat.clamp(-1.0, 1.0) + 1.0) * 127.5).round().to(torch.uint8)
     array: NDArray[np.uint8] = rounded.permute(0, 2, 3, 1).cpu().numpy()
     return array
-
-
-def _alpha_of(container: Container) -> NDArray[np.uint8] | None:
-    for chunk in container.chunks:
-        if chunk.tag == ALPHA:
-            return image.decode_alpha(chunk.data, container.width, container.height)
-    return None
-
-
-def _finish(container: Container, rgb: NDArray[np.uint8]) -> Image.Image:
-    chunks = {chunk.tag: chunk.data for chunk in container.chunks}
-    picture = image.Picture(
-        rgb=np.ascontiguousarray(rgb[: container.height, : container.width]),
-        alpha=_alpha_of(container),
-        grey=GREY in chunks,
-        notices=(),
-        exif=chunks.get(EXIF),
-        xmp=chunks.get(XMP),
-    )
-    return image.to_pil(picture)

@@ -5,7 +5,6 @@ Knows nothing of tensors: everything here is in pixels of the padded picture.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
@@ -13,8 +12,9 @@ from typing import TypeAlias
 from glc.config import IMAGE_STRIDE, CodecConfig
 
 __all__ = [
-    "AUTOMATIC_SIDE",
     "SMALLEST_SIDE",
+    "TILE_SIDE",
+    "UNCUT_SIDE",
     "Progress",
     "Reach",
     "SmallerTilesWarning",
@@ -28,57 +28,61 @@ __all__ = [
 Progress: TypeAlias = Callable[[float], None]
 """Called with the share of a picture's work that is done, 0 to 1."""
 
-AUTOMATIC_SIDE = 2048
-"""A tile has about the area of a square of this side; what fits into one is never cut. Chosen in
-docs/decisions.md."""
+UNCUT_SIDE = 2048
+"""Unless told otherwise, pictures with no more pixels than a square of this side stay whole."""
 
-SMALLEST_SIDE = 256
+TILE_SIDE = 1536
+"""Unless told otherwise, larger pictures are cut into tiles of at most the area of such a square.
+Both were chosen by measurement: docs/decisions.md."""
+
+SMALLEST_SIDE = 192
 """Below it a tile is little more than the surroundings that it has to look at."""
 
 
 class SmallerTilesWarning(UserWarning):
-    """The device ran out of memory and the work goes on in smaller tiles."""
+    """The device ran out of memory, and the work goes on in smaller tiles."""
 
 
 @dataclass(frozen=True)
 class Tiling:
-    """How one picture is worked on."""
+    """How pictures are cut, and who is told when a tile is done.
 
-    side: int = 0
-    """A tile has at most the area of a square of this side; 0 for the whole picture at once."""
+    Raises:
+        ValueError: a side that no tile can have.
+    """
+
+    side: int | None = None
+    """Larger pictures than a square of this side are cut into tiles of at most its area; 0 cuts
+    none, and None chooses by ``UNCUT_SIDE`` and ``TILE_SIDE``."""
     progress: Progress | None = None
-    """Told after every tile; never for a picture in one piece."""
+    takes_all: bool = False
+    """Cut pictures of any size; those that fit into a tile are then at least taken one by one."""
 
-    def tell(self, share: float) -> None:
-        """Say how much is done, if somebody wants to know."""
-        if self.progress is not None:
-            self.progress(share)
+    def __post_init__(self) -> None:
+        if self.side is not None and self.side != 0 and self.side < IMAGE_STRIDE:
+            raise ValueError(
+                f"tile: expected 0 or at least {IMAGE_STRIDE} pixels, found {self.side}"
+            )
+
+    def side_for(self, height: int, width: int) -> int:
+        """Return the side of the tiles of a picture of this size, 0 if it is not cut."""
+        uncut = UNCUT_SIDE if self.side is None else self.side
+        side = TILE_SIDE if self.side is None else self.side
+        height, width = _round_up(height, IMAGE_STRIDE), _round_up(width, IMAGE_STRIDE)
+        return side if self.takes_all or height * width > uncut * uncut else 0
 
     def within(self, start: float, stop: float) -> Tiling:
         """Return the same for a stage that is this part, from 0 to 1, of the work."""
         return replace(self, progress=part(self.progress, start, stop))
 
-    def smaller(self, height: int, width: int) -> Tiling | None:
-        """Return what to try after the device ran out of memory, None if tiles are small already.
+    def share(self, done: int, count: int, total: int) -> Tiling:
+        """Return the same for ``count`` of ``total`` equal parts of the work, after ``done``."""
+        return self.within(done / total, (done + count) / total)
 
-        Warns with ``SmallerTilesWarning``.
-
-        Args:
-            height: of the padded picture.
-            width: of the padded picture.
-        """
-        area = min(self.side * self.side or height * width, height * width)
-        side = int(area**0.5) // 2
-        if side < SMALLEST_SIDE:
-            return None
-        warnings.warn(
-            f"the device has too little memory for {height} x {width} pixels "
-            f"{f'in tiles of {self.side}' if self.side else 'at once'}; "
-            f"going on in tiles of {side}",
-            SmallerTilesWarning,
-            stacklevel=3,
-        )
-        return replace(self, side=side)
+    def smaller(self) -> Tiling | None:
+        """Return what to try when memory ran out; None after "never", or where tiles are small."""
+        side = (TILE_SIDE if self.side is None else self.side) // 2
+        return replace(self, side=side, takes_all=True) if side >= SMALLEST_SIDE else None
 
 
 def part(progress: Progress | None, start: float, stop: float) -> Progress | None:
@@ -97,6 +101,11 @@ class Window:
     left: int
     bottom: int
     right: int
+
+    @classmethod
+    def padded(cls, height: int, width: int) -> Window:
+        """Return the whole of a picture of this size, padded to the grid of the hyper-latent."""
+        return cls(0, 0, _round_up(height, IMAGE_STRIDE), _round_up(width, IMAGE_STRIDE))
 
     def grown(self, reach: int, grid: int, limit: Window) -> Window:
         """Return the window with its surroundings.

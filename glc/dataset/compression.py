@@ -105,9 +105,9 @@ def compress(  # noqa: PLR0913 - the one call that has to say everything about a
     _check(quality, batch_size, workers, on_error, shard)
     items, first = _peek(list_items(source))
     choice = ModelChoice(model, device, first)
-    if batch_size is None:
-        on_cpu = choice.is_coded or choice.codec.device.type == "cpu"
-        batch_size = 1 if on_cpu else _GPU_BATCH
+    # Loaded here, unless no picture may need it: a failure to load is none of a picture.
+    device_type = "cpu" if choice.is_coded else choice.codec.device.type
+    batch_size = batch_size or (1 if device_type == "cpu" else _GPU_BATCH)
     encoder = Encoder(choice, quality, keep_metadata, batch_size, workers or _default_workers())
     place = open_destination(destination, choice.identity, quality, resume, shard, staging)
     result = Result(place.name)

@@ -13,11 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from glc.bitstream import QUALITY_MAX
 from glc.dataset.archive import Archive, ArchiveWriter
 from glc.dataset.failures import Failure, Journal, format_failures
 from glc.dataset.keys import relative_path
-from glc.dataset.parquet import Row, read_rows, write_rows
+from glc.dataset.parquet import Row, load_pyarrow, read_rows, write_rows
 from glc.dataset.sources import Item
 from glc.dataset.storage import LocalFiles, open_place
 
@@ -149,6 +148,9 @@ class StagedDestination:
         folder.mkdir(parents=True, exist_ok=True)
         base = PurePosixPath(self._path.replace(os.sep, "/")).name
         self._is_parquet = base.lower().endswith(PARQUET_SUFFIX)
+        if self._is_parquet:
+            # Better known now than when everything is coded.
+            load_pyarrow(name)
         self._part = folder / f"{base}.part"
         journal = folder / f"{base}.part.csv"
         self._list = _split_suffix(self._path)[0] + ".failed.csv"
@@ -161,14 +163,11 @@ class StagedDestination:
         self._writer = ArchiveWriter(self._part, identity, append=True)
         self._failed = {failure.number for failure in self._journal.failures}
         self._expected = len(self._writer) + len(self._failed)
-        if len(self._writer):
-            with Archive(self._part) as begun:
-                found = begun.read(-1)[_QUALITY_BYTE] & _QUALITY_MASK
-            if found != quality <= QUALITY_MAX:
-                raise ValueError(
-                    f"quality: {self._part} was begun at {found}, not {quality}; finish it so, or "
-                    "begin again without resuming"
-                )
+        try:
+            self._check_quality(quality)
+        except BaseException:
+            self.release()
+            raise
 
     def has(self, item: Item) -> bool:
         is_there = item.key in self._writer or item.number in self._failed
@@ -204,6 +203,17 @@ class StagedDestination:
     def release(self) -> None:
         self._writer.abandon()
         self._exit.close()
+
+    def _check_quality(self, quality: int) -> None:
+        if not len(self._writer):
+            return
+        with Archive(self._part) as begun:
+            found = begun.read(-1)[_QUALITY_BYTE] & _QUALITY_MASK
+        if found != quality:
+            raise ValueError(
+                f"quality: {self._part} was begun at {found}, not {quality}; finish it so, or "
+                "begin again without resuming"
+            )
 
     def _staging(self, folder: str | os.PathLike[str] | None) -> Path:
         if folder is not None:

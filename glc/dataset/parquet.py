@@ -16,7 +16,7 @@ from glc.dataset.stripped import ANY_SIZE
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["Row", "read_pictures", "read_rows", "write_rows"]
+__all__ = ["Row", "load_pyarrow", "read_pictures", "read_rows", "write_rows"]
 
 _READ_ROWS = 64
 _WRITE_ROWS = 1024
@@ -43,7 +43,7 @@ def read_pictures(files: Files, path: str) -> Iterator[tuple[str, bytes | None]]
         ValueError: not a Parquet file, or none of its columns holds pictures.
         ModuleNotFoundError: pyarrow is not installed.
     """
-    arrow, parquet = _load(path)
+    arrow, parquet = load_pyarrow(path)
     with files.open(path, "rb") as stream:
         try:
             table = parquet.ParquetFile(stream)
@@ -66,7 +66,7 @@ def read_pictures(files: Files, path: str) -> Iterator[tuple[str, bytes | None]]
 
 def read_rows(path: str) -> Iterator[Row]:
     """Yield what ``write_rows`` wrote."""
-    _, parquet = _load(path)
+    _, parquet = load_pyarrow(path)
     with parquet.ParquetFile(path) as table:
         for batch in table.iter_batches(_WRITE_ROWS, columns=["key", "glc", "error"]):
             columns = (batch.column(name).to_pylist() for name in ("key", "glc", "error"))
@@ -80,7 +80,7 @@ def write_rows(path: str, rows: Iterable[Row], identity: bytes) -> None:
     string. A failed picture has an error and nothing else but its key. The file's metadata
     holds the identity of the model, ``glc.identity``, in hexadecimal.
     """
-    arrow, parquet = _load(path)
+    arrow, parquet = load_pyarrow(path)
     schema = arrow.schema(
         [
             ("glc", arrow.binary()),
@@ -126,7 +126,12 @@ def _picture_column(arrow: Any, schema: pyarrow.Schema) -> str:
     return "image" if "image" in fitting else fitting[0]
 
 
-def _load(path: str) -> tuple[Any, Any]:
+def load_pyarrow(path: str) -> tuple[Any, Any]:
+    """Return the modules pyarrow and pyarrow.parquet.
+
+    Raises:
+        ModuleNotFoundError: they are not installed; ``path`` is what they are needed for.
+    """
     try:
         import pyarrow
         import pyarrow.parquet

@@ -43,8 +43,8 @@ def split(data: bytes, identity: bytes) -> Picture:
     container = unpack(data, ANY_SIZE)
     if container.model != identity[:MODEL_BYTES]:
         raise ValueError(
-            f"model: the archive is for {identity[:MODEL_BYTES].hex()}, the picture was made with "
-            f"{container.model.hex()}; put it into an archive of its own"
+            f"model: the archive is for {identity[:MODEL_BYTES].hex()}, the file was made with "
+            f"another model, {container.model.hex()}; put it into an archive of its own"
         )
     size = encode_varint(container.width - 1) + encode_varint(container.height - 1)
     start = len(GLC_MAGIC) + MODEL_BYTES + 1 + len(size)

@@ -17,7 +17,7 @@ from glc.config import IMAGE_STRIDE, LATENT_STRIDE
 from glc.networks.context import STEPS, pick, put
 from glc.networks.model import GlcModel
 from glc.quantize import to_symbols
-from glc.tiles import Progress, Tiling, Window, cut, part, reach_of
+from glc.tiles import Progress, Window, cut, part, reach_of
 
 _STEP_STRIDE = 2 * LATENT_STRIDE
 """Pixels of the picture per element, in a channel, of what one coding step codes."""
@@ -34,52 +34,50 @@ class TiledModel:
 
     Args:
         model: computes on the device where its parameters are.
-        height: of the padded picture, in pixels.
-        width: of the padded picture, in pixels.
+        height: of the picture before padding, in pixels.
+        width: of the picture before padding, in pixels.
         quality: 0 to 100.
-        tiling: how large the tiles are, and who is told when they are done.
+        side: a tile has at most the area of a square of so many pixels.
+
+    ``progress``, in the methods, is told of the share of their work after every tile.
     """
 
-    def __init__(
-        self, model: GlcModel, height: int, width: int, quality: int, tiling: Tiling
-    ) -> None:
+    def __init__(self, model: GlcModel, height: int, width: int, quality: int, side: int) -> None:
         self._model, self._reach = model, reach_of(model.config)
         self._device = next(model.parameters()).device
         # Metal has no float64; the integers are the same wherever they are computed.
         self._exact = torch.device("cpu") if self._device.type == "mps" else self._device
         self._quality = torch.tensor([quality], device=self._device)
-        self._bounds = Window(0, 0, height, width)
-        self._progress = tiling.progress
-        self._tiles = cut(self._bounds, tiling.side)
+        self._bounds = Window.padded(height, width)
+        self._tiles = cut(self._bounds, side)
         # At 1/16 of the resolution a pixel takes far less memory than at the full one.
-        self._broad = cut(self._bounds, 2 * tiling.side)
+        self._broad = cut(self._bounds, 2 * side)
+        self._inside = self._zeros(1, LATENT_STRIDE, torch.bool)
+        self._inside[..., : -(-height // LATENT_STRIDE), : -(-width // LATENT_STRIDE)] = True
 
-    def latent(self, read: Callable[[Window], Tensor]) -> Tensor:
+    def latent(self, read: Callable[[Window], Tensor], progress: Progress | None = None) -> Tensor:
         """Run E.
 
         Args:
             read: gives the pixels of a window of the padded picture, (1, 3, H, W) in [-1, 1], on
                 the model's device.
+            progress: see the class.
 
         Returns:
             l: (1, C_l, h, w) float32.
         """
         l = self._zeros(self._model.config.latent_channels, LATENT_STRIDE)
         reach = self._reach.encoder
-        for tile, window in self._visit(self._tiles, reach, LATENT_STRIDE, self._progress):
+        for tile, window in self._visit(self._tiles, reach, LATENT_STRIDE, progress):
             found = self._model.encoder(read(window))
             _paste(l, tile, found, window, LATENT_STRIDE)
         return l
 
     def transform(self, l: Tensor) -> tuple[Tensor, Tensor]:
-        """Run g_a and h_a: (1, C_l, h, w) -> y (1, C_y, h, w), z indices (1, h / 4, w / 4) int64.
-
-        Counts as three tenths of the work after l.
-        """
+        """Run g_a and h_a: (1, C_l, h, w) -> y (1, C_y, h, w) and z (1, h / 4, w / 4) int64."""
         model, reach = self._model, self._reach
         y = self._zeros(model.config.y_channels, LATENT_STRIDE)
-        progress = part(self._progress, 0.0, 0.3)
-        for tile, window in self._visit(self._broad, reach.analysis, LATENT_STRIDE, progress):
+        for tile, window in self._visit(self._broad, reach.analysis, LATENT_STRIDE):
             found = model.analysis(self._take(l, window), self._quality)
             _paste(y, tile, found, window, LATENT_STRIDE)
         indices = self._zeros(1, IMAGE_STRIDE, torch.int64)
@@ -90,14 +88,14 @@ class TiledModel:
         return y, indices[:, 0]
 
     def write(
-        self, y: Tensor, indices: Tensor, inside: Tensor
+        self, y: Tensor, indices: Tensor, progress: Progress | None = None
     ) -> tuple[list[tuple[Tensor, Tensor, Tensor]], Tensor]:
-        """Quantise y, all coding steps; seven tenths of the work after l.
+        """Quantise y in the coding steps.
 
         Args:
             y: (1, C_y, h, w) float32.
             indices: of z, (1, h / 4, w / 4) int64.
-            inside: (1, 1, h, w) bool; the symbol is 0 elsewhere.
+            progress: see the class.
 
         Returns:
             Rows (uint8), symbols (int16) and what of them is coded (bool) of every step, as
@@ -105,51 +103,56 @@ class TiledModel:
         """
         symbols, y_hat = torch.zeros(y.shape, dtype=torch.int16), torch.zeros(y.shape)
         steps = []
-        progress = part(self._progress, 0.3, 1.0)
         for step in range(STEPS):
             rows = self._rows(step, indices, symbols)
             chosen = torch.zeros(rows.shape, dtype=torch.int16)
-            wanted, coded = pick(step, y), pick(step, inside.expand(y.shape))
+            wanted, coded = pick(step, y), pick(step, self._inside.expand(y.shape))
             choose = partial(self._quantise, wanted, rows, coded, chosen)
-            self._refine(step, indices, y_hat, choose, _of_step(progress, step))
+            self._refine(step, indices, y_hat, choose, progress)
             put(step, symbols, chosen)
             steps.append((rows, chosen, coded))
         return steps, symbols
 
     def read(
-        self, indices: Tensor, inside: Tensor, decode: Callable[[Tensor, Tensor], Tensor]
+        self,
+        indices: Tensor,
+        decode: Callable[[Tensor, Tensor], Tensor],
+        progress: Progress | None = None,
     ) -> Tensor:
         """Decode the symbols of all steps; no float takes part, and none is allocated whole.
 
         Args:
             indices: of z, (1, h / 4, w / 4) int64.
-            inside: (1, 1, h, w) bool; the symbol is 0 elsewhere.
             decode: called once per step with rows (uint8) and what of them is coded (bool), both
                 as ``pick`` orders them; returns the symbols, int16, same shape.
+            progress: see the class.
 
         Returns:
             (1, C_y, h, w) int16.
         """
-        shape = (1, self._model.config.y_channels, *inside.shape[2:])
-        symbols = torch.zeros(shape, dtype=torch.int16)
+        symbols = self._zeros(self._model.config.y_channels, LATENT_STRIDE, torch.int16)
         for step in range(STEPS):
-            rows = self._rows(step, indices, symbols, _of_step(self._progress, step))
-            put(step, symbols, decode(rows, pick(step, inside.expand(shape))))
+            rows = self._rows(step, indices, symbols, progress)
+            put(step, symbols, decode(rows, pick(step, self._inside.expand(symbols.shape))))
         return symbols
 
-    def y_hat(self, indices: Tensor, symbols: Tensor) -> Tensor:
+    def y_hat(self, indices: Tensor, symbols: Tensor, progress: Progress | None = None) -> Tensor:
         """Run h_s and the context model over known symbols: (1, C_y, h, w) int16 -> float32."""
         y_hat = torch.zeros(symbols.shape)
         for step in range(STEPS):
             choose = partial(self._recall, pick(step, symbols))
-            self._refine(step, indices, y_hat, choose, _of_step(self._progress, step))
+            self._refine(step, indices, y_hat, choose, progress)
         return y_hat
 
-    def picture(self, y_hat: Tensor, show: Callable[[Window, Tensor], None]) -> None:
+    def picture(
+        self,
+        y_hat: Tensor,
+        show: Callable[[Window, Tensor], None],
+        progress: Progress | None = None,
+    ) -> None:
         """Run g_s and D, and hand over the pixels of each tile: (1, 3, H, W) float32."""
-        for tile, window in self._visit(
-            self._tiles, self._reach.decoder, LATENT_STRIDE, self._progress
-        ):
+        reach = self._reach.decoder
+        for tile, window in self._visit(self._tiles, reach, LATENT_STRIDE, progress):
             outer = window.grown(self._reach.synthesis, LATENT_STRIDE, self._bounds)
             l_hat = self._model.synthesis(self._take(y_hat, outer), self._quality)
             x_hat = self._model.decoder(_view(l_hat, window.inside(outer), LATENT_STRIDE))
@@ -161,7 +164,8 @@ class TiledModel:
         """Select the tables of one step: (1, C_y, h / 2, w / 2) uint8, exact."""
         model, reach = self._model, max(self._reach.scale_base, self._reach.scale_context)
         rows = self._zeros(model.config.y_channels, _STEP_STRIDE, torch.uint8)
-        for tile, window in self._visit(self._broad, reach, IMAGE_STRIDE, progress):
+        own = _of_step(progress, step)
+        for tile, window in self._visit(self._broad, reach, IMAGE_STRIDE, own):
             digits = self._digits(indices, window).to(self._exact)
             base = model.scale_map.base(digits, self._quality)
             found = model.scale_map.rows(base, _view(symbols, window, LATENT_STRIDE), step)
@@ -204,7 +208,8 @@ class TiledModel:
         """
         model, reach = self._model, self._reach
         fresh = self._zeros(y_hat.shape[1], _STEP_STRIDE)
-        for tile, window in self._visit(self._broad, reach.context, IMAGE_STRIDE, progress):
+        own = _of_step(progress, step)
+        for tile, window in self._visit(self._broad, reach.context, IMAGE_STRIDE, own):
             outer = window.grown(reach.hyper_synthesis, IMAGE_STRIDE, self._bounds)
             features = model.hyper_synthesis(self._digits(indices, outer), self._quality)
             features = _view(features, window.inside(outer), LATENT_STRIDE)

@@ -1,0 +1,194 @@
+"""A codec for one world: fine-tune on the frames of a driving game, and look for what is strange.
+
+The setting of World Models (Ha & Schmidhuber, arXiv 1803.10122), whose first part is a compressor
+of CarRacing frames. In order: drive and collect frames; fine-tune the shipped model on them with
+``python -m glc.training``; compare it, and the model that it came from, with PNG and JPEG on
+episodes that it has not seen; and measure whether frames with changed colours surprise it.
+
+    pip install '.[examples,train]'
+    python examples/car_racing.py --out runs/car --time 10m
+
+Needs what training needs: weights of the loss networks, see docs/training.md. A stopped run goes on
+where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from glc import Codec
+
+RGB = NDArray[np.uint8]
+SIDE = 384
+"""Frames are cut to squares of this many pixels; a strip of the display of speed is left."""
+
+
+def drive(episode: int, frames: int) -> Iterator[RGB]:
+    """Yield frames of one episode, every fourth one, driven by a rule with some noise.
+
+    The rule steers towards the middle of the grey that it sees ahead. Every fifth driver is drunk,
+    so that grass and bends from outside are seen too.
+    """
+    import gymnasium
+
+    world = gymnasium.make("CarRacing-v3", render_mode="rgb_array")
+    rng = np.random.default_rng(episode)
+    seen, _ = world.reset(seed=episode)
+    sway = 1.0 if episode % 5 == 4 else 0.15
+    wander = 0.0
+    for tick in range(50 + 4 * frames):
+        ahead = seen[40:64].astype(int)
+        road = np.abs(ahead - ahead.mean(axis=2, keepdims=True)).max(axis=2) < 12
+        aim = (np.nonzero(road)[1].mean() - 47.5) / 48 if road.any() else 0.0
+        wander = 0.9 * wander + sway * rng.normal(0.0, 0.3)
+        steer = float(np.clip(2.0 * aim + wander, -1.0, 1.0))
+        gas = 0.5 if tick < 40 or tick % 3 == 0 else 0.05
+        seen, _, ended, cut, _ = world.step(np.array([steer, gas, 0.0], np.float32))
+        # The camera zooms in during the first second.
+        if tick >= 50 and tick % 4 == 0:
+            picture = np.asarray(world.render())
+            left = (picture.shape[1] - SIDE) // 2
+            yield np.ascontiguousarray(picture[:SIDE, left : left + SIDE])
+        if ended or cut:
+            break
+    world.close()
+
+
+def collect(folder: Path, episodes: Sequence[int], frames: int) -> list[Path]:
+    """Write the frames of some episodes as PNG, those that are not there yet; returns all paths."""
+    paths: list[Path] = []
+    folder.mkdir(parents=True, exist_ok=True)
+    for episode in episodes:
+        done = folder / f"drive{episode:03}.done"
+        if not done.exists():
+            for number, frame in enumerate(drive(episode, frames)):
+                Image.fromarray(frame).save(folder / f"drive{episode:03}-{number:03}.png")
+            done.touch()
+        paths += sorted(folder.glob(f"drive{episode:03}-*.png"))
+    return paths
+
+
+def fine_tune(frames: Path, out: Path, start: Path, time: str, extra: Sequence[str]) -> Path:
+    """Train phase 3 on the frames from shipped weights; returns the new weights."""
+    weights = out / "car.safetensors"
+    if weights.exists():
+        return weights
+    train = [sys.executable, "-m", "glc.training", "--preset", "tiny", "--data", str(frames)]
+    train += ["--out", str(out / "run"), "--phase", "3", *extra]
+    subprocess.run([*train, "--init", str(start), "--time-budget", time], check=True)
+    # Also when the time ended before the steps did.
+    subprocess.run([*train, "--export-only", "--export", str(weights)], check=True)
+    return weights
+
+
+def jpeg_near(frame: RGB, size: int) -> tuple[int, RGB]:
+    """Return bytes and pixels of the JPEG closest in size: shrunk by 1, 2 or 4, of any quality."""
+    image = Image.fromarray(frame)
+    found: list[tuple[int, bytes]] = []
+    for factor in (1, 2, 4):
+        small = image.resize((SIDE // factor, SIDE // factor), Image.Resampling.LANCZOS)
+        for quality in (1, 2, 5, 10, 20, 30, 45, 60, 80):
+            stream = io.BytesIO()
+            small.save(stream, "JPEG", quality=quality, optimize=True)
+            found.append((abs(stream.tell() - size), stream.getvalue()))
+    data = min(found)[1]
+    with Image.open(io.BytesIO(data)) as opened:
+        large = opened.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+    return len(data), np.asarray(large)
+
+
+def psnr_db(x: RGB, x_hat: RGB) -> float:
+    """Return the peak signal-to-noise ratio."""
+    return float(10 * np.log10(255**2 / np.square(x.astype(float) - x_hat).mean()))
+
+
+CHANGES: dict[str, Callable[[RGB], RGB]] = {
+    "red and green exchanged": lambda x: x[..., [1, 0, 2]],
+    "colours turned by a third": lambda x: x[..., [1, 2, 0]],
+    "negative": lambda x: 255 - x,
+    "grey": lambda x: x.mean(axis=2, keepdims=True).round().astype(np.uint8).repeat(3, axis=2),
+}
+"""What is done to frames, without any new shape or texture."""
+
+
+def auc(familiar: Sequence[float], other: Sequence[float]) -> float:
+    """Return the chance that one of the others scores higher."""
+    return float((np.array(other)[:, None] > np.array(familiar)).mean())
+
+
+def report(codecs: dict[str, Codec], frames: list[RGB], quality: int, sheet: Path) -> None:
+    """Print sizes, errors and surprise of every model, and write a sheet of reconstructions."""
+    png = []
+    for frame in frames:
+        stream = io.BytesIO()
+        Image.fromarray(frame).save(stream, "PNG", optimize=True)
+        png.append(stream.tell())
+    print(
+        f"\n{len(frames)} frames of {SIDE} x {SIDE} from episodes not trained on, quality {quality}"
+    )
+    print(f"PNG: {8 * np.mean(png):,.0f} bits per frame, without loss\n")
+    print("| model | bits per frame | PSNR dB | JPEG near that size: bits | PSNR dB |")
+    print("|---|---|---|---|---|")
+    rows = [frames[:6]]
+    for name, codec in codecs.items():
+        files = codec.encode_batch(frames, quality)
+        decoded = [np.asarray(image) for image in codec.decode_batch(files)]
+        rivals = [jpeg_near(x, len(data)) for x, data in zip(frames, files, strict=True)]
+        ours = np.mean([psnr_db(x, y) for x, y in zip(frames, decoded, strict=True)])
+        theirs = np.mean([psnr_db(x, y) for x, (_, y) in zip(frames, rivals, strict=True)])
+        bits = 8 * np.mean([len(data) for data in files])
+        jpeg_bits = 8 * np.mean([size for size, _ in rivals])
+        print(f"| {name} | {bits:,.0f} | {ours:.2f} | {jpeg_bits:,.0f} | {theirs:.2f} |")
+        rows.append(decoded[:6])
+        last_rivals = [y for _, y in rivals[:6]]
+    rows.append(last_rivals)
+    Image.fromarray(np.vstack([np.hstack(row) for row in rows])).save(sheet)
+    print("\n| frames | " + " | ".join(f"{n}: bpp, AUC" for n in codecs) + " |")
+    print("|---|" + "---|" * len(codecs))
+    usual = {name: codec.surprise_batch(frames, quality) for name, codec in codecs.items()}
+    print("| as they are | " + " | ".join(f"{np.mean(usual[n]):.4f}" for n in codecs) + " |")
+    for change, alter in CHANGES.items():
+        changed = [np.ascontiguousarray(alter(frame)) for frame in frames]
+        cells = []
+        for name, codec in codecs.items():
+            scores = codec.surprise_batch(changed, quality)
+            cells.append(f"{np.mean(scores):.4f}, {auc(usual[name], scores):.2f}")
+        print(f"| {change} | " + " | ".join(cells) + " |")
+    print(f"\n{sheet}: originals, then each model, then JPEG near the size of the last model")
+
+
+def main() -> None:
+    """Collect, train, report."""
+    parser = argparse.ArgumentParser(description="A codec for the frames of CarRacing.")
+    parser.add_argument("--out", type=Path, required=True, help="folder for everything")
+    parser.add_argument("--time", default="10m", help="of fine-tuning (default: 10m)")
+    parser.add_argument("--init", type=Path, required=True, help="weights to start from")
+    parser.add_argument("--episodes", type=int, default=20, help="to train on (default: 20)")
+    parser.add_argument("--frames", type=int, default=40, help="per episode (default: 40)")
+    parser.add_argument("--quality", type=int, default=30)
+    parser.add_argument("--device", default="auto")
+    options, extra = parser.parse_known_args()
+    collect(options.out / "frames", range(options.episodes), options.frames)
+    # Other seeds are other tracks.
+    test = collect(options.out / "test", range(1000, 1004), options.frames)
+    frames = [np.asarray(Image.open(path)) for path in test[:: max(1, len(test) // 48)]]
+    extra += ["--device", options.device]
+    tuned = fine_tune(options.out / "frames", options.out, options.init, options.time, extra)
+    codecs = {
+        "shipped": Codec.from_pretrained(options.init, options.device),
+        "fine-tuned": Codec.from_pretrained(tuned, options.device),
+    }
+    report(codecs, frames, options.quality, options.out / "frames.png")
+
+
+if __name__ == "__main__":
+    main()
