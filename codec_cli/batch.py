@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from codec_cli.exits import UsageError
 from codec_cli.paths import Expansion, Job, Source
 from codec_cli.report import Report
 from glc.errors import GlcError
+from glc.tiles import watched_by
 
 __all__ = [
     "Outcome",
@@ -68,6 +70,8 @@ def check_standard_output(jobs: Sequence[Job], as_json: bool) -> None:
         return
     if as_json:
         raise UsageError("--json and a picture on standard output (-) exclude each other")
+    if sys.stdout is None:
+        raise UsageError("standard output is closed; use -o FILE")
     if sys.stdout.isatty():
         raise UsageError("standard output is a terminal; use -o FILE or a pipe")
 
@@ -99,7 +103,8 @@ def _attempt(job: Job, work: Callable[[Job], Outcome], report: Report) -> None:
     started = time.perf_counter()
     name = job.source.name
     try:
-        outcome = work(job)
+        with watched_by(report.progress_of(name)):
+            outcome = work(job)
     except BrokenPipeError:
         raise
     except Exception as error:
@@ -130,6 +135,8 @@ def reason_of(error: Exception) -> str:
 def read(source: Source) -> bytes:
     """Return all bytes of an input."""
     if source.path is None:
+        if sys.stdin is None:
+            raise OSError(errno.EBADF, "standard input is closed")
         return sys.stdin.buffer.read()
     try:
         return source.path.read_bytes()
@@ -139,11 +146,23 @@ def read(source: Source) -> bytes:
 
 
 def writable_jobs(
-    jobs: Sequence[Job], force: bool, skip_existing: bool, report: Report
+    jobs: Sequence[Job],
+    force: bool,
+    skip_existing: bool,
+    report: Report,
+    is_cut: Callable[[Path], bool],
 ) -> list[Job]:
     """Return the jobs whose input is there and whose output may be written; report on the others.
 
     An output that is one of the inputs is always refused: it would destroy an original.
+
+    Args:
+        jobs: what to do.
+        force: replace outputs that exist.
+        skip_existing: leave outputs that exist, unless they are what a crash leaves.
+        report: told of every file that is left out.
+        is_cut: tells whether an output that exists is what a crash leaves; raises if it is
+            something else that cannot be the output.
     """
     inputs = {_resolved(job.source.path) for job in jobs if job.source.path is not None}
     taken: dict[Path, str] = {}
@@ -166,7 +185,17 @@ def writable_jobs(
             report.failed(name, f"its output {target} is a folder", record)
         elif target.exists() and skip_existing:
             taken[key] = name
-            report.done(f"{name} -> {target}  skipped: exists", {**record, "skipped": True})
+            try:
+                is_rest = is_cut(target)
+            except (GlcError, OSError) as error:
+                reason = f"{target} exists, but: {reason_of(error)} (-f replaces it)"
+                report.failed(name, reason, record)
+                continue
+            if is_rest:
+                report.notice(name, f"{target} is empty or cut off, and is made again")
+                allowed.append(replace(job, replaces=True))
+            else:
+                report.done(f"{name} -> {target}  skipped: exists", {**record, "skipped": True})
         elif target.exists() and not force:
             report.failed(name, f"{target} exists (-f replaces it)", record)
         else:

@@ -18,13 +18,17 @@ from codec_cli.batch import (
     run_jobs,
     writable_jobs,
 )
+from codec_cli.finished import is_cut_picture
 from codec_cli.options import (
     Parser,
     add_device,
     add_inputs,
     add_jobs,
+    add_limits,
     add_outputs,
     add_reporting,
+    add_tile,
+    limits_of,
 )
 from codec_cli.paths import Job, expand, plan
 from codec_cli.report import Report
@@ -34,6 +38,7 @@ from glc.bitstream import unpack, unpack_prefix
 
 if TYPE_CHECKING:
     from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
 
 __all__ = ["GLC_SUFFIXES", "run"]
 
@@ -58,8 +63,8 @@ def run(arguments: Sequence[str]) -> int:
         Outputs(options.force) as outputs,
     ):
         report_missing(expansion, report)
-        jobs = writable_jobs(jobs, options.force, options.skip_existing, report)
-        codecs = Codecs(options.model, options.device)
+        jobs = writable_jobs(jobs, options.force, options.skip_existing, report, is_cut_picture)
+        codecs = Codecs(options.model, options.device, limits_of(options), options.tile)
         if jobs and options.model is not None:
             try:
                 codecs.for_encoding()
@@ -85,7 +90,7 @@ class _Decoding:
         data = read(job.source)
         image, quality, said, arrived = self._decode(data)
         picture, notices = encoded_as(image, self.image_format)
-        self.outputs.write(job.target, picture)
+        self.outputs.write(job.target, picture, replaces=job.replaces)
 
         width, height = image.size
         bpp = 8 * len(data) / (width * height)
@@ -105,10 +110,10 @@ class _Decoding:
     def _decode(self, data: bytes) -> tuple[Image.Image, int, tuple[str, ...], dict[str, object]]:
         """Return the picture, its quality, what has to be said of it, and that as fields."""
         if not self.part:
-            quality = unpack(data).quality
-            return self.codecs.for_file(data).decode(data), quality, (), {}
-        prefix = unpack_prefix(data)
-        quality, codec = prefix.header.quality, self.codecs.for_part(data)
+            whole = self.codecs.for_file(data)
+            return whole.decode(data), unpack(data, whole.limits).quality, (), {}
+        codec = self.codecs.for_part(data)
+        quality = unpack_prefix(data, codec.limits).header.quality
         if self.part == "preview":
             said = ("a preview: the hyper-latent alone, nothing was verified",)
             return codec.preview(data), quality, said, {"preview": True}
@@ -136,6 +141,9 @@ def encoded_as(image: Image.Image, image_format: str) -> tuple[bytes, list[str]]
     notices: list[str] = []
     metadata = {key: image.info[key] for key in ("exif", "xmp") if image.info.get(key)}
     parameters: dict[str, object] = {}
+    if image_format == "png" and "xmp" in metadata:
+        # Pillow has no option for it here, and would leave it out without a word.
+        parameters = {"pnginfo": _png_text(metadata.pop("xmp"))}
     if image_format == "jpg":
         if image.mode in ("LA", "RGBA"):
             image = _on_white(image)
@@ -150,6 +158,15 @@ def encoded_as(image: Image.Image, image_format: str) -> tuple[bytes, list[str]]
     stream = io.BytesIO()
     image.save(stream, pillow_format, **parameters, **metadata)
     return stream.getvalue(), notices
+
+
+def _png_text(xmp: bytes) -> PngInfo:
+    """Return XMP as the text chunk that PNG keeps it in (XMP specification, part 3)."""
+    from PIL.PngImagePlugin import PngInfo
+
+    info = PngInfo()
+    info.add_itxt("XML:com.adobe.xmp", xmp.decode("utf-8", errors="replace"))
+    return info
 
 
 def _on_white(image: Image.Image) -> Image.Image:
@@ -196,6 +213,8 @@ def _parser() -> Parser:
         help="decode what has arrived of a file that was cut off, and say how much that is",
     )
     add_device(parser, "default: for each file the model that it was made with")
+    add_tile(parser)
     add_jobs(parser)
+    add_limits(parser)
     add_reporting(parser)
     return parser

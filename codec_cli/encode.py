@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,18 +19,22 @@ from codec_cli.batch import (
     run_jobs,
     writable_jobs,
 )
+from codec_cli.finished import is_cut_glc
 from codec_cli.options import (
     Parser,
     add_device,
     add_inputs,
     add_jobs,
+    add_limits,
     add_outputs,
     add_reporting,
+    add_tile,
+    limits_of,
     quality,
 )
 from codec_cli.paths import Job, expand, plan
 from codec_cli.report import Report
-from codec_cli.session import CodecLike, Codecs
+from codec_cli.session import Codecs, EncoderLike
 from codec_cli.writing import Outputs
 from glc.bitstream import unpack
 
@@ -50,6 +55,7 @@ PICTURE_SUFFIXES = frozenset(
 def run(arguments: Sequence[str]) -> int:
     """Run the command and return its exit code."""
     options = _parser().parse_intermixed_args(arguments)
+    limits = limits_of(options)
     expansion = expand(options.inputs, PICTURE_SUFFIXES, options.recursive)
     jobs = plan(expansion, options.output, ".glc", PICTURE_SUFFIXES)
     check_standard_output(jobs, options.json)
@@ -60,23 +66,38 @@ def run(arguments: Sequence[str]) -> int:
         Outputs(options.force) as outputs,
     ):
         report_missing(expansion, report)
-        jobs = writable_jobs(jobs, options.force, options.skip_existing, report)
+        jobs = writable_jobs(jobs, options.force, options.skip_existing, report, is_cut_glc)
         if not jobs:
             return report.exit_code
         try:
-            codec = Codecs(options.model, options.device).for_encoding()
+            codec = Codecs(options.model, options.device, limits, options.tile).for_encoding()
         except Exception as error:
             report.failed(None, reason_of(error), {})
             return exits.FAILED
         work = _Encoding(codec, _coding(codec, options), outputs, options.verify)
-        return run_jobs(jobs, work, options.jobs, report)
+        with _pictures_up_to(limits.max_pixels):
+            return run_jobs(jobs, work, options.jobs, report)
+
+
+@contextmanager
+def _pictures_up_to(pixels: int) -> Iterator[None]:
+    """Make Pillow refuse larger pictures, as soon as it has read their size."""
+    from PIL import Image
+
+    before = Image.MAX_IMAGE_PIXELS
+    # Pillow warns above its limit, and refuses above twice the limit.
+    Image.MAX_IMAGE_PIXELS = (pixels + 1) // 2
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
 
 
 @dataclass(frozen=True)
 class _Encoding:
     """Makes one .glc file."""
 
-    codec: CodecLike
+    codec: EncoderLike
     coding: Callable[[Picture], bytes]
     outputs: Outputs
     verify: bool
@@ -87,10 +108,12 @@ class _Encoding:
         name = job.source.name
         picture = load(read(job.source), name)
         data = self.coding(picture)
-        self.outputs.write(job.target, data, self.codec.verify if self.verify else None)
+        # A file that a reader with the same limits would refuse is not written.
+        quality = unpack(data, self.codec.limits).quality
+        check = self.codec.verify if self.verify else None
+        self.outputs.write(job.target, data, check, job.replaces)
 
         bpp = 8 * len(data) / (picture.width * picture.height)
-        quality = unpack(data).quality
         fields: dict[str, object] = {
             "output": job.target_name,
             "width": picture.width,
@@ -98,6 +121,7 @@ class _Encoding:
             "bytes": len(data),
             "bpp": round(bpp, 6),
             "quality": quality,
+            "model": unpack(data).model.hex(),
         }
         if self.verify:
             fields["verified"] = True
@@ -105,7 +129,7 @@ class _Encoding:
         return Outcome(line, fields, picture.notices)
 
 
-def _coding(codec: CodecLike, options: argparse.Namespace) -> Callable[[Picture], bytes]:
+def _coding(codec: EncoderLike, options: argparse.Namespace) -> Callable[[Picture], bytes]:
     """Return the codec call that ``-q``, ``--target-bpp`` or ``--target-size`` asks for."""
     keep: bool = options.keep_metadata
 
@@ -153,8 +177,14 @@ def _parser() -> Parser:
         metavar="BYTES",
         help="the best quality whose file has at most so many bytes",
     )
-    add_device(parser, "default: the default model (see glc models)")
+    add_device(
+        parser,
+        "auto tries all installed ones and keeps the smallest file that looks as much like the "
+        "picture as the default model's (default: the default model, see glc models)",
+    )
+    add_tile(parser)
     add_jobs(parser)
+    add_limits(parser)
     parser.add_argument(
         "--keep-metadata", action="store_true", help="store EXIF and XMP (default: strip)"
     )

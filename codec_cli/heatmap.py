@@ -9,6 +9,8 @@ from pathlib import Path
 from codec_cli import exits
 from codec_cli.batch import Outcome, read, report_missing, run_jobs, writable_jobs
 from codec_cli.decode import GLC_SUFFIXES
+from codec_cli.finished import is_cut_picture
+from codec_cli.options import limits_of
 from codec_cli.paths import STDIO, Job, expand
 from codec_cli.report import Report
 from codec_cli.session import Codecs
@@ -25,11 +27,11 @@ def run(options: argparse.Namespace) -> int:
     expansion = expand(options.inputs, GLC_SUFFIXES, options.recursive)
     if expansion.is_many or options.heatmap == STDIO:
         raise exits.UsageError("--heatmap draws one input, into a file")
-    codecs = Codecs(options.model, options.device)
+    codecs = Codecs(options.model, options.device, limits_of(options))
     with Report("info", 1, options.json, quiet=False) as report, Outputs(options.force) as outputs:
         report_missing(expansion, report)
         jobs = [Job(source, Path(options.heatmap)) for source in expansion.sources]
-        jobs = writable_jobs(jobs, options.force, False, report)
+        jobs = writable_jobs(jobs, options.force, False, report, is_cut_picture)
 
         def work(job: Job) -> Outcome:
             return _draw(job, codecs, outputs, options.quality)
@@ -44,13 +46,13 @@ def _draw(job: Job, codecs: Codecs, outputs: Outputs, quality: int | None) -> Ou
     if data[:1] == MAGIC[:1]:
         if quality is not None:
             raise ValueError("-q is for pictures; a .glc file has its quality already")
-        quality = unpack(data).quality
         codec = codecs.for_file(data)
+        quality = unpack(data, codec.limits).quality
         bits, picture = codec.bit_map(data, quality), codec.decode(data)
     else:
         quality = _DEFAULT_QUALITY if quality is None else quality
         loaded = image.load(data, job.source.name)
-        bits = codecs.for_encoding().bit_map(loaded, quality)
+        bits = codecs.for_model().bit_map(loaded, quality)
         picture = image.to_pil(loaded)
     width, height = picture.size
     total = float(bits.sum())

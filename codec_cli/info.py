@@ -9,9 +9,10 @@ import json
 from collections.abc import Sequence
 
 from codec_cli import session
+from codec_cli.archives import ARCHIVE_SUFFIX, describe, is_archive, line_of
 from codec_cli.batch import read, reason_of, report_missing
 from codec_cli.decode import GLC_SUFFIXES
-from codec_cli.options import Parser, add_device, add_inputs, quality
+from codec_cli.options import Parser, add_device, add_inputs, add_limits, limits_of, quality
 from codec_cli.paths import expand
 from codec_cli.report import Report, one_line
 from glc.bitstream import ALPHA, EXIF, FORMAT_VERSION, GREY, ICC, XMP, Container, unpack
@@ -25,24 +26,29 @@ _CHUNK_NAMES = {ALPHA: "alpha", GREY: "grey", ICC: "icc", EXIF: "exif", XMP: "xm
 def run(arguments: Sequence[str]) -> int:
     """Run the command and return its exit code."""
     parser = Parser(
-        prog="glc info", description="Say what is in .glc files, without decoding them."
+        prog="glc info",
+        description="Say what is in .glc files and archives, without decoding them.",
     )
-    add_inputs(parser, ".glc files")
+    add_inputs(parser, ".glc files and .glca archives")
     parser.add_argument("--json", action="store_true", help="print one JSON object per file")
+    add_limits(parser)
     _add_heatmap(parser)
     options = parser.parse_intermixed_args(arguments)
     if options.heatmap is not None:
         from codec_cli import heatmap
 
         return heatmap.run(options)
-    expansion = expand(options.inputs, GLC_SUFFIXES, options.recursive)
+    expansion = expand(options.inputs, GLC_SUFFIXES | {ARCHIVE_SUFFIX}, options.recursive)
     # Quick enough to need no progress bar.
     with Report("info", 1, options.json, quiet=False) as report:
         report_missing(expansion, report)
         for source in expansion.sources:
             try:
+                if source.path is not None and is_archive(source.path):
+                    print(line_of(describe(source.path), options.json))
+                    continue
                 data = read(source)
-                container = unpack(data)
+                container = unpack(data, limits_of(options))
             except (GlcError, OSError) as error:
                 report.failed(source.name, reason_of(error), {"input": source.name})
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -24,8 +25,12 @@ COMMANDS = {
     "info": "say what is in a .glc file, without decoding it; --heatmap: where its bits went",
     "verify": "check that .glc files decode to what was encoded",
     "sample": "draw pictures from what a model has learned",
+    "pack": "compress a whole dataset into an archive",
+    "unpack": "take the pictures out of an archive",
+    "list": "list the pictures in an archive",
     "models": "list the installed models",
     "train": "train a model",
+    "finetune": "adapt a model to pictures of one kind",
     "eval": "measure rate and distortion",
 }
 
@@ -38,24 +43,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     name, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
-    if name in ("-h", "--help"):
-        print(_overview())
-        return exits.OK
-    if name in ("-V", "--version"):
-        print(f"glc {glc.__version__}")
-        return exits.OK
-    if name not in COMMANDS:
-        found = f"no command {name!r}" if name else "no command given"
-        say(f"glc: {found}; expected one of {', '.join(COMMANDS)} (see glc --help)")
-        return exits.USAGE
     try:
         with _sigterm_raises(), warnings.catch_warnings():
             if not sys.warnoptions:
                 # Pillow warns of what is reported here in one line, or is harmless.
                 warnings.simplefilter("ignore")
-            code = import_module(f"codec_cli.{name}").run(rest)
-            sys.stdout.flush()
-            return int(code)
+            code = _run(name, rest)
+            if sys.stdout is not None:
+                sys.stdout.flush()
+            return code
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else exits.OK
     except exits.UsageError as error:
@@ -68,19 +64,52 @@ def main(argv: Sequence[str] | None = None) -> int:
         say("glc: terminated")
         return exits.TERMINATED
     except BrokenPipeError:
-        # Whoever read our output has gone; Python would complain again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        # Whoever read our output has gone, and knows why.
+        _drop_standard_output()
         return exits.FAILED
+    except OSError as error:
+        # A failing file has a line of its own; this is a full disk behind standard output, or a
+        # folder that may not be looked at.
+        say(f"glc {name}: {error.filename or 'standard output'}: {error.strerror or error}")
+        _drop_standard_output()
+        return exits.FAILED
+
+
+def _run(name: str, rest: Sequence[str]) -> int:
+    if name in ("-h", "--help"):
+        print(_overview())
+    elif name in ("-V", "--version"):
+        print(f"glc {glc.__version__}")
+    elif name in COMMANDS:
+        return int(import_module(f"codec_cli.{name}").run(rest))
+    else:
+        found = f"no command {name!r}" if name else "no command given"
+        say(f"glc: {found}; expected one of {', '.join(COMMANDS)} (see glc --help)")
+        return exits.USAGE
+    return exits.OK
+
+
+def _drop_standard_output() -> None:
+    """Keep Python from complaining again when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def entry() -> NoReturn:
     """Run ``glc`` as a process."""
+    for descriptor in range(3):
+        # Else the next file to be opened would take the place of a closed standard stream.
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
     code = main()
     if code in (exits.INTERRUPTED, exits.TERMINATED):
         # Worker threads may sit in a long computation that nothing can interrupt, and Python would
         # wait for them. Nothing half-written has its final name, so leaving at once is safe.
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError):
+                if stream is not None:
+                    stream.flush()
         os._exit(code)
     sys.exit(code)
 

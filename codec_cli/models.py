@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from codec_cli import exits
 from codec_cli.batch import reason_of
 from codec_cli.options import Parser
-from codec_cli.report import say
+from codec_cli.report import one_line, say
 from glc.errors import GlcError
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ def run(arguments: Sequence[str]) -> int:
         say("glc models: none is installed; glc encode --model PATH takes a weight file")
         return exits.FAILED
     for model in models:
-        print(json.dumps(_describe(model)) if options.json else _line(model))
+        # Names come from the weights files, which may be anybody's.
+        print(json.dumps(_describe(model)) if options.json else one_line(_line(model)))
     return exits.OK
 
 

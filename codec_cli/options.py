@@ -6,15 +6,21 @@ import argparse
 from typing import NoReturn
 
 from codec_cli import exits
-from glc.bitstream import QUALITY_MAX
+from glc.bitstream import QUALITY_MAX, Limits
+from glc.config import IMAGE_STRIDE
+from glc.tiles import TILE_SIDE, UNCUT_SIDE, Tiling
 
 __all__ = [
     "Parser",
     "add_device",
     "add_inputs",
     "add_jobs",
+    "add_limits",
     "add_outputs",
     "add_reporting",
+    "add_tile",
+    "count",
+    "limits_of",
     "quality",
 ]
 
@@ -77,11 +83,54 @@ def add_jobs(parser: Parser) -> None:
     parser.add_argument(
         "-j",
         "--jobs",
-        type=_count,
+        type=count,
         default=1,
         metavar="N",
         help="work on N files at once (default: 1)",
     )
+
+
+def add_tile(parser: Parser) -> None:
+    """Add ``--tile``."""
+    parser.add_argument(
+        "--tile",
+        type=_tile,
+        metavar="N",
+        help="work in tiles of N x N pixels on pictures that are larger; 0 never does (default: "
+        f"{TILE_SIDE}, for more than {UNCUT_SIDE} x {UNCUT_SIDE} pixels)",
+    )
+
+
+def _tile(text: str) -> int:
+    try:
+        tiling = Tiling(int(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"expected 0 or a number of {IMAGE_STRIDE} or more, found {text!r}"
+        ) from error
+    return tiling.side or 0
+
+
+def add_limits(parser: Parser) -> None:
+    """Add ``--max-pixels``, ``--max-side`` and ``--max-chunk-bytes``."""
+    default = Limits()
+    for name, what in (
+        ("max_pixels", "width times height"),
+        ("max_side", "width or height"),
+        ("max_chunk_bytes", "bytes of alpha, metadata and the like"),
+    ):
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=count,
+            default=getattr(default, name),
+            metavar="N",
+            help=f"refuse a file whose {what} is above N (default: %(default)s)",
+        )
+
+
+def limits_of(options: argparse.Namespace) -> Limits:
+    """Return what the options of ``add_limits`` say."""
+    return Limits(options.max_pixels, options.max_side, options.max_chunk_bytes)
 
 
 def add_reporting(parser: Parser) -> None:
@@ -99,7 +148,8 @@ def quality(text: str) -> int:
     return int(text)
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
+    """Read a number of things."""
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a number of 1 or more, found {text!r}")
     return int(text)

@@ -51,6 +51,8 @@ class Job:
     source: Source
     target: Path | None
     """None is standard output."""
+    replaces: bool = False
+    """What is there is the rest of a crash, and may be replaced."""
 
     @property
     def target_name(self) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from codec_cli import exits
 from codec_cli.batch import Outcome, reason_of, run_jobs, writable_jobs
 from codec_cli.decode import encoded_as
+from codec_cli.finished import is_cut_picture
 from codec_cli.options import Parser, add_device, add_reporting, quality
 from codec_cli.paths import Job, Source
 from codec_cli.report import Report
@@ -34,7 +35,7 @@ def run(arguments: Sequence[str]) -> int:
         Outputs(options.force) as outputs,
     ):
         try:
-            codec = Codecs(options.model, options.device).for_encoding()
+            codec = Codecs(options.model, options.device).for_model()
             pictures = codec.sample(
                 options.count, options.size, options.quality, options.seed, options.temperature
             )
@@ -50,7 +51,8 @@ def run(arguments: Sequence[str]) -> int:
             return Outcome(f"{job.target_name}  q{options.quality}", fields)
 
         jobs = [Job(Source(None, Path(n)), folder / f"{n}.{options.format}") for n in names]
-        return run_jobs(writable_jobs(jobs, options.force, False, report), work, 1, report)
+        jobs = writable_jobs(jobs, options.force, False, report, is_cut_picture)
+        return run_jobs(jobs, work, 1, report)
 
 
 def _parser() -> Parser:

@@ -1,6 +1,7 @@
 """The one place where the command line meets the codec.
 
-Tests replace the three functions here, and then need neither weights nor torch.
+Tests replace the three functions here, and then need neither weights nor torch. Without torch it
+does as well where ``glc.fast`` can be used.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from glc.bitstream import unpack, unpack_prefix
+from glc.bitstream import Limits, unpack, unpack_prefix
 from glc.errors import GlcError
 
 if TYPE_CHECKING:
@@ -21,11 +22,25 @@ if TYPE_CHECKING:
     from glc.image import Picture
     from glc.preview import PartialPicture
 
-__all__ = ["CodecLike", "Codecs", "installed_name", "installed_path", "open_codec"]
+__all__ = [
+    "AUTO",
+    "CodecLike",
+    "Codecs",
+    "EncoderLike",
+    "installed_name",
+    "installed_path",
+    "open_codec",
+]
+
+AUTO = "auto"
+"""As a model: whichever of the installed ones makes the smallest file."""
 
 
-class CodecLike(Protocol):
-    """What the command line needs of ``glc.Codec``."""
+class EncoderLike(Protocol):
+    """What the command line needs for encoding: a codec, or a choice among several."""
+
+    limits: Limits
+    tile: int | None
 
     def encode(self, picture: Picture, /, quality: int, *, keep_metadata: bool) -> bytes:
         """Return a .glc file."""
@@ -38,6 +53,10 @@ class CodecLike(Protocol):
 
     def verify(self, data: bytes, /) -> None:
         """Raise if a .glc file does not decode to what was encoded."""
+
+
+class CodecLike(EncoderLike, Protocol):
+    """What the command line needs of ``glc.Codec``."""
 
     def preview(self, data: bytes, /) -> Image.Image:
         """Return what the first bytes of a .glc file show."""
@@ -56,6 +75,10 @@ class CodecLike(Protocol):
 
 def open_codec(model: str | Path | None, device: str) -> CodecLike:
     """Load a model; the default one when ``model`` is None."""
+    from glc import fast
+
+    if fast.is_usable(device):
+        return fast.FastCodec.from_pretrained(model)
     from glc import Codec
 
     try:
@@ -94,32 +117,64 @@ class Codecs:
     Args:
         model: used for every file; None lets each file choose the one that it was made with.
         device: where the networks run.
+        limits: what to accept of files.
+        tile: into what tiles large pictures are cut.
     """
 
-    def __init__(self, model: str | None, device: str) -> None:
+    def __init__(
+        self,
+        model: str | None,
+        device: str,
+        limits: Limits | None = None,
+        tile: int | None = None,
+    ) -> None:
+        self._tile = tile
+        self._limits = limits or Limits()
         self._model = model
         self._device = device
         self._lock = threading.Lock()
         self._open: dict[str | Path | None, CodecLike] = {}
+        self._choice: EncoderLike | None = None
 
-    def for_encoding(self) -> CodecLike:
-        """Return the chosen or the default codec."""
+    def for_encoding(self) -> EncoderLike:
+        """Return the chosen or the default codec, or all installed ones for ``auto``."""
+        if self._model != AUTO:
+            return self._get(self._model)
+        from glc.choice import ModelChoice
+
+        with self._lock:
+            if self._choice is None:
+                choice = ModelChoice.installed(self._device)
+                choice.limits, choice.tile = self._limits, self._tile
+                self._choice = choice
+            return self._choice
+
+    def for_model(self) -> CodecLike:
+        """Return the chosen or the default codec.
+
+        Raises:
+            ValueError: ``auto`` was chosen, and only encoding can choose.
+        """
+        if self._model == AUTO:
+            raise ValueError(f"--model {AUTO} is for encoding; name one model")
         return self._get(self._model)
 
     def for_file(self, data: bytes) -> CodecLike:
         """Return the chosen codec, or the one that this file was made with."""
-        if self._model is not None:
+        if self._model not in (None, AUTO):
             return self._get(self._model)
-        return self._get(installed_path(unpack(data).model))
+        return self._get(installed_path(unpack(data, self._limits).model))
 
     def for_part(self, data: bytes) -> CodecLike:
         """Return the codec as ``for_file`` does, for a file that may have been cut off."""
-        if self._model is not None:
+        if self._model not in (None, AUTO):
             return self._get(self._model)
-        return self._get(installed_path(unpack_prefix(data).header.model))
+        return self._get(installed_path(unpack_prefix(data, self._limits).header.model))
 
     def _get(self, model: str | Path | None) -> CodecLike:
         with self._lock:
             if model not in self._open:
-                self._open[model] = open_codec(model, self._device)
+                codec = open_codec(model, self._device)
+                codec.limits, codec.tile = self._limits, self._tile
+                self._open[model] = codec
             return self._open[model]

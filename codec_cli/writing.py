@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
+import re
 import secrets
 import stat
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 __all__ = ["Outputs"]
+
+_LEFTOVER = re.compile(r"\.glc-[0-9a-f]{16}\.part")
+_LEFTOVER_SECONDS = 3600.0
+"""Far longer than any file bears its temporary name."""
+_NO_SYNC = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
 
 
 class Outputs:
     """The outputs of one command; safe to use from several threads.
 
     Leaving the ``with`` block removes every temporary file and makes later writes fail, so that
-    threads that an interruption left behind finish nothing.
+    threads that an interruption left behind finish nothing. What a killed run could not remove
+    itself, ``.glc-*.part``, a later one removes from the folders that it writes to, an hour on.
     """
 
     def __init__(self, force: bool) -> None:
         self._force = force
         self._lock = threading.Lock()
         self._temporary: set[Path] = set()
+        self._swept: set[Path] = set()
         self._closed = False
 
     def __enter__(self) -> Outputs:
@@ -36,9 +48,13 @@ class Outputs:
             self._temporary.clear()
 
     def write(
-        self, target: Path | None, data: bytes, check: Callable[[bytes], None] | None = None
+        self,
+        target: Path | None,
+        data: bytes,
+        check: Callable[[bytes], None] | None = None,
+        replaces: bool = False,
     ) -> None:
-        """Write a whole file under a temporary name, then rename it.
+        """Write a whole file under a temporary name, wait for the disk, then rename it.
 
         Args:
             target: None is standard output. Missing folders are made. Devices and pipes are
@@ -46,6 +62,7 @@ class Outputs:
             data: the content.
             check: called with what was read back from the disk, before the file has its name; what
                 it raises leaves no file.
+            replaces: a file of this name may be there, even without ``force``.
 
         Raises:
             OSError: the disk is full, the folder read-only, the file there already, and so on.
@@ -68,9 +85,11 @@ class Outputs:
         try:
             with temporary.open("xb") as stream:
                 stream.write(data)
+                _sync(stream)
+            self._sweep(temporary)
             if check is not None:
                 check(temporary.read_bytes())
-            self._finish(temporary, target)
+            self._finish(temporary, target, self._force or replaces)
         finally:
             self._forget(temporary)
 
@@ -80,12 +99,12 @@ class Outputs:
                 raise InterruptedError("the command has ended")
             self._temporary.add(temporary)
 
-    def _finish(self, temporary: Path, target: Path) -> None:
+    def _finish(self, temporary: Path, target: Path, replaces: bool) -> None:
         with self._lock:
             if self._closed:
                 raise InterruptedError("the command has ended")
             # Looked at again: the file may have come to be while the networks ran.
-            if not self._force and target.exists():
+            if not replaces and target.exists():
                 raise FileExistsError(f"{target} exists (-f replaces it)")
             temporary.replace(target)
             self._temporary.discard(temporary)
@@ -95,6 +114,31 @@ class Outputs:
             if temporary in self._temporary:
                 temporary.unlink(missing_ok=True)
                 self._temporary.discard(temporary)
+
+    def _sweep(self, temporary: Path) -> None:
+        """Remove what killed runs left in a folder, once per folder."""
+        folder = temporary.parent
+        with self._lock:
+            if folder in self._swept:
+                return
+            self._swept.add(folder)
+        # By the clock of the disk, which need not be that of this machine.
+        now = temporary.stat().st_mtime
+        for path in folder.glob(".glc-*.part"):
+            with contextlib.suppress(OSError):
+                is_old = now - path.lstat().st_mtime > _LEFTOVER_SECONDS
+                if is_old and path.is_file() and _LEFTOVER.fullmatch(path.name):
+                    path.unlink()
+
+
+def _sync(stream: BinaryIO) -> None:
+    """Wait until the content is on the disk: else a power cut may keep the name and lose it."""
+    stream.flush()
+    try:
+        os.fsync(stream.fileno())
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
 
 
 def _is_special(path: Path) -> bool:

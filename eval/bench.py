@@ -2,16 +2,20 @@
 
     python -m eval.bench --images DIR [--out FILE.json] [--codecs A,B] [--threads N]
 
-Two ways. *In process*: library calls from pixels to file bytes and back, warm, median of several.
-*As commands*: one process per picture, start included, with its peak memory; that is what a shell
-script pays. Ratios are against the first codec: 2.0 takes twice as long. Networks of CompressAI
-run with random weights, which do as much arithmetic as trained ones (but code more symbols).
+Three ways. *In process*: library calls from pixels to file bytes and back, warm, median of
+several, every codec in a process of its own, whose peak memory is given too. *As commands*: one
+process per picture, start included, with its peak memory; that is what a shell script pays.
+*Arithmetic*: multiplications per pixel of every network of glc, and how close to the machine's
+limit they run. Ratios are against the first codec: 2.0 takes twice as long. Networks of CompressAI
+run with random weights, which do as much arithmetic as trained ones (but code more symbols). What
+is not installed is skipped with a line that says what is missing.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import shutil
 import statistics
@@ -27,14 +31,19 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from eval import codecs, pictures, provenance
+from eval import arithmetic as rates
+from eval import codecs, pictures, profile, provenance
 from eval.backbones import Unavailable
 from eval.codecs import Codec
+from eval.stages import RUNTIMES
 from eval.summary import markdown
+from glc import checkpoint
+from glc.config import IMAGE_STRIDE
 
 DEFAULT = (
     "jpeg",
     "glc",
+    "glc-fast",
     "avif",
     "heic",
     "jxl",
@@ -42,7 +51,8 @@ DEFAULT = (
     "compressai:mbt2018-mean/random",
     "compressai:cheng2020-attn/random",
 )
-MIDDLE_QUALITY = {"jpeg": 30.0, "avif": 30.0, "heic": 30.0, "jxl": 50.0, "glc": 50.0}
+MIDDLE_QUALITY = {"jpeg": 30.0, "avif": 30.0, "heic": 30.0, "jxl": 50.0}
+MIDDLE_QUALITY |= {"glc": 50.0, "glc-fast": 50.0}
 _KIBI = 1024
 # A child begins with the peak memory of the process that starts it, and this one holds torch. So
 # commands are started from a small interpreter, which prints [status, seconds, peak memory].
@@ -115,6 +125,8 @@ class Speed:
     encode_mb: float | None = None
     """Peak memory of the process in MB; only of commands."""
     decode_mb: float | None = None
+    peak_mb: float | None = None
+    """Peak memory of the process that did both, in MB; only in process, where the system tells."""
 
 
 def in_process(codec: Codec, images: Sequence[Image.Image], repeat: int) -> Speed:
@@ -126,11 +138,53 @@ def in_process(codec: Codec, images: Sequence[Image.Image], repeat: int) -> Spee
         data = codec.encode(image, quality)
         encode.append(_median_time(partial(codec.encode, image, quality), repeat))
         decode.append(_median_time(partial(codec.decode, data), repeat))
-    return Speed(codec.name, statistics.median(encode), statistics.median(decode))
+    return Speed(
+        codec.name, statistics.median(encode), statistics.median(decode), peak_mb=_peak_mb()
+    )
 
 
-def as_command(command: Command, images: Sequence[Image.Image]) -> Speed:
-    """Time whole commands.
+def in_own_process(name: str, arguments: argparse.Namespace) -> Speed:
+    """Time a codec's calls in a process that does nothing else.
+
+    Raises:
+        Unavailable: it cannot be had; the process has said why.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "speed.json"
+        command = [sys.executable, "-m", "eval.bench", "--here", "--codecs", name]
+        for option in ("images", "limit", "repeat", "threads", "device"):
+            command += [f"--{option}", str(getattr(arguments, option))]
+        done = subprocess.run(  # noqa: S603 - this interpreter and this module
+            [*command, "--out", str(out)], stdout=subprocess.DEVNULL, check=False
+        )
+        if done.returncode == 2:
+            raise ValueError(f"{name} could not be measured")
+        found = json.loads(out.read_text(encoding="utf-8"))["in_process"] if out.exists() else []
+    if not found:
+        raise Unavailable("not measured")
+    return Speed(**found[0])
+
+
+def arithmetic(
+    arguments: argparse.Namespace, image: Path, size: tuple[int, int]
+) -> dict[str, list[list[str]]]:
+    """Return a table for each way in which glc runs its networks on a CPU."""
+    path = checkpoint.locate(None)
+    config = checkpoint.load(path).config
+    pixels = math.prod(-(-side // IMAGE_STRIDE) * IMAGE_STRIDE for side in size)
+    tables = {}
+    for runtime in RUNTIMES:
+        if runtime == "fast" and "glc-fast" not in arguments.codecs:
+            continue
+        works = profile.in_process(
+            runtime, path, image, arguments.threads, arguments.repeat, list(size)
+        )
+        tables[runtime] = rates.rows(config, works, pixels, rates.measured_peak())
+    return tables
+
+
+def as_command(command: Command, images: Sequence[Image.Image], repeat: int = 1) -> Speed:
+    """Time whole commands, ``repeat`` times per picture.
 
     Raises:
         Unavailable: a program is not installed, or fails.
@@ -148,8 +202,13 @@ def as_command(command: Command, images: Sequence[Image.Image]) -> Speed:
             original = Path(folder) / f"{index}{kind}"
             file = Path(folder) / f"{index}{command.suffix}"
             image.save(original)
-            encode.append(_spend(command.encode, original, file))
-            decode.append(_spend(command.decode, file, Path(folder) / f"{index}.decoded{kind}"))
+            decoded = Path(folder) / f"{index}.decoded{kind}"
+            for _ in range(repeat):
+                # Some programs refuse to overwrite.
+                file.unlink(missing_ok=True)
+                decoded.unlink(missing_ok=True)
+                encode.append(_spend(command.encode, original, file))
+                decode.append(_spend(command.decode, file, decoded))
     return Speed(
         command.name,
         statistics.median(seconds for seconds, _ in encode),
@@ -161,15 +220,16 @@ def as_command(command: Command, images: Sequence[Image.Image]) -> Speed:
 
 def rows(found: Sequence[Speed]) -> list[list[str]]:
     """Return the table, header first; ratios are against the first codec."""
-    with_memory = any(speed.encode_mb is not None for speed in found)
+    memories = ("encode_mb", "decode_mb", "peak_mb")
+    known = [name for name in memories if any(getattr(s, name) is not None for s in found)]
     table = [["codec", "encode s", "decode s", "encode ratio", "decode ratio"]]
-    table[0] += ["encode MB", "decode MB"] if with_memory else []
+    table[0] += [name.replace("_mb", " MB") for name in known]
     for speed in found:
         row = [speed.codec, f"{speed.encode_s:.4f}", f"{speed.decode_s:.4f}"]
         row.append(f"{speed.encode_s / found[0].encode_s:.1f}")
         row.append(f"{speed.decode_s / found[0].decode_s:.1f}")
-        if with_memory:
-            row += [f"{mb:.0f}" if mb else "-" for mb in (speed.encode_mb, speed.decode_mb)]
+        sizes = [getattr(speed, name) for name in known]
+        row += [f"{mb:.0f}" if mb else "-" for mb in sizes]
         table.append(row)
     return table
 
@@ -182,9 +242,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         sources = pictures.find(arguments.images, arguments.limit)
         images = [pictures.load(source.path) for source in sources]
-        library = _each(arguments.codecs, lambda name: _in_process(name, images, arguments))
-        wanted = [c for c in COMMANDS if c.name in arguments.codecs]
-        commands = _each(wanted, lambda command: as_command(command, images))
+        if arguments.here:
+            library = _each(arguments.codecs, lambda name: _in_process(name, images, arguments))
+        else:
+            library = _each(arguments.codecs, lambda name: in_own_process(name, arguments))
+        wanted = [c for c in COMMANDS if c.name in arguments.codecs and not arguments.here]
+        commands = _each(wanted, lambda command: as_command(command, images, arguments.repeat))
+        tables = {}
+        if "glc" in arguments.codecs and arguments.device == "cpu" and not arguments.here:
+            tables = arithmetic(arguments, sources[0].path, images[0].size)
     except ValueError as error:
         print(f"eval.bench: {error}", file=sys.stderr)
         return 2
@@ -193,6 +259,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for title, found in (("In process", library), ("As commands", commands)):
         if found:
             print(f"\n## {title}\n\n{markdown(rows(found))}")
+    for runtime, table in tables.items():
+        print(f"\n## Arithmetic, {runtime}\n\n{markdown(table)}")
     if arguments.out:
         result = {
             **about,
@@ -200,6 +268,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "pictures": [source.name for source in sources],
             "in_process": [asdict(speed) for speed in library],
             "commands": [asdict(speed) for speed in commands],
+            "arithmetic": tables,
         }
         arguments.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     return 0
@@ -231,6 +300,14 @@ def _median_time(call: Callable[[], object], repeat: int) -> float:
     return statistics.median(times)
 
 
+def _peak_mb() -> float | None:
+    """Return the peak memory of this process, where the system tells it apart from its parent's."""
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    found = [line.split()[1] for line in lines if line.startswith("VmHWM:")]
+    return int(found[0]) * _KIBI / 1e6 if found else None
+
+
 def _spend(template: Sequence[str], source: Path, target: Path) -> tuple[float, float]:
     """Run a command and return its seconds and its peak memory in MB."""
     paths = {"IN": str(source), "OUT": str(target)}
@@ -253,9 +330,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--out", type=Path, metavar="FILE", help="write the figures as JSON too")
     add("--codecs", type=lambda text: text.split(","), default=list(DEFAULT), metavar="A,B")
     add("--limit", type=int, default=4, metavar="N", help="only the first N pictures (default 4)")
-    add("--repeat", type=int, default=3, metavar="N", help="times per picture (default 3)")
+    add("--repeat", type=int, default=5, metavar="N", help="times per picture (default 5)")
     add("--threads", type=int, default=os.cpu_count() or 1, metavar="N", help="of the networks")
     add("--device", default="cpu", help="cpu (default) or cuda")
+    add("--here", action="store_true", help="all codecs in this process, and nothing else")
     return parser
 
 

@@ -1,8 +1,9 @@
 """The codecs under test, each a small adapter: picture -> bytes -> picture.
 
-A name makes a codec: `glc` (the shipped model), `glc:MODEL` (a name or path), `jpeg`, `webp`,
-`avif`, `heic`, `jxl`, `jpeg2000`, `compressai:MODEL` (of its zoo), and `NAME@1/2` or `NAME@1/4`:
-shrink, encode, decode, enlarge, which is what people do when JPEG will not go small enough.
+A name makes a codec: `glc` (the shipped model), `glc:MODEL` (a name or path), `glc-fast` and
+`glc-fast:MODEL` (the same without torch), `jpeg`, `webp`, `avif`, `heic`, `jxl`, `jpeg2000`,
+`compressai:MODEL` (of its zoo), and `NAME@1/2` or `NAME@1/4`: shrink, encode, decode, enlarge,
+which is what people do when JPEG will not go small enough.
 
 A quality is whatever number the codec's own encoder takes, higher being better; only `jpeg2000`
 has none and takes bits per pixel.
@@ -110,8 +111,8 @@ class GlcCodec:
 
     qualities: tuple[float, ...] = (0, 20, 40, 60, 80, 100)
 
-    def __init__(self, model: str | None, device: str) -> None:
-        """Load a model by name or path, None for the shipped one.
+    def __init__(self, model: str | None, device: str, fast: bool = False) -> None:
+        """Load a model by name or path, None for the shipped one; ``fast`` does without torch.
 
         Raises:
             Unavailable: it is not installed or cannot be read.
@@ -119,13 +120,21 @@ class GlcCodec:
         try:
             from glc import Codec as Model
             from glc import GlcError
+            from glc.fast import FastCodec, is_usable
         except ImportError as error:
             raise Unavailable(f"glc is not installed: {error}") from error
+        if fast and not is_usable(device):
+            raise Unavailable("needs a CPU and the package onnxruntime: pip install onnxruntime")
+        self._codec: Model | FastCodec
         try:
-            self._codec = Model.from_pretrained(model, device=device)
+            if fast:
+                self._codec = FastCodec.from_pretrained(model)
+            else:
+                self._codec = Model.from_pretrained(model, device=device)
         except (OSError, GlcError) as error:
             raise Unavailable(f"no model to evaluate: {error}") from error
-        self.name = "glc" if model is None else f"glc:{Path(model).stem}"
+        name = "glc-fast" if fast else "glc"
+        self.name = name if model is None else f"{name}:{Path(model).stem}"
         self.version = self._codec.identity.hex()[:12]
 
     def encode(self, image: Image.Image, quality: float) -> bytes:
@@ -152,10 +161,14 @@ def build(name: str, device: str = "cpu") -> Codec:
         return ShrunkCodec(inner, int(shrunk[2]), name, inner.version, inner.qualities)
     if name == "glc" or name.startswith("glc:"):
         return GlcCodec(name.partition(":")[2] or None, device)
+    if name == "glc-fast" or name.startswith("glc-fast:"):
+        return GlcCodec(name.partition(":")[2] or None, device, fast=True)
     if name.startswith("compressai:"):
         return zoo.build(name.partition(":")[2], device)
     if name not in _PILLOW:
-        known = ", ".join(["glc", "glc:MODEL", *_PILLOW, "compressai:MODEL", "NAME@1/2"])
+        known = ", ".join(
+            ["glc", "glc-fast", "glc:MODEL", *_PILLOW, "compressai:MODEL", "NAME@1/2"]
+        )
         raise ValueError(f"--codecs: unknown codec {name!r}; known: {known}")
     return _PILLOW[name]()
 

@@ -6,6 +6,7 @@ Knows nothing of files or networks; works on the integers that are coded.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ __all__ = ["bits_per_position", "place_rows"]
 
 
 def place_rows(
-    messages: Sequence[tuple[NDArray[np.int32], NDArray[np.int32]]],
+    messages: Sequence[tuple[NDArray[np.integer[Any]], NDArray[np.integer[Any]]]],
     shape: tuple[int, int, int],
     height: int,
     width: int,

@@ -223,17 +223,19 @@ def _metadata(data: bytes, path: Path) -> dict[str, Any]:
         layout = meta["layout"]
         complete = {"name", "summary", "config"} <= set(meta)
         complete = complete and isinstance(meta.get("parameters"), int)
+        complete = complete and all(isinstance(meta[key], str) for key in ("name", "summary"))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise WeightsError(f"{path}: a safetensors file, but not weights of glc") from error
     if layout != _LAYOUT or not complete:
-        raise WeightsError(f"{path}: weights of layout {layout}; this release knows {_LAYOUT}")
+        found = repr(layout)[:60]
+        raise WeightsError(f"{path}: weights of layout {found}; this release knows {_LAYOUT}")
     return dict(meta)
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return manifest if isinstance(manifest, dict) else {}
 

@@ -6,10 +6,10 @@ is specified in bitstream/FORMAT.md, section 7.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -18,27 +18,24 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from glc import bit_map, checkpoint, image, imagination, latent
+from glc import assembly, bit_map, checkpoint, image, imagination, large, latent
 from glc.bitstream import (
-    ALPHA,
-    EXIF,
-    GREY,
     MODEL_BYTES,
-    XMP,
-    Chunk,
     Container,
     Limits,
     Prefix,
-    pack,
     unpack,
     unpack_prefix,
 )
-from glc.config import IMAGE_STRIDE, LATENT_STRIDE, QUALITY_MAX
+from glc.config import IMAGE_STRIDE, LATENT_STRIDE
 from glc.entropy import IndexTables, RangeDecoder, RangeEncoder, ScaleTables
-from glc.errors import CorruptError, WeightsError
+from glc.errors import WeightsError
+from glc.large import in_smaller_tiles
 from glc.networks.model import GlcModel
+from glc.networks.tiled import TiledModel
 from glc.preview import PartialPicture, Reading, missing, read
 from glc.quantize import to_symbols
+from glc.tiles import Tiling
 
 if TYPE_CHECKING:
     from glc.checkpoint import Checkpoint, ModelInfo
@@ -48,7 +45,7 @@ __all__ = ["Codec"]
 Source: TypeAlias = "image.Picture | Image.Image | str | os.PathLike[str] | NDArray[Any] | Tensor"
 
 _Array = TypeVar("_Array")
-_Message: TypeAlias = "tuple[NDArray[np.int32], NDArray[np.int32]]"
+_Message: TypeAlias = "tuple[large.Integers, large.Integers]"
 """Rows and symbols of one step, in coding order."""
 
 _TABLES = "tables."
@@ -57,51 +54,100 @@ _UNUSED = "num_batches_tracked"
 """Batch norm's counter; only training looks at it."""
 
 
+_seen_process = [os.getpid()]
+"""The process that loaded this module, or the one forked from it that used a codec."""
+
+
+def _check_process() -> None:
+    """Make a forked process work with one thread.
+
+    It believes in the threads of its parent but has none of them, and its first parallel loop
+    would wait for them for ever.
+    """
+    if _seen_process[0] != os.getpid():
+        _seen_process[0] = os.getpid()
+        if torch.get_num_threads() > 1:
+            torch.set_num_threads(1)
+
+
 class Codec:
     """One model, ready to encode and decode.
 
-    Safe to use from several threads at once. Encoding is deterministic: the same picture, quality
-    and machine give the same bytes; and whatever machine decodes them reads the same symbols.
+    Safe to use from several threads at once, and in processes forked or spawned from this one:
+    docs/robustness.md has the rules. A pickled codec names its weights and does not hold them.
+    Encoding is deterministic: the same picture, quality and machine give the same bytes; and
+    whatever machine decodes them reads the same symbols.
 
     Attributes:
         identity: 32 bytes, SHA-256 of the weights file.
         name: of the model.
         limits: what ``decode`` accepts.
+        tile: pictures with more pixels than a square of this side are worked on in tiles of at
+            most its area, and memory stays bounded; 0 cuts none, None chooses. Makes no difference
+            but for the rounding of floats. ``glc.tiles.watched_by`` tells how far they are.
     """
 
-    def __init__(self, weights: Checkpoint, device: str = "auto") -> None:
+    def __init__(self, weights: Checkpoint, device: str = "auto", tile: int | None = None) -> None:
+        _check_process()
         self.identity, self.name = weights.identity, weights.name
         self.limits = Limits()
+        self.tile = Tiling(tile).side
         self.device = torch.device(pick_device(device))
-        self._model, self._scales, self._indices = _build(weights)
-        self._model.to(self.device)
+        self._networks, self._scales, self._indices = _build(weights)
+        self._networks.to(self.device)
+        self._wanted_device, self._path = device, ""
 
     @classmethod
     def from_pretrained(
-        cls, name_or_path: str | os.PathLike[str] | None = None, device: str = "auto"
+        cls,
+        name_or_path: str | os.PathLike[str] | None = None,
+        device: str = "auto",
+        tile: int | None = None,
     ) -> Codec:
         """Load an installed model by name, any model by path, or the default one.
 
         Args:
             name_or_path: as listed by ``glc models``, or a ``.safetensors`` file.
             device: auto, cpu, cuda, cuda:1, mps; auto takes a GPU if there is one.
+            tile: see the class.
 
         Raises:
             WeightsError: missing or malformed weights.
         """
         wanted = None if name_or_path is None else os.fspath(name_or_path)
-        return cls(checkpoint.load(checkpoint.locate(wanted)), device)
+        path = checkpoint.locate(wanted)
+        codec = cls(checkpoint.load(path), device, tile)
+        codec._path = str(path.absolute())
+        return codec
 
     @classmethod
-    def for_file(cls, data: bytes, device: str = "auto") -> Codec:
+    def for_file(
+        cls,
+        data: bytes,
+        device: str = "auto",
+        tile: int | None = None,
+        limits: Limits | None = None,
+    ) -> Codec:
         """Load the installed model that a ``.glc`` file was made with.
+
+        Args:
+            data: the file; only its header matters here.
+            device: as in ``from_pretrained``.
+            tile: see the class.
+            limits: what to accept, here and in ``decode``; ``Limits()`` when omitted.
 
         Raises:
             BitstreamError: not a readable ``.glc`` file.
             WeightsError: its model is not installed.
         """
-        info: ModelInfo = checkpoint.find(unpack(data).model)
-        return cls(checkpoint.load(info.path), device)
+        info: ModelInfo = checkpoint.find(unpack(data, limits).model)
+        codec = cls.from_pretrained(info.path, device, tile)
+        codec.limits = limits or Limits()
+        return codec
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        known = self._path, self.name, self.identity, self._wanted_device, self.limits, self.tile
+        return _restore, known
 
     def encode(self, picture: Source, quality: int = 50, keep_metadata: bool = False) -> bytes:
         """Compress a picture.
@@ -133,15 +179,18 @@ class Codec:
         Returns:
             One file per picture, in order.
         """
-        _check_quality(quality)
+        assembly.check_quality(quality)
         loaded = [_load(picture) for picture in pictures]
         files: list[bytes] = [b""] * len(loaded)
+        done = 0
         for members in _group(loaded):
-            latents = self.analyse([loaded[index] for index in members])
-            for index, payload in zip(
-                members, self._code([loaded[i] for i in members], latents, quality), strict=True
-            ):
+            batch = [loaded[index] for index in members]
+            tiling = Tiling(self.tile).share(done, len(members), len(loaded))
+            latents = self.analyse(batch, tiling=tiling.within(0.0, 0.5))
+            coded = self._code(batch, latents, quality, tiling.within(0.5, 1.0))
+            for index, payload in zip(members, coded, strict=True):
                 files[index] = self._pack(loaded[index], quality, keep_metadata, *payload)
+            done += len(members)
         return files
 
     def encode_to_size(self, picture: Source, max_bytes: int, keep_metadata: bool = False) -> bytes:
@@ -151,20 +200,19 @@ class Codec:
             ValueError: the file is larger even at quality 0.
         """
         loaded = _load(picture)
-        latents = self.analyse([loaded])
-        best: bytes | None = None
-        low, high = 0, QUALITY_MAX
-        while low <= high:
-            quality = (low + high) // 2
-            ((payload, symbols),) = self._code([loaded], latents, quality)
-            data = self._pack(loaded, quality, keep_metadata, payload, symbols)
-            if len(data) <= max_bytes:
-                best, low = data, quality + 1
-            else:
-                smallest, high = len(data), quality - 1
-        if best is None:
-            raise ValueError(f"the smallest file has {smallest} bytes, more than {max_bytes}")
-        return best
+        tiling = Tiling(self.tile)
+        # A search among 101 qualities tries at most seven.
+        latents = self.analyse([loaded], tiling=tiling.share(0, 1, 8))
+        tried = 0
+
+        def code(quality: int) -> bytes:
+            nonlocal tried
+            tried += 1
+            own = tiling.share(tried, 1, 8)
+            ((payload, symbols),) = self._code([loaded], latents, quality, own)
+            return self._pack(loaded, quality, keep_metadata, payload, symbols)
+
+        return assembly.best_fit(code, max_bytes)
 
     def decode(self, data: bytes) -> Image.Image:
         """Decompress a ``.glc`` file made with this model.
@@ -181,11 +229,17 @@ class Codec:
     def decode_batch(self, files: Sequence[bytes]) -> list[Image.Image]:
         """Decompress several files of any sizes; those of one padded size run as one batch."""
         containers = [self._open(data) for data in files]
+        tiling = Tiling(self.tile)
         pictures: dict[int, Image.Image] = {}
-        for members, y_hat in self._decode_symbols(containers):
-            x_hat = self._synthesise(y_hat, containers[members[0]].quality)
+        for members, y_hat in self._decode_symbols(containers, tiling):
+            first = containers[members[0]]
+            # One picture can be written without its padding at once.
+            size = (first.height, first.width) if len(members) == 1 else None
+            own = tiling.share(len(pictures), len(members), len(files)).within(0.5, 1.0)
+            x_hat = self._synthesise(y_hat, first.quality, size, tiling=own)
+            del y_hat
             for index, pixels in zip(members, x_hat, strict=True):
-                pictures[index] = _finish(containers[index], pixels)
+                pictures[index] = assembly.finish(containers[index], pixels)
         return [pictures[index] for index in range(len(files))]
 
     def verify(self, data: bytes) -> None:
@@ -199,18 +253,30 @@ class Codec:
     def verify_batch(self, files: Sequence[bytes]) -> None:
         """Verify several files of any sizes, batched as in ``decode_batch``."""
         containers = [self._open(data) for data in files]
-        for members, _ in self._decode_symbols(containers):
-            for index in members:
-                _alpha_of(containers[index])
+        sides = [Tiling(self.tile).side_for(c.height, c.width) for c in containers]
+        for container, side in zip(containers, sides, strict=True):
+            if side:
+                # Floats take most of the time, and a picture in tiles can do without.
+                self._read_integers(container)
+        uncut = [c for c, side in zip(containers, sides, strict=True) if not side]
+        for _ in self._decode_symbols(uncut):
+            pass
+        for container in containers:
+            assembly.alpha_of(container)
 
-    def _decode_symbols(self, containers: list[Container]) -> Iterator[tuple[list[int], Tensor]]:
+    def _decode_symbols(
+        self, containers: list[Container], tiling: Tiling | None = None
+    ) -> Iterator[tuple[list[int], Tensor]]:
         """Yield the members of each batch, as positions in ``containers``, and their y_hat."""
+        tiling, done = tiling or Tiling(self.tile), 0
         groups: OrderedDict[tuple[int, int, int], list[int]] = OrderedDict()
         for index, container in enumerate(containers):
-            key = (*_padded(container.height, container.width), container.quality)
+            key = (*assembly.padded(container.height, container.width), container.quality)
             groups.setdefault(key, []).append(index)
         for members in groups.values():
-            yield members, self._read_symbols([containers[index] for index in members])
+            own = tiling.share(done, len(members), len(containers)).within(0.0, 0.5)
+            yield members, self._read_symbols([containers[i] for i in members], tiling=own)
+            done += len(members)
 
     def bits(self, picture: Source, quality: int = 50) -> float:
         """Return the bits that the model itself expects for a picture: z and y, no container."""
@@ -244,7 +310,7 @@ class Codec:
             )
             indices, rows, symbols = reading.indices, reading.rows, reading.symbols
         else:
-            _check_quality(quality)
+            assembly.check_quality(quality)
             loaded = _load(picture)
             height, width = loaded.height, loaded.width
             coded = self.quantise([loaded], self.analyse([loaded]), quality)
@@ -263,7 +329,7 @@ class Codec:
 
     def surprise_batch(self, pictures: Iterable[Source], quality: int = 50) -> list[float]:
         """Return the surprise of several pictures; those of one padded size run as one batch."""
-        _check_quality(quality)
+        assembly.check_quality(quality)
         loaded = [_load(picture) for picture in pictures]
         scores = [0.0] * len(loaded)
         for members in _group(loaded):
@@ -333,18 +399,18 @@ class Codec:
         Raises:
             ValueError: an argument out of range.
         """
-        _check_quality(quality)
+        assembly.check_quality(quality)
         width, height = size
         if count < 0 or min(size) < 1:
             raise ValueError(f"expected a count of 0 and sides of 1 or more, found {count}, {size}")
-        grid = tuple(side // IMAGE_STRIDE for side in _padded(height, width))
+        grid = tuple(side // IMAGE_STRIDE for side in assembly.padded(height, width))
         pictures = []
         for number in range(count):
             draw = imagination.Draw(seed, number, temperature)
             z = draw.indices(self._indices, self.bank(quality), grid[0] * grid[1]).reshape(grid)
             y_hat = imagination.draw_latent(self._model, self._scales, z, quality, draw)
-            pixels = self._synthesise(y_hat, quality)[0]
-            pictures.append(Image.fromarray(np.ascontiguousarray(pixels[:height, :width])))
+            rgb = self._synthesise(y_hat, quality)[0]
+            pictures.append(Image.fromarray(np.ascontiguousarray(rgb[:height, :width])))
         return pictures
 
     def interpolate(self, a: Source, b: Source, steps: int = 8) -> list[Image.Image]:
@@ -394,7 +460,7 @@ class Codec:
         containers = [self._open(item) for item in items if isinstance(item, bytes)]
         for members, y_hat in self._decode_symbols(containers):
             quality = torch.full((len(members),), containers[members[0]].quality)
-            l_hat = self._model.synthesis(y_hat, quality.to(self.device))
+            l_hat = self._model.synthesis(y_hat.to(self.device), quality.to(self.device))
             found |= zip([files[index] for index in members], latent.to_arrays(l_hat), strict=True)
         others = [index for index in range(len(items)) if index not in found]
         loaded = [_load(item) for item in items if not isinstance(item, bytes)]
@@ -420,8 +486,8 @@ class Codec:
             ValueError: another shape, values that are not finite, or a size that does not fit.
         """
         width, height = latent.check(latents, self._model.config.latent_channels, size)
-        pixels = _to_pixels(self._model.decoder(latent.to_tensor(latents).to(self.device)))[0]
-        return Image.fromarray(np.ascontiguousarray(pixels[:height, :width]))
+        rgb = _to_pixels(self._model.decoder(latent.to_tensor(latents).to(self.device)))[0]
+        return Image.fromarray(np.ascontiguousarray(rgb[:height, :width]))
 
     def _bits_of(self, pictures: list[image.Picture], quality: int) -> list[float]:
         """Return the bits of every picture, all of one padded size."""
@@ -434,21 +500,12 @@ class Codec:
         return totals
 
     def _open(self, data: bytes) -> Container:
-        container = unpack(data, self.limits)
-        self._check_model(container.model)
-        return container
+        return assembly.open_file(data, self.limits, self.identity, self.name)
 
     def _open_prefix(self, data: bytes) -> Prefix:
         prefix = unpack_prefix(data, self.limits)
-        self._check_model(prefix.header.model)
+        assembly.check_model(prefix.header.model, self.identity, self.name)
         return prefix
-
-    def _check_model(self, model: bytes) -> None:
-        if model != self.identity[:MODEL_BYTES]:
-            raise WeightsError(
-                f"the file was made with model {model.hex()}, "
-                f"but this is {self.name} ({self.identity[:MODEL_BYTES].hex()})"
-            )
 
     def _read(self, prefix: Prefix, with_symbols: bool = True) -> Reading:
         bank = self.bank(prefix.header.quality)
@@ -457,14 +514,18 @@ class Codec:
     def _check(self, prefix: Prefix, reading: Reading) -> None:
         """Compare the checksum of a file that has arrived whole."""
         if prefix.container is not None:
-            symbols = _canonical(reading.indices, reading.symbols)
-            _compare(prefix.container, prefix.container.checksum_of(self.identity, symbols))
+            self._compare(prefix.container, reading.indices, reading.symbols)
 
     def _show(self, prefix: Prefix, reading: Reading) -> Image.Image:
         header = prefix.header
         fields = (header.width, header.height, header.quality, header.model)
         container = Container(*fields, prefix.payload, prefix.chunks)
-        return _finish(container, self._synthesise(reading.y_hat, header.quality)[0])
+        return assembly.finish(container, self._synthesise(reading.y_hat, header.quality)[0])
+
+    @property
+    def _model(self) -> GlcModel:
+        _check_process()
+        return self._networks
 
     @property
     def hyper_size(self) -> int:
@@ -473,36 +534,49 @@ class Codec:
 
     def bank(self, quality: int) -> int:
         """Return the z table of a quality: that of the nearest anchor, the higher one of two."""
-        intervals = self._model.config.quality_anchors - 1
-        return (quality * intervals + QUALITY_MAX // 2) // QUALITY_MAX
+        return assembly.bank_of(quality, self._model.config.quality_anchors)
 
+    @in_smaller_tiles
     @torch.inference_mode()
-    def analyse(self, pictures: list[image.Picture]) -> Tensor:
+    def analyse(self, pictures: list[image.Picture], *, tiling: Tiling | None = None) -> Tensor:
         """Return the latent l of pictures of one padded size: (B, C_l, h, w) float32."""
-        height, width = _padded(pictures[0].height, pictures[0].width)
-        batch = np.stack([_pad(picture.rgb, height, width) for picture in pictures])
+        height, width = assembly.padded(pictures[0].height, pictures[0].width)
+        tiling = tiling or Tiling(self.tile)
+        if side := tiling.side_for(height, width):
+            return large.analyse(self._model, pictures, side, tiling)
+        batch = np.stack([assembly.pad(picture.rgb, height, width) for picture in pictures])
         x = torch.from_numpy(batch).to(self.device).permute(0, 3, 1, 2)
         l: Tensor = self._model.encoder(x.float() / 127.5 - 1.0)
         return l
 
+    @in_smaller_tiles
     @torch.inference_mode()
     def quantise(
-        self, pictures: list[image.Picture], latents: Tensor, quality: int
-    ) -> tuple[NDArray[np.int32], list[list[_Message]], NDArray[np.int32]]:
+        self,
+        pictures: list[image.Picture],
+        latents: Tensor,
+        quality: int,
+        *,
+        tiling: Tiling | None = None,
+    ) -> tuple[NDArray[np.int32], list[list[_Message]], large.Integers]:
         """Turn latents into the integers that are coded.
 
         Args:
             pictures: whose latents these are; positions outside of them are not coded.
             latents: as ``analyse`` returns them.
             quality: 0 to 100.
+            tiling: how large pictures are cut; as ``tile`` says when omitted.
 
         Returns:
             Indices of z (B, h / 4, w / 4); for every picture the rows and symbols of each step in
-            coding order; and all symbols, (B, C_y, h, w).
+            coding order; and all symbols, (B, C_y, h, w). Rows and symbols are int32, those of
+            pictures in tiles uint8 and int16.
         """
-        model = self._model
+        tiling, model = tiling or Tiling(self.tile), self._model
+        if side := tiling.side_for(pictures[0].height, pictures[0].width):
+            return large.quantise(model, pictures, latents, quality, side, tiling)
         levels = torch.full((len(pictures),), quality, device=self.device)
-        y = model.analysis(latents, levels)
+        y = model.analysis(latents.to(self.device), levels)
         indices = model.hyper_codebook.to_indices(model.hyper_codebook(model.hyper_analysis(y)))
         digits = model.hyper_codebook.to_digits(indices)
         inside = _inside([(p.height, p.width) for p in pictures], y.shape).to(self.device)
@@ -525,17 +599,21 @@ class Codec:
         return indices.cpu().numpy().astype(np.int32), messages, everything
 
     def _code(
-        self, pictures: list[image.Picture], latents: Tensor, quality: int
+        self,
+        pictures: list[image.Picture],
+        latents: Tensor,
+        quality: int,
+        tiling: Tiling | None = None,
     ) -> list[tuple[bytes, bytes]]:
         """Return (payload, canonical symbol bytes) of every picture."""
-        indices, messages, symbols = self.quantise(pictures, latents, quality)
+        indices, messages, symbols = self.quantise(pictures, latents, quality, tiling=tiling)
         coded = []
         for index, message in enumerate(messages):
             encoder = RangeEncoder()
             self._indices.encode(encoder, indices[index].ravel(), self.bank(quality))
             for rows, values in message:
                 self._scales.encode(encoder, values, rows)
-            coded.append((encoder.to_bytes(), _canonical(indices[index], symbols[index])))
+            coded.append((encoder.to_bytes(), assembly.canonical(indices[index], symbols[index])))
         return coded
 
     def _pack(
@@ -546,35 +624,21 @@ class Codec:
         payload: bytes,
         symbols: bytes,
     ) -> bytes:
-        chunks = []
-        if picture.alpha is not None:
-            chunks.append(Chunk(ALPHA, image.encode_alpha(picture.alpha)))
-        if picture.grey:
-            chunks.append(Chunk(GREY, b""))
-        if keep_metadata and picture.exif is not None:
-            chunks.append(Chunk(EXIF, picture.exif))
-        if keep_metadata and picture.xmp is not None:
-            chunks.append(Chunk(XMP, picture.xmp))
-        container = Container(
-            width=picture.width,
-            height=picture.height,
-            quality=quality,
-            model=self.identity[:MODEL_BYTES],
-            payload=payload,
-            chunks=tuple(chunks),
-        )
-        checksum = container.checksum_of(self.identity, symbols)
-        return pack(dataclasses.replace(container, checksum=checksum))
+        return assembly.to_file(picture, quality, keep_metadata, self.identity, payload, symbols)
 
+    @in_smaller_tiles
     @torch.inference_mode()
-    def _read_symbols(self, containers: list[Container]) -> Tensor:
+    def _read_symbols(self, containers: list[Container], *, tiling: Tiling | None = None) -> Tensor:
         """Decode payloads of one padded size and quality: y_hat (B, C_y, h, w), checksums checked.
 
         Raises:
             CorruptError: a payload cannot be decoded, or decodes to something else.
         """
         model, quality = self._model, containers[0].quality
-        height, width = _padded(containers[0].height, containers[0].width)
+        height, width = assembly.padded(containers[0].height, containers[0].width)
+        tiling = tiling or Tiling(self.tile)
+        if side := tiling.side_for(height, width):
+            return self._read_tiles(containers, side, tiling)
         rows_z, columns_z = height // IMAGE_STRIDE, width // IMAGE_STRIDE
         decoders = [RangeDecoder(container.payload) for container in containers]
         bank = self.bank(quality)
@@ -605,17 +669,77 @@ class Codec:
 
         y_hat = model.code_symbols(digits, levels, exchange)
         for index, container in enumerate(containers):
-            found = container.checksum_of(
-                self.identity, _canonical(indices[index], everything[index])
-            )
-            _compare(container, found)
+            self._compare(container, indices[index], everything[index])
         return y_hat
 
+    def _read_tiles(self, containers: list[Container], side: int, tiling: Tiling) -> Tensor:
+        """Do as ``_read_symbols``; no float is computed for a file before it has been checked."""
+        batch = []
+        for number, container in enumerate(containers):
+            own = tiling.share(number, 1, len(containers))
+            integers = self._read_integers(container, tiling=own.within(0.0, 0.5))
+            tiles = self._tiles(container, side)
+            batch.append(tiles.y_hat(*integers, own.within(0.5, 1.0).progress))
+        return large.join(batch)
+
+    @in_smaller_tiles
     @torch.inference_mode()
-    def _synthesise(self, y_hat: Tensor, quality: int) -> NDArray[np.uint8]:
-        """y_hat (B, C_y, h, w) -> (B, 16h, 16w, 3) uint8."""
+    def _read_integers(
+        self, container: Container, *, tiling: Tiling | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Decode a payload in tiles: indices of z and symbols, checksum checked.
+
+        Raises:
+            CorruptError: as ``_read_symbols``.
+        """
+        tiling = tiling or Tiling(self.tile)
+        tiles = self._tiles(container, tiling.side_for(container.height, container.width))
+        decoder = RangeDecoder(container.payload)
+        height, width = assembly.padded(container.height, container.width)
+        shape = height // IMAGE_STRIDE, width // IMAGE_STRIDE
+        flat = self._indices.decode(decoder, shape[0] * shape[1], self.bank(container.quality))
+
+        def decode(rows: Tensor, coded: Tensor) -> Tensor:
+            symbols, where = np.zeros(rows.shape, np.int16), coded.numpy()
+            symbols[where] = self._scales.decode(decoder, rows.numpy()[where])
+            return torch.from_numpy(symbols)
+
+        indices = torch.from_numpy(flat.reshape(1, *shape)).long()
+        symbols = tiles.read(indices, decode, tiling.progress)
+        self._compare(container, flat, symbols.numpy())
+        return indices, symbols
+
+    def _tiles(self, container: Container, side: int) -> TiledModel:
+        size = container.height, container.width
+        return TiledModel(self._model, *size, container.quality, side)
+
+    def _compare(
+        self, container: Container, indices: large.Integers, symbols: large.Integers
+    ) -> None:
+        """Raise CorruptError if these are not the integers that the file was made of."""
+        assembly.check_symbols(container, self.identity, assembly.canonical(indices, symbols))
+
+    @in_smaller_tiles
+    @torch.inference_mode()
+    def _synthesise(
+        self,
+        y_hat: Tensor,
+        quality: int,
+        size: tuple[int, int] | None = None,
+        *,
+        tiling: Tiling | None = None,
+    ) -> NDArray[np.uint8]:
+        """y_hat (B, C_y, h, w) -> (B, H, W, 3) uint8.
+
+        H and W are 16 h and 16 w, or ``size`` if that is given and the picture is in tiles.
+        """
+        height, width = (LATENT_STRIDE * positions for positions in y_hat.shape[2:])
+        tiling = tiling or Tiling(self.tile)
+        if side := tiling.side_for(height, width):
+            height, width = size or (height, width)
+            return large.synthesise(self._model, y_hat, quality, (height, width), side, tiling)
         levels = torch.full((len(y_hat),), quality, device=self.device)
-        return _to_pixels(self._model.decoder(self._model.synthesis(y_hat, levels)))
+        return _to_pixels(self._model.decoder(self._model.synthesis(y_hat.to(self.device), levels)))
 
 
 def model_tensors(
@@ -638,7 +762,10 @@ def model_tensors(
 
 def _build(weights: Checkpoint) -> tuple[GlcModel, ScaleTables, IndexTables]:
     """Strictly rebuild model and tables: every tensor is expected, and no other."""
-    model = GlcModel(weights.config).eval().requires_grad_(False)
+    _check_shapes(weights)
+    # Whatever type and place the program has made torch's default.
+    with torch.device("cpu"):
+        model = GlcModel(weights.config).float().eval().requires_grad_(False)
     given = dict(weights.tensors)
     scales = ScaleTables.from_arrays(_take(given, f"{_TABLES}scale."))
     indices = IndexTables.from_arrays(_take(given, f"{_TABLES}index."))
@@ -649,9 +776,9 @@ def _build(weights: Checkpoint) -> tuple[GlcModel, ScaleTables, IndexTables]:
             continue
         array = given.pop(name, None)
         kind = "i" if name.startswith(_SCALE_MAP) else "f"
-        if array is None or array.shape != tuple(mine.shape) or array.dtype.kind != kind:
-            found = "nothing" if array is None else f"{array.dtype} {tuple(array.shape)}"
-            expected = f"{'integers' if kind == 'i' else 'floats'} {tuple(mine.shape)}"
+        if array is None or array.dtype.kind != kind:
+            found = "nothing" if array is None else array.dtype
+            expected = "integers" if kind == "i" else "floats"
             raise WeightsError(f"weights: {name}: expected {expected}, found {found}")
         if not np.isfinite(array).all():
             raise WeightsError(f"weights: {name} holds values that are not finite")
@@ -664,10 +791,48 @@ def _build(weights: Checkpoint) -> tuple[GlcModel, ScaleTables, IndexTables]:
     for name, value in model.scale_map.integers().items():
         if not torch.equal(value.float(), integers[name]):
             raise WeightsError(f"weights: {_SCALE_MAP}{name} holds integers that are out of range")
-    shape = (weights.config.quality_anchors, weights.config.hyper_size)
-    if indices.to_arrays()["frequencies"].shape != shape:
-        raise WeightsError(f"weights: index tables: expected shape {shape}")
     return model, scales, indices
+
+
+def _restore(
+    path: str, name: str, identity: bytes, device: str, limits: Limits, tile: int | None
+) -> Codec:
+    """Load the codec that was pickled: from where it was, or from an installed model.
+
+    Raises:
+        WeightsError: neither has weights of this identity.
+    """
+    codec = Codec.from_pretrained(path, device, tile) if path and Path(path).is_file() else None
+    if codec is None or codec.identity != identity:
+        try:
+            codec = Codec.from_pretrained(checkpoint.find(identity).path, device, tile)
+        except WeightsError as error:
+            raise WeightsError(
+                f"the pickled codec was of model {name} ({identity[:MODEL_BYTES].hex()}), whose "
+                f"weights are neither at {path or 'a path'} nor installed: {error}"
+            ) from error
+    codec.limits = limits
+    return codec
+
+
+def _check_shapes(weights: Checkpoint) -> None:
+    """Compare shapes before anything is allocated: a few bytes of configuration can ask for all.
+
+    Raises:
+        WeightsError: the configuration and the tensors contradict each other.
+    """
+    config, tensors = weights.config, weights.tensors
+    try:
+        with torch.device("meta"):
+            expected = {name: tuple(t.shape) for name, t in GlcModel(config).state_dict().items()}
+    except (RuntimeError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise WeightsError(f"weights: no model has this configuration: {error}") from error
+    expected = {name: s for name, s in expected.items() if not name.endswith(_UNUSED)}
+    expected[f"{_TABLES}index.frequencies"] = (config.quality_anchors, config.hyper_size)
+    for name, shape in expected.items():
+        if name not in tensors or tensors[name].shape != shape:
+            found = tensors[name].shape if name in tensors else "nothing"
+            raise WeightsError(f"weights: {name}: expected shape {shape}, found {found}")
 
 
 def _take(arrays: dict[str, _Array], prefix: str) -> dict[str, _Array]:
@@ -683,11 +848,6 @@ def pick_device(name: str) -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def _check_quality(quality: int) -> None:
-    if not isinstance(quality, int) or not 0 <= quality <= QUALITY_MAX:
-        raise ValueError(f"quality: expected an integer from 0 to {QUALITY_MAX}, found {quality!r}")
 
 
 def _load(source: Source) -> image.Picture:
@@ -715,19 +875,9 @@ def _tensor_to_array(tensor: Tensor) -> NDArray[Any]:
     return array[:, :, 0] if array.shape[2] == 1 else array
 
 
-def _padded(height: int, width: int) -> tuple[int, int]:
-    return -height % IMAGE_STRIDE + height, -width % IMAGE_STRIDE + width
-
-
-def _pad(rgb: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """Repeat the last row and column up to the padded size."""
-    rows, columns = height - rgb.shape[0], width - rgb.shape[1]
-    return np.pad(rgb, ((0, rows), (0, columns), (0, 0)), mode="edge")
-
-
 def _inside(sizes: list[tuple[int, int]], shape: torch.Size) -> Tensor:
     """Positions of y that touch the picture: (B, 1, h, w) bool; the others are never coded."""
-    mask = torch.zeros(shape[0], 1, shape[2], shape[3], dtype=torch.bool)
+    mask = torch.zeros(shape[0], 1, shape[2], shape[3], dtype=torch.bool, device="cpu")
     for index, (height, width) in enumerate(sizes):
         mask[index, :, : -(-height // LATENT_STRIDE), : -(-width // LATENT_STRIDE)] = True
     return mask
@@ -736,46 +886,12 @@ def _inside(sizes: list[tuple[int, int]], shape: torch.Size) -> Tensor:
 def _group(pictures: list[image.Picture]) -> list[list[int]]:
     groups: OrderedDict[tuple[int, int], list[int]] = OrderedDict()
     for index, picture in enumerate(pictures):
-        groups.setdefault(_padded(picture.height, picture.width), []).append(index)
+        groups.setdefault(assembly.padded(picture.height, picture.width), []).append(index)
     return list(groups.values())
-
-
-def _canonical(indices: NDArray[np.int32], symbols: NDArray[np.int32]) -> bytes:
-    """The bytes that the checksum covers (FORMAT.md, section 7)."""
-    return indices.astype("<u2").tobytes() + symbols.astype("<i2").tobytes()
-
-
-def _compare(container: Container, found: int) -> None:
-    """Compare the checksum of a file with that of what was decoded."""
-    if found != container.checksum:
-        raise CorruptError(
-            f"checksum: the file says {container.checksum:08x}, the decoded symbols give "
-            f"{found:08x}; the file is damaged"
-        )
 
 
 def _to_pixels(x_hat: Tensor) -> NDArray[np.uint8]:
     """(B, 3, H, W) about [-1, 1] -> (B, H, W, 3) uint8."""
-    pixels = ((x_hat.clamp(-1.0, 1.0) + 1.0) * 127.5).round().to(torch.uint8)
-    array: NDArray[np.uint8] = pixels.permute(0, 2, 3, 1).cpu().numpy()
+    rounded = ((x_hat.clamp(-1.0, 1.0) + 1.0) * 127.5).round().to(torch.uint8)
+    array: NDArray[np.uint8] = rounded.permute(0, 2, 3, 1).cpu().numpy()
     return array
-
-
-def _alpha_of(container: Container) -> NDArray[np.uint8] | None:
-    for chunk in container.chunks:
-        if chunk.tag == ALPHA:
-            return image.decode_alpha(chunk.data, container.width, container.height)
-    return None
-
-
-def _finish(container: Container, pixels: NDArray[np.uint8]) -> Image.Image:
-    chunks = {chunk.tag: chunk.data for chunk in container.chunks}
-    picture = image.Picture(
-        rgb=np.ascontiguousarray(pixels[: container.height, : container.width]),
-        alpha=_alpha_of(container),
-        grey=GREY in chunks,
-        notices=(),
-        exif=chunks.get(EXIF),
-        xmp=chunks.get(XMP),
-    )
-    return image.to_pil(picture)

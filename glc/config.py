@@ -64,16 +64,24 @@ class CodecConfig:
     """Qualities with parameters of their own; those between are interpolated."""
 
     def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name == "hyper_levels":
+                continue
+            # What a file claims is built before anything else of it is looked at.
+            least, most = (0, 64) if "depth" in field.name else (2, 1 << 16)
+            if not least <= value <= most:
+                raise ValueError(f"{field.name} must be from {least} to {most}, got {value}")
         if self.y_channels % 4:
             raise ValueError(f"y_channels must be a multiple of 4, got {self.y_channels}")
-        if self.quality_anchors < 2:
-            raise ValueError(f"quality_anchors must be at least 2, got {self.quality_anchors}")
         if QUALITY_MAX % (self.quality_anchors - 1):
             raise ValueError(
                 f"quality_anchors - 1 must divide {QUALITY_MAX}, got {self.quality_anchors - 1}"
             )
-        if not self.hyper_levels or min(self.hyper_levels) < 2:
-            raise ValueError(f"hyper_levels must all be 2 or more, got {self.hyper_levels}")
+        if not 1 <= len(self.hyper_levels) <= 16 or min(self.hyper_levels) < 2:
+            raise ValueError(
+                f"hyper_levels must be 1 to 16 numbers of 2 or more, got {self.hyper_levels[:17]}"
+            )
         if not 2 <= self.hyper_size <= 1 << 16:
             raise ValueError(f"hyper_levels give {self.hyper_size} indices; at most 65536 fit")
 
@@ -105,8 +113,9 @@ class CodecConfig:
         values = dict(fields)
         for name, value in values.items():
             entries = value if name == "hyper_levels" and isinstance(value, list) else [value]
-            if not all(isinstance(entry, int) and 0 <= entry <= 1 << 16 for entry in entries):
-                raise ValueError(f"configuration field {name} must be a small integer, got {value}")
+            if not all(type(entry) is int and 0 <= entry <= 1 << 16 for entry in entries):
+                found = repr(value)[:60]
+                raise ValueError(f"configuration field {name} must be a small integer, got {found}")
         if "hyper_levels" in values:
             values["hyper_levels"] = tuple(values["hyper_levels"])
         return cls(**values)

@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 
 from glc.errors import CorruptError, ImageError, LimitError
+from glc.foreign import HEAD_BYTES, describe
 
 __all__ = ["Picture", "decode_alpha", "encode_alpha", "from_array", "load", "to_pil"]
 
@@ -206,11 +207,10 @@ def _readable(name: str) -> Iterator[None]:
         yield
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from error
-    except UnidentifiedImageError as error:
-        raise ImageError(f"{name}: not a picture of a kind that can be read") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(
-            f"{name}: too many pixels; raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
+            f"{name}: too many pixels; raise PIL.Image.MAX_IMAGE_PIXELS (glc encode "
+            "--max-pixels) if you trust it"
         ) from error
     except MemoryError as error:
         raise ImageError(f"{name}: not enough memory for this picture") from error
@@ -225,7 +225,13 @@ def _readable(name: str) -> Iterator[None]:
 
 
 def _decode(stream: BinaryIO) -> Picture:
-    with Image.open(stream) as image:
+    start = stream.tell()
+    try:
+        image = Image.open(stream)
+    except UnidentifiedImageError as error:
+        stream.seek(start)
+        raise ImageError(describe(stream.read(HEAD_BYTES))) from error
+    with image:
         return _convert(image, stream)
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import resource
 import shutil
 
 import numpy as np
@@ -73,6 +74,10 @@ def test_configurations_survive_json():
         ("hyper_levels", [1 << 16, 4]),
         ("quality_anchors", 1),
         ("quality_anchors", 4),
+        ("decoder_width_8", True),
+        ("decoder_width_8", 0),
+        ("encoder_depth_16", 65),
+        ("hyper_levels", [2] * 17),
         ("future", 1),
     ],
 )
@@ -144,7 +149,7 @@ DEFECTS = {
     "large integers": (break_large_integers, "scale_map.weight"),
     "integer weights": (break_integer_weights, "decoder.render.bias"),
     "table sum": (break_table_sum, "scale tables"),
-    "index banks": (break_index_banks, "index tables"),
+    "index banks": (break_index_banks, "tables.index"),
 }
 
 
@@ -165,6 +170,46 @@ def test_tensors_of_another_configuration_are_refused(micro_path):
     config = dataclasses.replace(loaded.config, context_depth=2)
     with pytest.raises(WeightsError, match=r"context\.body\.1"):
         Codec(dataclasses.replace(loaded, config=config), "cpu")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("decoder_width_4", 1 << 16), ("decoder_depth_16", 64), ("refine_channels", 1 << 16)],
+)
+def test_a_configuration_cannot_make_a_reader_allocate(micro_path, field, value):
+    loaded = checkpoint.load(micro_path)
+    config = dataclasses.replace(loaded.config, **{field: value})
+    before = resident_bytes()
+    with pytest.raises(WeightsError, match=r"expected shape .*found"):
+        Codec(dataclasses.replace(loaded, config=config), "cpu")
+    assert resident_bytes() - before < 64 << 20
+
+
+def test_rows_of_tables_are_counted_before_they_are_built(micro_path, monkeypatch):
+    from glc import codec
+
+    loaded = checkpoint.load(micro_path)
+    rows = np.full((1 << 20, 1), 1 << 16, np.int32)
+    tensors = loaded.tensors | {"tables.index.frequencies": rows}
+    monkeypatch.setattr(codec.IndexTables, "from_arrays", lambda arrays: pytest.fail("built"))
+    with pytest.raises(WeightsError, match=r"tables\.index"):
+        Codec(dataclasses.replace(loaded, tensors=tensors), "cpu")
+
+
+def test_a_changed_bit_is_another_model(micro, micro_path, make_picture, tmp_path):
+    """Without a manifest the identity is the guard: files of the real model are refused."""
+    data = bytearray(micro_path.read_bytes())
+    data[-3] ^= 1
+    path = tmp_path / "changed.safetensors"
+    path.write_bytes(data)
+    changed = Codec.from_pretrained(path, "cpu")
+    with pytest.raises(WeightsError, match="was made with model"):
+        changed.decode(micro.encode(make_picture(20, 20)))
+
+
+def resident_bytes() -> int:
+    """The most memory that this process has held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def header(value: object) -> bytes:
@@ -192,6 +237,8 @@ BAD_FILES = {
     "metadata a list": header({"__metadata__": {"glc": "[]"}}),
     "later layout": header(entry(layout=2)),
     "parameters a word": header(entry(parameters="many")),
+    "name a list": header(entry(name=["n"])),
+    "summary a number": header(entry(summary=1)),
     "config a list": header(entry(config=[1])),
     "config a number": header(entry(config=3)),
     "config unknown": header(entry(config={"depth_of_time": 3})),
@@ -251,7 +298,9 @@ def test_changed_weights_beside_a_manifest_are_refused(folder, make_model, expor
         Codec.from_pretrained("micro", "cpu")
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"default": 3, "sha256": []}', '{"sha256": 1}', "\0"])
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"default": 3, "sha256": []}', '{"sha256": 1}', "\0", "[" * 100_000]
+)
 def test_a_broken_manifest_is_as_none(folder, text):
     (folder / "manifest.json").write_text(text)
     checkpoint.load(folder / "micro.safetensors")

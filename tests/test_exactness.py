@@ -6,9 +6,10 @@ Reading compares the checksum of the symbols, so that a difference would raise C
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -105,6 +106,42 @@ def test_a_difference_in_the_floats_changes_no_symbol(micro, load_micro, symbols
                 parameter.mul_(1.0 + 1e-2 * torch.randn_like(parameter))
     files = [micro.encode(make_picture(130, 70, seed), 60) for seed in range(4)]
     assert symbols_of(noisy, *files) == symbols_of(micro, *files)
+
+
+@contextmanager
+def changed(setter: Callable[[Any], None], value: Any, back: Any) -> Iterator[None]:
+    setter(value)
+    try:
+        yield
+    finally:
+        setter(back)
+
+
+AMBIENT = {
+    **{
+        f"default type {kind}": lambda kind=kind: changed(
+            torch.set_default_dtype, kind, torch.float32
+        )
+        for kind in (torch.float64, torch.float16, torch.bfloat16)
+    },
+    # No machine has less in common with a CPU than this.
+    "default device": lambda: changed(torch.set_default_device, "meta", None),
+    "deterministic": lambda: changed(torch.use_deterministic_algorithms, True, False),
+    "no denormals": lambda: changed(torch.set_flush_denormal, True, False),
+    "gradients": torch.enable_grad,
+    "numpy errors": lambda: np.errstate(all="raise"),
+}
+
+
+@pytest.mark.parametrize("name", AMBIENT)
+def test_what_a_program_sets_for_itself_changes_nothing(micro, load_micro, make_picture, name):
+    picture = make_picture(70, 90)
+    data = micro.encode(picture, 60)
+    expected = micro.decode(data).tobytes()
+    with AMBIENT[name]():
+        for codec in (micro, load_micro()):
+            assert codec.encode(picture, 60) == data
+            assert codec.decode(data).tobytes() == expected
 
 
 @pytest.mark.gpu

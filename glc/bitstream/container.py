@@ -295,12 +295,12 @@ def _check_size(width: int, height: int, limits: Limits) -> None:
     if max(width, height) > limits.max_side:
         raise LimitError(
             f"picture size: expected sides of at most {limits.max_side}, "
-            f"found {width} x {height}; raise Limits.max_side if you trust the file"
+            f"found {width} x {height}; raise Limits.max_side (--max-side) if you trust it"
         )
     if width * height > limits.max_pixels:
         raise LimitError(
             f"picture size: expected at most {limits.max_pixels} pixels, "
-            f"found {width} x {height}; raise Limits.max_pixels if you trust the file"
+            f"found {width} x {height}; raise Limits.max_pixels (--max-pixels) if you trust it"
         )
 
 
@@ -325,7 +325,7 @@ def read_chunks(cursor: Cursor, limits: Limits) -> Iterator[Chunk]:
         if total > limits.max_chunk_bytes:
             raise LimitError(
                 f"chunks: expected at most {limits.max_chunk_bytes} bytes in all, found {total}; "
-                "raise Limits.max_chunk_bytes if you trust the file"
+                "raise Limits.max_chunk_bytes (--max-chunk-bytes) if you trust it"
             )
         if tag == GREY and length:
             raise CorruptError(

@@ -6,19 +6,17 @@ GLC): in every step each quarter of the channels codes another corner of the 2x2
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from glc.config import CodecConfig
 from glc.networks.blocks import DepthwiseBlock
+from glc.steps import STEP_CORNERS, STEPS
 
-STEP_CORNERS = ((0, 3, 2, 1), (3, 0, 1, 2), (1, 2, 3, 0), (2, 1, 0, 3))
-"""STEP_CORNERS[step][quarter]: corner of the 2x2 cell (0 upper left, 1 upper right, 2 lower left,
-3 lower right) that this quarter of the channels codes in this step. Columns are permutations, so
-that every element is coded once."""
-
-STEPS = len(STEP_CORNERS)
+__all__ = ["STEPS", "STEP_CORNERS", "ContextModel", "step_mask"]
 
 
 def step_mask(
@@ -30,6 +28,26 @@ def step_mask(
     for index, corner in enumerate(STEP_CORNERS[step]):
         mask[:, index * quarter : (index + 1) * quarter, corner // 2 :: 2, corner % 2 :: 2] = True
     return mask
+
+
+def pick(step: int, whole: Tensor) -> Tensor:
+    """Return what ``step`` codes of (B, C, 2h, 2w): (B, C, h, w), in coding order."""
+    return torch.cat(list(_corners(step, whole)), dim=1)
+
+
+def put(step: int, whole: Tensor, picked: Tensor) -> None:
+    """Write what ``pick`` gave back to its places in ``whole``."""
+    parts = picked.split(picked.shape[1] // 4, dim=1)
+    for corner, values in zip(_corners(step, whole), parts, strict=True):
+        corner.copy_(values)
+
+
+def _corners(step: int, whole: Tensor) -> Iterator[Tensor]:
+    """Yield views of the elements of each quarter of the channels that ``step`` codes."""
+    quarter = whole.shape[1] // 4
+    for index, corner in enumerate(STEP_CORNERS[step]):
+        channels = whole[:, index * quarter : (index + 1) * quarter]
+        yield channels[:, :, corner // 2 :: 2, corner % 2 :: 2]
 
 
 class ContextModel(nn.Module):

@@ -73,10 +73,7 @@ class GlcModel(nn.Module):
         for step in range(STEPS):
             mean, quant_step = self.context(step, y_hat, features)
             with torch.autocast(digits.device.type, enabled=False):
-                total = base
-                if step:
-                    total = base + self.scale_map.context(decoded.to(place), step, exact)
-                rows = self.scale_map.to_rows(total).to(y_hat)
+                rows = self.scale_map.rows(base, decoded, step, exact).to(y_hat)
             mask = step_mask(step, channels, height, width, y_hat.device)
             symbols = exchange(step, mean, quant_step, rows, mask)
             decoded = decoded + symbols.detach()

@@ -110,6 +110,15 @@ class ScaleMap(nn.Module):
             "bkyx,ck->bcyx", hidden, self._integer("context_weight", symbols)[step - 1]
         )
 
+    def rows(self, base: Tensor, symbols: Tensor, step: int, exact: bool = True) -> Tensor:
+        """Return the rows of ``step`` from what ``base`` gave and the symbols decoded so far.
+
+        Shapes and types as in ``context``; in step 0 the symbols say nothing.
+        """
+        if step:
+            base = base + self.context(symbols.to(base.device), step, exact)
+        return self.to_rows(base)
+
     @staticmethod
     def to_rows(total: Tensor) -> Tensor:
         """Round 1/512 rows to rows in [0, 63], half up; gradients pass straight through."""
@@ -132,8 +141,13 @@ class ScaleMap(nn.Module):
         quality = quality.to(bias.device).long()
         lower = (quality // span).clamp_max(bias.shape[0] - 2)
         part = (quality - lower * span).to(bias.dtype).unsqueeze(1)
-        exact = (bias[lower] * (span - part) + bias[lower + 1] * part) / span
-        return exact + (exact.detach().floor() - exact).detach()
+        weighted = bias[lower] * (span - part) + bias[lower + 1] * part
+        whole = (weighted.detach().long() // span).to(bias.dtype)
+        if bias.dtype == torch.float64:
+            # Not by way of a quotient, which a compiler may round in ways of its own.
+            return whole
+        real = weighted / span
+        return real + (whole - real).detach()
 
 
 _INT8 = 127.0

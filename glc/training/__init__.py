@@ -12,7 +12,7 @@ Nothing else in ``glc`` imports this package; ``glc train`` and ``python -m glc.
     average, guard, processes, resume, log    averaged weights, skipped steps, several processes,
                    files to go on from, the record of the run
     held_out, export, card          what came of it
-    bench          crops per second
+    bench, fit     crops per second; how many steps fit into a time
 """
 
 from __future__ import annotations

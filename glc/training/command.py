@@ -24,6 +24,7 @@ from glc.training.crops import Pictures
 from glc.training.data import PictureStore
 from glc.training.export import export
 from glc.training.features import PerceptualLoss
+from glc.training.fit import steps_within
 from glc.training.guard import TrainingError
 from glc.training.loop import Trainer
 from glc.training.phases import Ensemble
@@ -67,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     group.add_argument("--out", type=Path, required=True, metavar="DIR", help="run folder")
     group.add_argument(
-        "--preset", default="tiny", help="tiny, base, or a TOML file of settings (default: tiny)"
+        "--preset", help="tiny, base, or a TOML file of settings (default: that of --init, or tiny)"
     )
     group.add_argument("--phase", choices=["1", "2", "3", "all"], default="all")
     group.add_argument(
@@ -94,6 +95,11 @@ def _parser() -> argparse.ArgumentParser:
     group.add_argument(
         "--time-budget", type=parse_duration, metavar="TIME",
         help="stop with a checkpoint after, e.g., 9m, loading included",
+    )  # fmt: skip
+    group.add_argument(
+        "--fit-steps", action="store_true",
+        help="choose the steps of the phase so that it ends with --time-budget, and export even "
+        "if it was cut short",
     )  # fmt: skip
     group.add_argument(
         "--resume", default="auto", metavar="auto|never|PATH",
@@ -127,8 +133,11 @@ def _parser() -> argparse.ArgumentParser:
 def settings_from(args: argparse.Namespace) -> TrainingSettings:
     """Merge preset file, named options and ``--set`` pairs.
 
+    Without a preset the settings are those of ``--init``.
+
     Raises:
         ValueError: an unknown field or a value of the wrong type.
+        TrainingError: nothing to start from.
     """
     overrides: dict[str, Any] = {"seed": args.seed, "regulariser": args.regulariser}
     for name in ("batch", "crop", "steps"):
@@ -139,7 +148,9 @@ def settings_from(args: argparse.Namespace) -> TrainingSettings:
         if name not in kinds or name == "codec":
             raise ValueError(f"unknown training setting {name!r}")
         overrides[name] = _parse_value(kinds[name], text)
-    return TrainingSettings.load(args.preset, overrides)
+    if args.preset is None and args.init is not None:
+        return resume.settings_of(args.init).replace(overrides)
+    return TrainingSettings.load(args.preset or "tiny", overrides)
 
 
 def _parse_value(kind: type, text: str) -> str | int | float | bool:
@@ -158,6 +169,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     if args.export_only and args.export is None:
         parser.error("--export-only needs --export FILE")
+    if args.fit_steps and (args.time_budget is None or args.phase == "all"):
+        parser.error("--fit-steps needs --time-budget and one --phase")
+    if args.fit_steps and os.environ.get("WORLD_SIZE", "1") != "1":
+        parser.error("--fit-steps is for one process: several would count different steps")
     if args.threads:
         torch.set_num_threads(args.threads)
     try:
@@ -185,12 +200,21 @@ def _train(args: argparse.Namespace) -> int:
         f"{pictures.count} pictures, {pictures.pixels / 1e6:.0f} Mpixel, {pictures.skipped} skipped"
     )
     perceptual = PerceptualLoss(args.mobilenet)
+    if args.fit_steps and deadline is not None:
+        # Of a run that goes on, the steps stay those it began with: its schedule hangs on them.
+        known = None if args.resume == "never" else resume.read_state(args.out)
+        found = known and TrainingSettings.from_dict(known["settings"]).steps(phases[0])
+        seconds = deadline - time.monotonic()
+        steps = found or steps_within(seconds, settings, phases[0], pictures, device, perceptual)
+        _say(f"{steps} steps")
+        settings = settings.replace({f"steps_{phases[0]}": steps})
     trainer = Trainer(settings, pictures, held_out, args.out, device, perceptual)
     try:
         done = _run_phases(args, trainer, phases, deadline)
         if args.compact_resume is not None and trainer.processes.rank == 0:
             size = None if args.compact_part_mb is None else int(args.compact_part_mb * 1e6)
             resume.write_compact(trainer.state(), args.compact_resume, size)
+        done = done or args.fit_steps
         if done and args.export is not None and trainer.processes.rank == 0:
             return _export(args, trainer.state(), device, (pictures, held_out))
     finally:

@@ -98,13 +98,15 @@ class Trainer:
 
         Args:
             path: run folder, ``checkpoint.pt``, compact folder, or ``.safetensors``. The last holds
-                neither codebook nor code predictor, which then start anew.
+                neither codebook nor code predictor, which then start anew, nor the weights of the
+                rate, which begin between ``rate_weight_low`` and ``rate_weight_high``.
 
         Raises:
             TrainingError: not such a file, or a model of another shape.
         """
         if path.suffix == ".safetensors":
             resume.load_shipped(self.ensemble.model, path)
+            self.rate.begin_between(self.settings.rate_weight_low, self.settings.rate_weight_high)
             began = 1
         else:
             state = resume.read_state(path)
@@ -267,11 +269,16 @@ class Trainer:
         """
         s = self.settings
         pixels = x_hat.detach().requires_grad_(True)
-        part = max(1, round(s.mobilenet_share * len(x)))
-        lpips, mobilenet, real_features, fake_features = self.perceptual(x, pixels, part)
         l1 = (x - pixels).abs().mean()
-        logged |= {"l1": l1.detach(), "lpips": lpips.detach(), "mobilenet": mobilenet.detach()}
-        loss = s.l1_weight * l1 + s.lpips_weight * lpips + s.mobilenet_weight * mobilenet
+        logged["l1"] = l1.detach()
+        loss = s.l1_weight * l1
+        real_features: list[Tensor] = []
+        fake_features: list[Tensor] = []
+        if adversarial or s.lpips_weight > 0 or s.mobilenet_weight > 0:
+            part = max(1, round(s.mobilenet_share * len(x)))
+            lpips, mobilenet, real_features, fake_features = self.perceptual(x, pixels, part)
+            logged |= {"lpips": lpips.detach(), "mobilenet": mobilenet.detach()}
+            loss = loss + s.lpips_weight * lpips + s.mobilenet_weight * mobilenet
         if s.afar_weight > 0:
             afar = self.perceptual.from_afar(x, pixels)
             logged["afar"] = afar.detach()

@@ -77,6 +77,11 @@ class RateControl:
         self.gain = 0.01
         self._anchor = torch.arange(anchors, device=device)
 
+    def begin_between(self, low: float, high: float) -> None:
+        """Set the rate weights of qualities 0 and 100; those between are geometric."""
+        ends = math.log(low), math.log(high)
+        self.log_weight = torch.linspace(*ends, len(self._anchor), device=self.log_weight.device)
+
     def _parts(self, quality: Tensor) -> Tensor:
         """Shares of each anchor in each quality: (B,) -> (B, K)."""
         position = quality.float() * ((len(self._anchor) - 1) / QUALITY_MAX)

@@ -18,8 +18,10 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from glc import checkpoint
+from glc.config import PRESETS
 from glc.networks.model import GlcModel
 from glc.training.guard import TrainingError
+from glc.training.settings import TrainingSettings
 
 CHECKPOINT_NAME = "checkpoint.pt"
 COMPACT_NAME = "resume.json"
@@ -130,6 +132,23 @@ def _read_compact(listing: Path) -> State:
         group, _, rest = name.partition(".")
         state[group][rest] = value.float() if value.dtype == torch.float16 else value
     return state
+
+
+def settings_of(path: Path) -> TrainingSettings:
+    """Return the settings of a run; of a ``.safetensors`` file the defaults with its shape.
+
+    Raises:
+        TrainingError: there is neither.
+        WeightsError: not a weights file.
+    """
+    if path.suffix == ".safetensors":
+        shape = checkpoint.load(path).config
+        preset = next((name for name, config in PRESETS.items() if config == shape), None)
+        return TrainingSettings(preset or "custom", None if preset else shape)
+    state = read_state(path)
+    if state is None:
+        raise TrainingError(f"nothing to start from: {path} holds no run and no weights")
+    return TrainingSettings.from_dict(state["settings"])
 
 
 def averaged_weights(state: State) -> dict[str, Tensor]:

@@ -98,6 +98,10 @@ class TrainingSettings:
     bpp_low: float = 0.011
     """Wanted rate at quality 0; between qualities the wanted rate is geometric."""
     bpp_high: float = 0.15
+    rate_weight_low: float = 200.0
+    """What the controller of the rate begins with at quality 0 when a run starts from shipped
+    weights, which do not hold it; the next: at quality 100. Where the run of ``tiny`` ended."""
+    rate_weight_high: float = 1.0
     rate_ramp: float = 0.33
     """Share of phase 2 over which the wanted rates come down from ``bpp_excess`` times theirs."""
     bpp_excess: float = 4.0
@@ -152,6 +156,11 @@ class TrainingSettings:
         if values.get("codec") is not None:
             values["codec"] = CodecConfig.from_dict(values["codec"])
         return cls(**values)
+
+    def replace(self, overrides: dict[str, Any]) -> TrainingSettings:
+        """Return the settings with the fields that are not None in ``overrides`` changed."""
+        given = {key: value for key, value in overrides.items() if value is not None}
+        return self.from_dict(self.to_dict() | given)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON-compatible values."""

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from glc.bitstream import Chunk, Container, pack, unpack
+from glc.bitstream import Chunk, Container, Limits, pack, unpack
 from glc.errors import CorruptError, WeightsError
 from glc.image import Picture, to_pil
 
@@ -31,6 +31,7 @@ class FakeCodec:
     A picture of width 13 takes half a minute to encode and to verify; one of width 11 meets a bug.
     """
 
+    limits = Limits()
     opened: ClassVar[list[tuple[object, str]]] = []
 
     @classmethod
@@ -50,6 +51,8 @@ class FakeCodec:
         chunks = []
         if keep_metadata and image.exif:
             chunks.append(Chunk("e", image.exif))
+        if keep_metadata and image.xmp:
+            chunks.append(Chunk("x", image.xmp))
         if image.grey:
             chunks.append(Chunk("g", b""))
         if image.alpha is not None:
@@ -65,21 +68,21 @@ class FakeCodec:
         raise ValueError(f"quality 0 takes {len(data)} bytes; {max_bytes} are not enough")
 
     def verify(self, data):
-        container = unpack(data)
+        container = unpack(data, self.limits)
         if container.width == SLOW_WIDTH:
             time.sleep(30)
         if container.checksum != container.checksum_of(IDENTITY, container.payload):
             raise CorruptError("checksum does not match; the file is damaged")
 
     def decode(self, data):
-        container = unpack(data)
+        container = unpack(data, self.limits)
         if container.checksum != container.checksum_of(IDENTITY, container.payload):
             raise CorruptError("checksum does not match; the file is damaged")
         chunks = {chunk.tag: chunk.data for chunk in container.chunks}
         shape = container.height, container.width
         rgb = np.frombuffer(container.payload, np.uint8)[container.quality :].reshape(*shape, 3)
         alpha = np.frombuffer(chunks["A"], np.uint8).reshape(shape) if "A" in chunks else None
-        return to_pil(Picture(rgb, alpha, "g" in chunks, exif=chunks.get("e")))
+        return to_pil(Picture(rgb, alpha, "g" in chunks, exif=chunks.get("e"), xmp=chunks.get("x")))
 
 
 def installed_path(model: bytes) -> Path:
@@ -146,7 +149,7 @@ def glc_process(tmp_path):
             cwd=tmp_path,
             env={"PYTHONPATH": str(REPOSITORY), "PATH": "/usr/bin:/bin"},
             stdin=options.pop("stdin", subprocess.DEVNULL),
-            stdout=subprocess.PIPE,
+            stdout=options.pop("stdout", subprocess.PIPE),
             stderr=options.pop("stderr", subprocess.PIPE),
             **options,
         )

@@ -94,11 +94,11 @@ def test_existing_outputs_are_refused_replaced_or_skipped(glc, picture, tmp_path
     assert result.err_lines[0] == "glc encode: a.png: a.glc exists (-f replaces it)"
     assert (tmp_path / "a.glc").read_bytes() == b"precious"
     assert (tmp_path / "b.glc").exists()
+    assert glc("encode", "a.png", "-f").code == 0
+    assert (tmp_path / "a.glc").read_bytes() != b"precious"
     result = glc("encode", "a.png", "b.png", "--skip-existing", "--json")
     assert result.code == 0
     assert all(json.loads(line)["skipped"] for line in result.out.splitlines())
-    assert glc("encode", "a.png", "-f").code == 0
-    assert (tmp_path / "a.glc").read_bytes() != b"precious"
 
 
 @pytest.mark.parametrize("link", [Path.hardlink_to, Path.symlink_to])

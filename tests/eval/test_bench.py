@@ -58,10 +58,32 @@ def test_an_absent_or_failing_program_is_named(photo: RGB) -> None:
 
 def test_command_line(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "bench.json"
-    arguments = ["--images", str(folder), "--codecs", "webp,jpeg-plain", "--repeat", "1"]
+    arguments = ["--images", str(folder), "--codecs", "webp,jpeg-plain", "--repeat", "1", "--here"]
     assert bench.main([*arguments, "--threads", "1", "--out", str(out)]) == 0
     assert "## In process" in capsys.readouterr().out
     result = json.loads(out.read_text())
     assert [speed["codec"] for speed in result["in_process"]] == ["webp", "jpeg-plain"]
     assert result["pictures"] == ["a.png", "more/b.png"]
+    assert result["arithmetic"] == {}
     assert bench.main(["--images", str(tmp_path / "absent")]) == 2
+
+
+def test_a_process_of_its_own_and_what_cannot_be_had(
+    folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "bench.json"
+    arguments = ["--images", str(folder), "--codecs", "webp,compressai:nothing/random"]
+    arguments += ["--repeat", "1", "--threads", "1", "--out", str(out)]
+    assert bench.main(arguments) == 0
+    (speed,) = json.loads(out.read_text())["in_process"]
+    assert speed["codec"] == "webp"
+    if sys.platform == "linux":
+        assert 20 < speed["peak_mb"] < 5000
+    assert "compressai:nothing/random skipped" in capfd.readouterr().err
+
+
+def test_memory_columns_are_those_that_are_known() -> None:
+    speeds = [bench.Speed("a", 1.0, 1.0, peak_mb=123.4), bench.Speed("b", 1.0, 1.0)]
+    table = bench.rows(speeds)
+    assert table[0][5:] == ["peak MB"]
+    assert [row[5:] for row in table[1:]] == [["123"], ["-"]]

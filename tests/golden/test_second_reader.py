@@ -1,4 +1,4 @@
-"""A second reader of the payload, from FORMAT.md alone, reads the golden files.
+"""A second reader of the payload, from FORMAT.md alone, reads the golden files and extreme ones.
 
 It takes the integers of the weights file; networks, tensors and the coder's library
 have no part.
@@ -11,9 +11,12 @@ import runpy
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import safetensors.numpy
+import torch
 
+from glc import Codec
 from glc.bitstream import unpack
 
 HERE = Path(__file__).parent
@@ -83,15 +86,43 @@ def read(data: bytes, weights: Weights) -> bytes:
     return z_bytes + b"".join(value.to_bytes(2, "little", signed=True) for value in flat)
 
 
+def matches(data: bytes, symbols: bytes, identity: bytes) -> bool:
+    """Compare with the checksum over header, identity, chunks and symbols: section 6."""
+    container = unpack(data)
+    payload = data.rindex(container.payload)
+    covered = data[:payload] + identity + data[payload + len(container.payload) : -4] + symbols
+    return zlib.crc32(covered) == container.checksum
+
+
 @pytest.mark.parametrize("name", ["colour", "grey", "alpha"])
 def test_it_reads_what_the_checksum_covers(name):
     path = HERE / "v1" / f"{name}.glc"
     weights_path = path.parent / "golden.safetensors"
     data = path.read_bytes()
     symbols = read(data, Weights(weights_path))
-    container = unpack(data)
     identity = bytes.fromhex(json.loads((path.parent / "expected.json").read_text())["identity"])
-    # Header, identity, chunks, symbols: section 6.
-    payload = data.rindex(container.payload)
-    covered = data[:payload] + identity + data[payload + len(container.payload) : -4] + symbols
-    assert zlib.crc32(covered) == container.checksum
+    assert matches(data, symbols, identity)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_it_reads_files_of_extreme_weights(make_model, make_picture, export_model, tmp_path, seed):
+    """Weights of the scale map at their limits, and latents so large that symbols are clamped."""
+    model = make_model(seed)
+    generator = torch.Generator().manual_seed(seed)
+    integers = model.scale_map.integers()
+    for name, value in integers.items():
+        signs = 2 * torch.randint(0, 2, value.shape, generator=generator) - 1
+        if not name.endswith("bias"):
+            value.copy_(127 * signs)
+        elif name == "bias":
+            # Rows from end to end of the table, and sums far outside of it.
+            value.copy_(signs * torch.randint(0, 1 << 16, value.shape, generator=generator))
+    model.scale_map.load_integers(integers)
+    model.analysis.head.weight.requires_grad_(False).mul_(1e5 if seed % 2 else 20.0)
+    identity = export_model(tmp_path / "extreme.safetensors", model, "extreme")
+    codec = Codec.from_pretrained(tmp_path / "extreme.safetensors", "cpu")
+    data = codec.encode(make_picture(50, 90, seed), 33 * seed)
+    symbols = read(data, Weights(tmp_path / "extreme.safetensors"))
+    assert matches(data, symbols, identity)
+    y = np.frombuffer(symbols[4:], "<i2").astype(int)
+    assert np.abs(y).max() == 32767 if seed % 2 else np.abs(y).max() > 3

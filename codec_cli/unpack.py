@@ -1,0 +1,122 @@
+"""``glc unpack``: an archive back to .glc files, or to pictures."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from codec_cli import exits
+from codec_cli.archives import opened
+from codec_cli.batch import Outcome, reason_of, run_jobs
+from codec_cli.decode import encoded_as
+from codec_cli.options import Parser, add_device, add_jobs, add_reporting
+from codec_cli.paths import Job, Source
+from codec_cli.report import Report, say
+from codec_cli.session import Codecs
+from codec_cli.writing import Outputs
+from glc.bitstream import unpack
+from glc.dataset.archive import Archive
+from glc.dataset.keys import relative_path
+from glc.errors import GlcError
+
+__all__ = ["run"]
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command and return its exit code."""
+    options = _parser().parse_intermixed_args(arguments)
+    if options.format and not options.decode:
+        raise exits.UsageError("--format is for --decode")
+    code = exits.OK
+    for name in options.archives:
+        try:
+            with opened(name) as archive:
+                if not archive.is_complete:
+                    say(f"glc unpack: {name}: note: no index, its writing was interrupted")
+                code = max(code, _unpack(archive, options))
+        except (GlcError, OSError) as error:
+            say(f"glc unpack: {name}: {reason_of(error)}")
+            code = exits.FAILED
+    return code
+
+
+def _unpack(archive: Archive, options: argparse.Namespace) -> int:
+    keys = archive.keys
+    with (
+        Report("unpack", len(keys), options.json, options.quiet) as report,
+        Outputs(options.force) as outputs,
+    ):
+        suffix = f".{options.format or 'png'}" if options.decode else ".glc"
+        jobs = []
+        for key in keys:
+            try:
+                below = relative_path(key)
+            except GlcError as error:
+                report.failed(key, reason_of(error), {"input": key})
+                continue
+            target = Path(options.output) / f"{below}{suffix}"
+            if options.skip_existing and target.exists():
+                record = {"input": key, "output": str(target), "skipped": True}
+                report.done(f"{key} -> {target}  skipped: exists", record)
+            else:
+                jobs.append(Job(Source(Path(key), Path(below)), target))
+        codecs = Codecs(options.model, options.device) if options.decode else None
+        return run_jobs(jobs, _Unpacking(archive, codecs, outputs, suffix), options.jobs, report)
+
+
+@dataclass(frozen=True)
+class _Unpacking:
+    """Makes one .glc file or picture."""
+
+    archive: Archive
+    codecs: Codecs | None
+    outputs: Outputs
+    suffix: str
+
+    def __call__(self, job: Job) -> Outcome:
+        key = job.source.relative.as_posix()
+        data = self.archive.read(self.archive.index(key))
+        container = unpack(data)
+        fields: dict[str, object] = {
+            "output": job.target_name,
+            "width": container.width,
+            "height": container.height,
+            "bytes": len(data),
+            "quality": container.quality,
+        }
+        notices: tuple[str, ...] = ()
+        if self.codecs is None:
+            self.outputs.write(job.target, data)
+        else:
+            image = self.codecs.for_file(data).decode(data)
+            picture, lost = encoded_as(image, self.suffix[1:])
+            self.outputs.write(job.target, picture)
+            notices = tuple(lost)
+        return Outcome(f"{key} -> {job.target_name}  {len(data):,} bytes", fields, notices)
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="glc unpack",
+        description="Take the pictures out of .glca archives, as .glc files or decoded.",
+        epilog="Keys become names below DIR; one that would lead out of it is refused.",
+    )
+    parser.add_argument("archives", nargs="+", metavar="ARCHIVE")
+    parser.add_argument("-o", "--output", required=True, metavar="DIR", help="made if missing")
+    parser.add_argument("--decode", action="store_true", help="write pictures, not .glc files")
+    parser.add_argument(
+        "--format", choices=("png", "jpg", "webp"), help="of the pictures (default: png)"
+    )
+    existing = parser.add_mutually_exclusive_group()
+    existing.add_argument(
+        "-f", "--force", action="store_true", help="replace files that exist (default: refuse)"
+    )
+    existing.add_argument(
+        "--skip-existing", action="store_true", help="leave files that exist, and go on"
+    )
+    add_device(parser, "default: the one that the archive names")
+    add_jobs(parser)
+    add_reporting(parser)
+    return parser

@@ -1,0 +1,183 @@
+"""What lies between pictures, networks and containers: padding, chunks, checksums, sizes.
+
+Arrays and bytes only; knows nothing of what computes the integers. FORMAT.md, section 7.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from glc.bitstream import (
+    ALPHA,
+    EXIF,
+    GREY,
+    MODEL_BYTES,
+    XMP,
+    Chunk,
+    Container,
+    Limits,
+    pack,
+    unpack,
+)
+from glc.config import IMAGE_STRIDE, QUALITY_MAX
+from glc.errors import CorruptError, WeightsError
+from glc.image import Picture, decode_alpha, encode_alpha, to_pil
+
+
+def check_quality(quality: int) -> None:
+    """Refuse what is not an integer from 0 to 100 with a ValueError."""
+    if not isinstance(quality, int) or not 0 <= quality <= QUALITY_MAX:
+        raise ValueError(f"quality: expected an integer from 0 to {QUALITY_MAX}, found {quality!r}")
+
+
+def bank_of(quality: int, anchors: int) -> int:
+    """Return the z table of a quality: that of the nearest anchor, the higher one of two."""
+    return (quality * (anchors - 1) + QUALITY_MAX // 2) // QUALITY_MAX
+
+
+def padded(height: int, width: int) -> tuple[int, int]:
+    """Return the sides rounded up to whole positions of the hyper-latent."""
+    return -height % IMAGE_STRIDE + height, -width % IMAGE_STRIDE + width
+
+
+def pad(rgb: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Repeat the last row and column of (H, W, 3) up to the padded size."""
+    rows, columns = height - rgb.shape[0], width - rgb.shape[1]
+    return np.pad(rgb, ((0, rows), (0, columns), (0, 0)), mode="edge")
+
+
+def canonical(indices: NDArray[np.integer[Any]], symbols: NDArray[np.integer[Any]]) -> bytes:
+    """The bytes that the checksum covers (FORMAT.md, section 7)."""
+    # Symbols of large pictures have this type already, and are not copied twice.
+    return b"".join((indices.astype("<u2").data, np.ascontiguousarray(symbols, "<i2").data))
+
+
+def to_file(
+    picture: Picture,
+    quality: int,
+    keep_metadata: bool,
+    identity: bytes,
+    payload: bytes,
+    symbols: bytes,
+) -> bytes:
+    """Return the file of a picture.
+
+    Args:
+        picture: what was coded.
+        quality: 0 to 100.
+        keep_metadata: store EXIF and XMP.
+        identity: of the weights, 32 bytes.
+        payload: coded integers.
+        symbols: the same integers, canonical.
+    """
+    chunks = []
+    if picture.alpha is not None:
+        chunks.append(Chunk(ALPHA, encode_alpha(picture.alpha)))
+    if picture.grey:
+        chunks.append(Chunk(GREY, b""))
+    if keep_metadata and picture.exif is not None:
+        chunks.append(Chunk(EXIF, picture.exif))
+    if keep_metadata and picture.xmp is not None:
+        chunks.append(Chunk(XMP, picture.xmp))
+    container = Container(
+        width=picture.width,
+        height=picture.height,
+        quality=quality,
+        model=identity[:MODEL_BYTES],
+        payload=payload,
+        chunks=tuple(chunks),
+    )
+    checksum = container.checksum_of(identity, symbols)
+    return pack(dataclasses.replace(container, checksum=checksum))
+
+
+def open_file(data: bytes, limits: Limits, identity: bytes, name: str) -> Container:
+    """Unpack a file that must be of the model with this identity.
+
+    Raises:
+        BitstreamError: the file is damaged, or not a ``.glc`` file.
+        WeightsError: it was made with another model.
+    """
+    container = unpack(data, limits)
+    check_model(container.model, identity, name)
+    return container
+
+
+def check_model(model: bytes, identity: bytes, name: str) -> None:
+    """Compare the model that a file names with one that is here.
+
+    Raises:
+        WeightsError: they are two.
+    """
+    if model != identity[:MODEL_BYTES]:
+        raise WeightsError(
+            f"the file was made with model {model.hex()}, "
+            f"but this is {name} ({identity[:MODEL_BYTES].hex()})"
+        )
+
+
+def check_symbols(container: Container, identity: bytes, symbols: bytes) -> None:
+    """Compare the checksum.
+
+    Raises:
+        CorruptError: these canonical symbols are not those that were coded.
+    """
+    found = container.checksum_of(identity, symbols)
+    if found != container.checksum:
+        raise CorruptError(
+            f"checksum: the file says {container.checksum:08x}, the decoded symbols give "
+            f"{found:08x}; the file is damaged"
+        )
+
+
+def alpha_of(container: Container) -> NDArray[np.uint8] | None:
+    """Return the alpha plane of a file, if it has one."""
+    for chunk in container.chunks:
+        if chunk.tag == ALPHA:
+            return decode_alpha(chunk.data, container.width, container.height)
+    return None
+
+
+def finish(container: Container, pixels: NDArray[np.uint8]) -> Image.Image:
+    """Turn decoded pixels of the padded size, (H, W, 3), into the picture that the file holds."""
+    chunks = {chunk.tag: chunk.data for chunk in container.chunks}
+    picture = Picture(
+        rgb=np.ascontiguousarray(pixels[: container.height, : container.width]),
+        alpha=alpha_of(container),
+        grey=GREY in chunks,
+        notices=(),
+        exif=chunks.get(EXIF),
+        xmp=chunks.get(XMP),
+    )
+    return to_pil(picture)
+
+
+def best_fit(code: Callable[[int], bytes], max_bytes: int) -> bytes:
+    """Return the file of the highest quality that has at most ``max_bytes`` bytes.
+
+    Args:
+        code: gives the file of a quality; files grow with it.
+        max_bytes: the limit.
+
+    Raises:
+        ValueError: the file is larger even at quality 0.
+    """
+    best: bytes | None = None
+    smallest = 0
+    low, high = 0, QUALITY_MAX
+    while low <= high:
+        quality = (low + high) // 2
+        data = code(quality)
+        if len(data) <= max_bytes:
+            best, low = data, quality + 1
+        else:
+            smallest, high = len(data), quality - 1
+    if best is None:
+        raise ValueError(f"the smallest file has {smallest} bytes, more than {max_bytes}")
+    return best

@@ -1,0 +1,187 @@
+"""Several models at once: tries all of them on a picture and keeps the smallest file.
+
+"Smallest" is asked at equal measured distortion, never at an equal quality number: the same number
+means another picture from another model. Knows models only as ``Codec``s.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from glc import checkpoint, image
+from glc.bitstream import MODEL_BYTES, Limits, unpack
+from glc.codec import Codec
+from glc.errors import WeightsError
+from glc.structure import ms_ssim
+
+__all__ = ["Choice", "ModelChoice"]
+
+Source: TypeAlias = "image.Picture | Image.Image | str | os.PathLike[str] | NDArray[Any]"
+
+Similarity: TypeAlias = Callable[[NDArray[np.uint8], NDArray[np.uint8]], float]
+"""Of two pictures, (H, W, 3) uint8 each; higher is more alike."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A file, and what it was chosen by."""
+
+    data: bytes
+    model: str
+    """Name of the model that made it."""
+    quality: int
+    """That it was made with: what reaches the similarity, not what was asked for."""
+    similarity: float
+    """Of the decoded picture to the original."""
+
+
+class ModelChoice:
+    """Encodes with whichever of several models does it best, and decodes what any of them made.
+
+    Args:
+        codecs: the first one says what a quality means: at the quality that is asked for, its
+            decoded picture is what the others must equal.
+        similarity: by which pictures are compared. The default needs no package beyond those of
+            the library; with LPIPS installed its negative is the better judge.
+
+    Raises:
+        ValueError: no codec was given.
+    """
+
+    def __init__(self, codecs: Sequence[Codec], similarity: Similarity = ms_ssim) -> None:
+        if not codecs:
+            raise ValueError("codecs: expected one or more, found none")
+        self._codecs, self._similarity = list(codecs), similarity
+
+    @classmethod
+    def installed(cls, device: str = "auto") -> ModelChoice:
+        """Load all installed models, the default one first.
+
+        Raises:
+            WeightsError: none is installed, or one of them is malformed.
+        """
+        models = checkpoint.installed()
+        if not models:
+            checkpoint.locate(None)
+        return cls([Codec(checkpoint.load(info.path), device) for info in models])
+
+    @property
+    def limits(self) -> Limits:
+        """What ``decode`` accepts."""
+        return self._codecs[0].limits
+
+    @limits.setter
+    def limits(self, limits: Limits) -> None:
+        for codec in self._codecs:
+            codec.limits = limits
+
+    @property
+    def tile(self) -> int | None:
+        """Into what tiles large pictures are cut: see ``Codec``."""
+        return self._codecs[0].tile
+
+    @tile.setter
+    def tile(self, tile: int | None) -> None:
+        for codec in self._codecs:
+            codec.tile = tile
+
+    def encode(self, picture: Source, quality: int = 50, keep_metadata: bool = False) -> bytes:
+        """Return the file of ``choose``."""
+        return self.choose(picture, quality, keep_metadata).data
+
+    def choose(self, picture: Source, quality: int = 50, keep_metadata: bool = False) -> Choice:
+        """Return the smallest file whose picture is as much like the original as the first codec's.
+
+        Costs one encoding and one decoding for the first codec. Each other one codes its latents
+        seven times in search of the best quality in a smaller file and decodes that once; only if
+        it is good enough, up to six more encodings and decodings find its smallest file.
+
+        Args:
+            picture: a PIL image, a path, or a uint8 array, as ``Codec.encode`` takes them.
+            quality: 0 to 100, in the sense of the first codec.
+            keep_metadata: store EXIF and XMP.
+        """
+        loaded = _load(picture)
+        first = self._codecs[0]
+        best = self._measured(first, loaded, first.encode(loaded, quality, keep_metadata))
+        wanted = best.similarity
+        for codec in self._codecs[1:]:
+            found = self._smaller(codec, loaded, len(best.data), wanted, keep_metadata)
+            best = found or best
+        return best
+
+    def encode_to_size(self, picture: Source, max_bytes: int, keep_metadata: bool = False) -> bytes:
+        """Return, of every codec's best file of at most ``max_bytes``, that most like the original.
+
+        Raises:
+            ValueError: no codec makes so small a file.
+        """
+        loaded = _load(picture)
+        found: list[Choice] = []
+        refusal = ""
+        for codec in self._codecs:
+            try:
+                data = codec.encode_to_size(loaded, max_bytes, keep_metadata)
+            except ValueError as error:
+                refusal = refusal or str(error)
+                continue
+            found.append(self._measured(codec, loaded, data))
+        if not found:
+            raise ValueError(refusal)
+        return max(found, key=lambda choice: choice.similarity).data
+
+    def decode(self, data: bytes) -> Image.Image:
+        """Decompress a file made with any of the models; errors as those of ``Codec.decode``."""
+        return self._codec_of(data).decode(data)
+
+    def verify(self, data: bytes) -> None:
+        """Verify a file made with any of the models; errors as those of ``Codec.verify``."""
+        self._codec_of(data).verify(data)
+
+    def _codec_of(self, data: bytes) -> Codec:
+        model = unpack(data).model
+        for codec in self._codecs:
+            if codec.identity[:MODEL_BYTES] == model:
+                return codec
+        names = ", ".join(codec.name for codec in self._codecs)
+        raise WeightsError(f"the file was made with model {model.hex()}; these are {names}")
+
+    def _measured(self, codec: Codec, picture: image.Picture, data: bytes) -> Choice:
+        decoded = np.asarray(codec.decode(data).convert("RGB"))
+        similarity = self._similarity(picture.rgb, decoded)
+        return Choice(data, codec.name, unpack(data).quality, similarity)
+
+    def _smaller(
+        self, codec: Codec, picture: image.Picture, size: int, wanted: float, keep_metadata: bool
+    ) -> Choice | None:
+        """Return a codec's smallest file below ``size`` that is alike enough, or None."""
+        try:
+            data = codec.encode_to_size(picture, size - 1, keep_metadata)
+        except ValueError:
+            return None
+        best = self._measured(codec, picture, data)
+        if best.similarity < wanted:
+            return None
+        low, high = 0, best.quality - 1
+        while low <= high:
+            quality = (low + high) // 2
+            data = codec.encode(picture, quality, keep_metadata)
+            tried = self._measured(codec, picture, data)
+            if tried.similarity >= wanted:
+                best, high = tried, quality - 1
+            else:
+                low = quality + 1
+        return best
+
+
+def _load(source: Source) -> image.Picture:
+    if isinstance(source, image.Picture):
+        return source
+    return image.from_array(source) if isinstance(source, np.ndarray) else image.load(source)

@@ -1,0 +1,56 @@
+"""Whole datasets: compress them in one call, keep them in one file, read them back.
+
+Importing this package loads neither torch nor numpy; its names do so on first use.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from glc.dataset.archive import Archive, ArchiveWriter
+    from glc.dataset.compression import Result, compress
+    from glc.dataset.failures import Failure
+    from glc.dataset.ray import GlcDecoder, GlcEncoder
+    from glc.dataset.reading import BatchDecoder, GlcDataset, GlcStream
+
+__all__ = [
+    "Archive",
+    "ArchiveWriter",
+    "BatchDecoder",
+    "Failure",
+    "GlcDataset",
+    "GlcDecoder",
+    "GlcEncoder",
+    "GlcStream",
+    "Result",
+    "compress",
+]
+
+_LAZY = {
+    "Archive": "glc.dataset.archive",
+    "ArchiveWriter": "glc.dataset.archive",
+    "BatchDecoder": "glc.dataset.reading",
+    "Failure": "glc.dataset.failures",
+    "GlcDataset": "glc.dataset.reading",
+    "GlcDecoder": "glc.dataset.ray",
+    "GlcEncoder": "glc.dataset.ray",
+    "GlcStream": "glc.dataset.reading",
+    "Result": "glc.dataset.compression",
+    "compress": "glc.dataset.compression",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import an export when it is first asked for."""
+    module = _LAZY.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(_LAZY))

@@ -1,0 +1,126 @@
+"""The frame of a .glca archive: its header and the index at its end. See FORMAT.md.
+
+Knows nothing of what a record holds.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from typing import NamedTuple
+
+from glc.bitstream import FORMAT_VERSION
+from glc.errors import CorruptError, NotGlcError, TruncatedError, VersionError
+
+__all__ = [
+    "HEADER_BYTES",
+    "INDEX_MARK",
+    "TRAILER_BYTES",
+    "Group",
+    "decode_header",
+    "decode_index",
+    "encode_header",
+    "encode_index",
+    "index_offset",
+]
+
+ARCHIVE_VERSION = 1
+MAGIC = b"glca"
+END_MAGIC = b"acgl"
+INDEX_MARK = b"\x00"
+"""The byte before the index; no record begins with it."""
+
+IDENTITY_BYTES = 32
+HEADER_BYTES = len(MAGIC) + 2 + IDENTITY_BYTES + 4
+
+_GROUP = struct.Struct("<BBII")
+_TRAILER = struct.Struct("<QI4s")
+TRAILER_BYTES = _TRAILER.size
+
+
+class Group(NamedTuple):
+    """What the index says of one run of records."""
+
+    records: int
+    """1 to 128."""
+    new_sizes: int
+    """How many of them define a size."""
+    length: int
+    """Bytes."""
+    checksum: int
+    """CRC-32 of these bytes."""
+
+
+def encode_header(identity: bytes) -> bytes:
+    """Return the first 42 bytes of an archive of this model's pictures."""
+    if len(identity) != IDENTITY_BYTES:
+        raise ValueError(f"identity: expected {IDENTITY_BYTES} bytes, found {len(identity)}")
+    start = MAGIC + bytes((ARCHIVE_VERSION, FORMAT_VERSION)) + identity
+    return start + zlib.crc32(start).to_bytes(4, "little")
+
+
+def decode_header(data: bytes) -> bytes:
+    """Return the identity of the model.
+
+    Args:
+        data: the first 42 bytes of a file, or all of a shorter one.
+
+    Raises:
+        NotGlcError: not an archive.
+        TruncatedError: the file ends inside the header.
+        VersionError: a version of the archive, or of the files in it, that is not known.
+        CorruptError: the checksum of the header is wrong.
+    """
+    if data[: len(MAGIC)] != MAGIC[: len(data)]:
+        raise NotGlcError(f"magic: expected {MAGIC!r}, found {data[:4]!r}; not a .glca archive")
+    versions = data[len(MAGIC) : len(MAGIC) + 2]
+    expected = bytes((ARCHIVE_VERSION, FORMAT_VERSION))
+    if versions != expected[: len(versions)]:
+        raise VersionError(
+            f"archive version and file version: expected {expected.hex(' ')}, found "
+            f"{versions.hex(' ')}; a newer release of glc may read this archive"
+        )
+    if len(data) < HEADER_BYTES:
+        raise TruncatedError(
+            f"header: expected {HEADER_BYTES} bytes, found {len(data)}; the archive is incomplete"
+        )
+    found = zlib.crc32(data[: HEADER_BYTES - 4])
+    if found != int.from_bytes(data[HEADER_BYTES - 4 : HEADER_BYTES], "little"):
+        raise CorruptError("header: its checksum does not match; the archive is damaged")
+    return data[len(MAGIC) + 2 : HEADER_BYTES - 4]
+
+
+def encode_index(groups: list[Group]) -> bytes:
+    """Return everything that follows the records."""
+    offset = HEADER_BYTES + sum(group.length for group in groups)
+    body = INDEX_MARK + b"".join(_GROUP.pack(g.records - 1, *g[1:]) for g in groups)
+    body += offset.to_bytes(8, "little")
+    return body + zlib.crc32(body).to_bytes(4, "little") + END_MAGIC
+
+
+def index_offset(trailer: bytes, file_size: int) -> int | None:
+    """Return where the index begins, or None if these last 16 bytes are not those of a trailer."""
+    if len(trailer) != TRAILER_BYTES:
+        return None
+    offset, _, magic = _TRAILER.unpack(trailer)
+    if magic != END_MAGIC or not HEADER_BYTES <= offset < file_size - TRAILER_BYTES:
+        return None
+    if (file_size - offset - len(INDEX_MARK) - TRAILER_BYTES) % _GROUP.size:
+        return None
+    return int(offset)
+
+
+def decode_index(data: bytes, offset: int) -> list[Group]:
+    """Read the index, whose bytes these are, trailer included.
+
+    Raises:
+        CorruptError: its checksum or its sums are wrong.
+    """
+    checksum = int.from_bytes(data[-8:-4], "little")
+    if zlib.crc32(data[:-8]) != checksum or data[: len(INDEX_MARK)] != INDEX_MARK:
+        raise CorruptError("index: its checksum does not match; damaged archive")
+    entries = _GROUP.iter_unpack(data[len(INDEX_MARK) : -TRAILER_BYTES])
+    groups = [Group(entry[0] + 1, *entry[1:]) for entry in entries]
+    if HEADER_BYTES + sum(group.length for group in groups) != offset:
+        raise CorruptError("index: its lengths do not add up; damaged archive")
+    return groups

@@ -1,0 +1,68 @@
+"""The model that a dataset is compressed with: known at once, loaded when a picture needs it.
+
+Files that are coded already need no networks, so packing them loads none.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING, TypeAlias
+
+from glc import checkpoint
+from glc.bitstream import MODEL_BYTES
+from glc.dataset.stripped import GLC_MAGIC
+
+if TYPE_CHECKING:
+    from glc.codec import Codec
+
+__all__ = ["Model", "ModelChoice"]
+
+Model: TypeAlias = "str | os.PathLike[str] | Codec | None"
+
+
+class ModelChoice:
+    """One model. Safe to use from several threads.
+
+    Args:
+        model: a codec; or the name or path of a model; or None.
+        device: where the networks run; a codec knows that itself.
+        first: the first file of the source. Where no model is named and this is a .glc file, the
+            model is the one that it was made with; else it is the default model.
+
+    Attributes:
+        identity: 32 bytes.
+
+    Raises:
+        WeightsError: there is no such model.
+    """
+
+    def __init__(self, model: Model, device: str, first: bytes | None) -> None:
+        self._lock = threading.Lock()
+        self._device = device
+        self._codec: Codec | None = None
+        self.is_coded = first is not None and first.startswith(GLC_MAGIC)
+        if model is not None and not isinstance(model, (str, os.PathLike)):
+            self._codec, self.identity = model, model.identity
+            return
+        if model is None and first is not None and self.is_coded:
+            start = len(GLC_MAGIC)
+            info = checkpoint.find(first[start : start + MODEL_BYTES])
+            self._path, self.identity = info.path, info.identity
+            return
+        self._path = checkpoint.locate(None if model is None else os.fspath(model))
+        self.identity = checkpoint.identity_of(self._path.read_bytes())
+
+    @property
+    def codec(self) -> Codec:
+        """The codec; its first use loads the weights.
+
+        Raises:
+            WeightsError: they are malformed.
+        """
+        with self._lock:
+            if self._codec is None:
+                from glc.codec import Codec
+
+                self._codec = Codec(checkpoint.load(self._path), self._device)
+            return self._codec

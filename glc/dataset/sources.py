@@ -1,0 +1,229 @@
+"""Where the pictures of a dataset come from: folders, patterns, tars, Parquet, archives, iterables.
+
+Lists what there is, in a fixed order; reads a picture only when it is asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tarfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import PurePosixPath
+from typing import Any, TypeAlias
+
+from glc.dataset.archive import Archive
+from glc.dataset.keys import PICTURE_SUFFIXES, UniqueKeys, key_of
+from glc.dataset.storage import Files, LocalFiles, open_place
+from glc.errors import GlcError, ImageError
+
+__all__ = ["Item", "Source", "list_items"]
+
+Source: TypeAlias = (
+    "str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | Iterable[tuple[str, Any]]"
+)
+
+_BRACES = re.compile(r"\{([^{}]*)\}")
+_RANGE = re.compile(r"(\d+)\.\.(\d+)")
+_MAX_EXPANSION = 1_000_000
+_TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+_MAGIC = re.compile(r"[*?\[]")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One picture of a source."""
+
+    number: int
+    """Its place in the source, from 0."""
+    key: str
+    """Unlike that of all others of the source."""
+    read: Callable[[], Any]
+    """Returns bytes of a file, or a picture in memory. What it raises is this picture's failure."""
+
+
+def list_items(source: Source) -> Iterator[Item]:
+    """Yield the pictures of a source in its order.
+
+    Args:
+        source: see ``glc.dataset.compress``.
+
+    Raises:
+        ValueError: nothing is there.
+        OSError: a folder cannot be listed.
+    """
+    unique = UniqueKeys()
+    for number, (key, read) in enumerate(_pictures(source)):
+        yield Item(number, unique(key), read)
+
+
+_Pair: TypeAlias = "tuple[str, Callable[[], Any]]"
+
+
+def _pictures(source: Source) -> Iterator[_Pair]:
+    if isinstance(source, (str, os.PathLike)):
+        yield from _files(list(_expand(source)))
+        return
+    places: list[_File] = []
+    for entry in source:
+        if isinstance(entry, (str, os.PathLike)):
+            places.extend(_expand(entry))
+        else:
+            key, picture = entry
+            yield key, partial(_return, picture)
+    yield from _files(places)
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file that is a picture or holds pictures."""
+
+    files: Files
+    path: str
+    relative: str
+    """Below the folder or pattern that named it; always with slashes."""
+
+    @property
+    def holder(self) -> Callable[[_File], Iterator[_Pair]] | None:
+        """What lists the pictures inside; None for a picture."""
+        name = self.relative.lower()
+        if name.endswith(_TARS):
+            return _tar
+        return {".parquet": _parquet, ".glca": _archive}.get(PurePosixPath(name).suffix)
+
+
+def _expand(entry: str | os.PathLike[str]) -> Iterator[_File]:
+    """Yield the files that a name stands for: itself, those of a folder, those of a pattern."""
+    for name in _expand_braces(os.fspath(entry)):
+        files, path = open_place(name)
+        if files.isdir(path):
+            yield from _folder(files, path)
+        elif files.exists(path) or not _MAGIC.search(path):
+            # A file that is missing fails when it is read, as any other that cannot be read.
+            yield _File(files, path, PurePosixPath(path.replace(os.sep, "/")).name)
+        else:
+            matches = sorted(files.glob(path))
+            if not matches:
+                raise ValueError(f"source: nothing matches {name}")
+            root = _MAGIC.split(path)[0].replace(os.sep, "/").rpartition("/")[0]
+            for match in matches:
+                if files.isdir(match):
+                    yield from _folder(files, match)
+                else:
+                    yield _File(files, match, _relative(match, root))
+
+
+def _expand_braces(name: str) -> list[str]:
+    """Return the names that ``{a,b}`` and ``{000..011}`` stand for, in the order of the text."""
+    found = _BRACES.search(name)
+    if not found:
+        return [name]
+    if span := _RANGE.fullmatch(found[1]):
+        first, last = int(span[1]), int(span[2])
+        if last - first >= _MAX_EXPANSION:
+            raise ValueError(f"source: {found[0]} stands for too many files")
+        choices = [str(n).zfill(len(span[1])) for n in range(first, last + 1)]
+    elif "," in found[1]:
+        choices = found[1].split(",")
+    else:
+        return [name]
+    names = (name[: found.start()] + choice + name[found.end() :] for choice in choices)
+    return [expanded for each in names for expanded in _expand_braces(each)]
+
+
+def _folder(files: Files, root: str) -> Iterator[_File]:
+    found = []
+    for path in files.find(root):
+        relative = _relative(path, root)
+        file = _File(files, path, relative)
+        is_hidden = any(part.startswith(".") for part in relative.split("/"))
+        is_picture = PurePosixPath(relative).suffix.lower() in PICTURE_SUFFIXES
+        if not is_hidden and (is_picture or file.holder):
+            found.append(file)
+    if not found:
+        raise ValueError(f"source: {root} holds no picture, tar, Parquet file or archive")
+    # Folder by folder, as a person would list them.
+    yield from sorted(found, key=lambda file: file.relative.split("/"))
+
+
+def _relative(path: str, root: str) -> str:
+    below = path.replace(os.sep, "/")[len(root.replace(os.sep, "/").rstrip("/")) :]
+    return below.lstrip("/") if root else path.replace(os.sep, "/")
+
+
+def _files(places: list[_File]) -> Iterator[_Pair]:
+    """Yield the pictures of files; keys from one of several holders begin with its name."""
+    holders = sum(place.holder is not None for place in places)
+    for place in places:
+        list_inside = place.holder
+        if list_inside is None:
+            yield key_of(place.relative), partial(place.files.cat_file, place.path)
+            continue
+        prefix = _stem(place.relative) + "/" if holders > 1 else ""
+        try:
+            for key, read in list_inside(place):
+                yield prefix + key, read
+        except (GlcError, OSError, ValueError, tarfile.TarError, EOFError) as error:
+            # What could be listed stands; the rest is one failure under the name of the file.
+            reason = " ".join(str(error).split())
+            yield place.relative, partial(_fail, f"{place.path}: cannot be read on: {reason}")
+
+
+def _stem(relative: str) -> str:
+    for suffix in (*_TARS, ".parquet", ".glca"):
+        if relative.lower().endswith(suffix):
+            return relative[: -len(suffix)]
+    return relative
+
+
+def _tar(place: _File) -> Iterator[_Pair]:
+    """Yield the pictures of a tar; those of a compressed one are read while it is listed."""
+    is_plain = place.relative.lower().endswith(".tar")
+    with (
+        place.files.open(place.path, "rb") as stream,
+        tarfile.open(fileobj=stream, mode="r:" if is_plain else "r|*") as tar,
+    ):
+        for member in tar:
+            is_picture = PurePosixPath(member.name).suffix.lower() in PICTURE_SUFFIXES
+            if not (member.isfile() and is_picture) or member.issparse():
+                continue
+            name = member.name.removeprefix("./")
+            if is_plain:
+                begin, end = member.offset_data, member.offset_data + member.size
+                yield key_of(name), partial(_stretch, place.files, place.path, begin, end)
+                # Otherwise the list of members grows with the tar.
+                tar.members = []  # type: ignore[attr-defined]
+                continue
+            inside = tar.extractfile(member)
+            yield key_of(name), partial(_return, inside.read() if inside else b"")
+
+
+def _stretch(files: Files, path: str, begin: int, end: int) -> bytes:
+    data = files.cat_file(path, begin, end)
+    if len(data) != end - begin:
+        raise ImageError(f"{path}: the tar ends inside this picture")
+    return data
+
+
+def _archive(place: _File) -> Iterator[_Pair]:
+    is_local = isinstance(place.files, LocalFiles)
+    with Archive(place.path if is_local else place.files.open(place.path, "rb")) as archive:
+        for key, data in archive:
+            yield key, partial(_return, data)
+
+
+def _parquet(place: _File) -> Iterator[_Pair]:
+    from glc.dataset.parquet import read_pictures
+
+    for key, data in read_pictures(place.files, place.path):
+        yield key, partial(_return, data)
+
+
+def _return(value: Any) -> Any:
+    return value
+
+
+def _fail(reason: str) -> Any:
+    raise ImageError(reason)

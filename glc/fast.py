@@ -1,0 +1,273 @@
+"""The codec without torch: ``FastCodec`` starts in a third of the time and needs a CPU only.
+
+Same files, same symbols, same interface as ``glc.Codec`` for single pictures; pixels may differ
+by the rounding of floats. Needs the extra ``fast`` (ONNX Runtime).
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from ctypes.util import find_library
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glc import assembly, checkpoint, image
+from glc.bitstream import Container, Limits
+from glc.config import IMAGE_STRIDE, LATENT_STRIDE
+from glc.entropy import MAX_MAGNITUDE, IndexTables, RangeDecoder, RangeEncoder, ScaleTables
+from glc.errors import WeightsError
+from glc.onnx.model import OnnxModel
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from glc.checkpoint import Checkpoint
+    from glc.codec import Codec
+    from glc.preview import PartialPicture
+
+__all__ = ["FastCodec", "is_usable"]
+
+Source: TypeAlias = "image.Picture | Image.Image | str | os.PathLike[str] | NDArray[Any]"
+
+_Floats: TypeAlias = "NDArray[np.float32]"
+
+
+RUNTIME_VARIABLE = "GLC_RUNTIME"
+"""Environment variable: ``torch`` makes the command line use torch always."""
+
+
+def is_usable(device: str = "auto") -> bool:
+    """Say whether ``FastCodec`` may take the place of ``Codec`` on this device.
+
+    Imports nothing: ``auto`` counts as a CPU unless the system has signs of an accelerator, which
+    only torch can look at. GLC_RUNTIME=torch in the environment says no.
+    """
+    if os.environ.get(RUNTIME_VARIABLE) == "torch" or find_spec("onnxruntime") is None:
+        return False
+    return device == "cpu" or (device == "auto" and not _may_have_accelerator())
+
+
+_PIXELS_MAX = 1 << 22
+"""Larger pictures are left to ``Codec``."""
+
+
+class FastCodec:
+    """One model, ready to encode and decode single pictures on a CPU; see ``glc.Codec``.
+
+    Safe to use from several threads at once, and in forked processes. Uses as many threads as
+    OMP_NUM_THREADS says, or as there are processors. Pictures of more than 4 megapixels are
+    handed to a ``Codec`` of the same weights, which loads torch.
+
+    Attributes:
+        identity: 32 bytes, SHA-256 of the weights file.
+        name: of the model.
+        limits: what ``decode`` accepts.
+        tile: into what tiles that codec cuts them.
+    """
+
+    def __init__(self, weights: Checkpoint) -> None:
+        self.identity, self.name = weights.identity, weights.name
+        self.limits = Limits()
+        self.tile: int | None = None
+        self._weights = weights
+        given = dict(weights.tensors)
+        self._scales = ScaleTables.from_arrays(_take(given, "tables.scale."))
+        self._indices = IndexTables.from_arrays(_take(given, "tables.index."))
+        shape = weights.config.quality_anchors, weights.config.hyper_size
+        if self._indices.frequencies.shape != shape:
+            raise WeightsError(f"weights: index tables: expected shape {shape}")
+        self._model = OnnxModel(weights.config, given)
+
+    @classmethod
+    def from_pretrained(cls, name_or_path: str | os.PathLike[str] | None = None) -> FastCodec:
+        """Load an installed model by name, any model by path, or the default one.
+
+        Raises:
+            WeightsError: missing or malformed weights.
+        """
+        wanted = None if name_or_path is None else os.fspath(name_or_path)
+        return cls(checkpoint.load(checkpoint.locate(wanted)))
+
+    def encode(self, picture: Source, quality: int = 50, keep_metadata: bool = False) -> bytes:
+        """Compress a picture: see ``Codec.encode``; tensors are not taken."""
+        assembly.check_quality(quality)
+        loaded = _load(picture)
+        if _is_large(loaded):
+            return self._whole.encode(loaded, quality, keep_metadata)
+        return self._code(loaded, self._latent(loaded), quality, keep_metadata)
+
+    def encode_to_size(self, picture: Source, max_bytes: int, keep_metadata: bool = False) -> bytes:
+        """Compress with the highest quality whose file has at most ``max_bytes`` bytes.
+
+        Raises:
+            ValueError: the file is larger even at quality 0.
+        """
+        loaded = _load(picture)
+        if _is_large(loaded):
+            return self._whole.encode_to_size(loaded, max_bytes, keep_metadata)
+        l = self._latent(loaded)
+        return assembly.best_fit(
+            lambda quality: self._code(loaded, l, quality, keep_metadata), max_bytes
+        )
+
+    def decode(self, data: bytes) -> Image.Image:
+        """Decompress a ``.glc`` file made with this model: see ``Codec.decode``."""
+        container = assembly.open_file(data, self.limits, self.identity, self.name)
+        if _is_large(container):
+            return self._whole.decode(data)
+        pixels = self._model.pixels(self._read_symbols(container), container.quality)[0]
+        return assembly.finish(container, pixels)
+
+    def verify(self, data: bytes) -> None:
+        """Decode the symbols of a file and compare its checksum, without making pixels.
+
+        Raises:
+            GlcError: as ``decode``.
+        """
+        container = assembly.open_file(data, self.limits, self.identity, self.name)
+        if _is_large(container):
+            self._whole.verify(data)
+            return
+        self._read_symbols(container)
+        assembly.alpha_of(container)
+
+    def preview(self, data: bytes) -> Image.Image:
+        """Show what the hyper-latent alone says, with torch: see ``Codec.preview``."""
+        return self._whole.preview(data)
+
+    def decode_partial(self, data: bytes) -> PartialPicture:
+        """Decode what has arrived of a file, with torch: see ``Codec.decode_partial``."""
+        return self._whole.decode_partial(data)
+
+    def bit_map(self, picture: Source | bytes, quality: int = 50) -> NDArray[np.float64]:
+        """Return where the bits are spent, with torch: see ``Codec.bit_map``."""
+        return self._whole.bit_map(picture, quality)
+
+    def sample(
+        self,
+        count: int = 1,
+        size: tuple[int, int] = (256, 256),
+        quality: int = 50,
+        seed: int = 0,
+        temperature: float = 1.0,
+    ) -> list[Image.Image]:
+        """Draw pictures from the tables, with torch: see ``Codec.sample``."""
+        return self._whole.sample(count, size, quality, seed, temperature)
+
+    @cached_property
+    def _whole(self) -> Codec:
+        """The codec for large pictures, and for what is not worth a second way to do it."""
+        from glc.codec import Codec
+
+        codec = Codec(self._weights, "cpu")
+        codec.limits, codec.tile = self.limits, self.tile
+        return codec
+
+    def _latent(self, picture: image.Picture) -> _Floats:
+        size = assembly.padded(picture.height, picture.width)
+        l: _Floats = self._model.encoder(assembly.pad(picture.rgb, *size)[None])
+        return l
+
+    def _code(self, picture: image.Picture, l: _Floats, quality: int, keep_metadata: bool) -> bytes:
+        """Quantise and code a latent, (1, C_l, h, w)."""
+        y, digits = self._model.analysis(l, quality)
+        indices = self._model.to_indices(digits)
+        encoder = RangeEncoder()
+        bank = assembly.bank_of(quality, self._model.config.quality_anchors)
+        self._indices.encode(encoder, indices.ravel(), bank)
+        inside = _inside(picture.height, picture.width, y.shape)
+        everything = np.zeros(y.shape, np.int32)
+
+        def exchange(
+            step: int,
+            mean: _Floats,
+            quant_step: _Floats,
+            rows: NDArray[np.uint8],
+            mask: NDArray[np.bool_],
+        ) -> _Floats:
+            coded = mask & inside
+            symbols = np.clip(np.rint((y - mean) / quant_step), -MAX_MAGNITUDE, MAX_MAGNITUDE)
+            chosen = np.where(coded & (rows > 0), symbols, 0).astype(np.int32)
+            everything[...] += chosen
+            self._scales.encode(encoder, chosen[coded], rows[coded])
+            return chosen.astype(np.float32)
+
+        self._model.code_symbols(digits, quality, exchange)
+        symbols = assembly.canonical(indices, everything)
+        return assembly.to_file(
+            picture, quality, keep_metadata, self.identity, encoder.to_bytes(), symbols
+        )
+
+    def _read_symbols(self, container: Container) -> _Floats:
+        """Decode a payload: y_hat (1, C_y, h, w), its checksum compared.
+
+        Raises:
+            CorruptError: it cannot be decoded, or decodes to something else.
+        """
+        height, width = assembly.padded(container.height, container.width)
+        shape = 1, height // IMAGE_STRIDE, width // IMAGE_STRIDE
+        decoder = RangeDecoder(container.payload)
+        config = self._model.config
+        bank = assembly.bank_of(container.quality, config.quality_anchors)
+        indices = self._indices.decode(decoder, shape[1] * shape[2], bank).reshape(shape)
+        whole = 1, config.y_channels, height // LATENT_STRIDE, width // LATENT_STRIDE
+        inside = _inside(container.height, container.width, whole)
+        everything = np.zeros(whole, np.int32)
+
+        def exchange(
+            step: int,
+            mean: _Floats,
+            quant_step: _Floats,
+            rows: NDArray[np.uint8],
+            mask: NDArray[np.bool_],
+        ) -> _Floats:
+            coded = mask & inside
+            symbols = np.zeros(whole, np.float32)
+            symbols[coded] = self._scales.decode(decoder, rows[coded])
+            everything[coded] = symbols[coded]
+            return symbols
+
+        digits = self._model.to_digits(indices)
+        y_hat = self._model.code_symbols(digits, container.quality, exchange)
+        assembly.check_symbols(container, self.identity, assembly.canonical(indices, everything))
+        return y_hat
+
+
+def _load(source: Source) -> image.Picture:
+    if isinstance(source, image.Picture):
+        return source
+    return image.from_array(source) if isinstance(source, np.ndarray) else image.load(source)
+
+
+def _is_large(size: image.Picture | Container) -> bool:
+    return size.height * size.width > _PIXELS_MAX
+
+
+def _inside(height: int, width: int, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Positions of y that touch the picture: (1, 1, h, w); the others are never coded."""
+    mask = np.zeros((1, 1, *shape[2:]), np.bool_)
+    mask[..., : -(-height // LATENT_STRIDE), : -(-width // LATENT_STRIDE)] = True
+    return mask
+
+
+def _take(arrays: dict[str, NDArray[np.generic]], prefix: str) -> dict[str, NDArray[np.generic]]:
+    """Remove the entries under a prefix and return them without it."""
+    names = [name for name in arrays if name.startswith(prefix)]
+    return {name[len(prefix) :]: arrays.pop(name) for name in names}
+
+
+def _may_have_accelerator() -> bool:
+    """Say whether torch could find a GPU here, from signs that cost nothing to look at."""
+    if sys.platform == "darwin":
+        return platform.machine() == "arm64"
+    if sys.platform == "win32":
+        return find_library("nvcuda") is not None
+    # The drivers of NVIDIA, of NVIDIA inside a Windows subsystem, and of AMD.
+    return any(Path(sign).exists() for sign in ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd"))

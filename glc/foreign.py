@@ -1,0 +1,36 @@
+"""Says what data is that no picture reader knows, so that an error can tell what to do about it.
+
+Knows nothing of Pillow; looks at the first bytes only.
+"""
+
+from __future__ import annotations
+
+__all__ = ["HEAD_BYTES", "describe"]
+
+HEAD_BYTES = 1024
+"""How much of a file ``describe`` wants to see."""
+
+_HEIC_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"))
+_JXL = (b"\xff\x0a", b"\x00\x00\x00\x0cJXL ")
+_TEXT = frozenset(range(0x20, 0x7F)) | frozenset(b"\t\n\r\x0c")
+
+
+def describe(head: bytes) -> str:
+    """Return what a file that begins with these bytes is, and what to do, in one line."""
+    if not head:
+        return "empty"
+    if head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS:
+        return "a HEIC picture, which Pillow reads only with the plugin pillow-heif; convert it"
+    if head[4:8] == b"ftyp" and head[8:12] in (b"avif", b"avis"):
+        return "an AVIF picture, which this build of Pillow cannot read; convert it"
+    if head.startswith(_JXL):
+        return "a JPEG XL picture, which Pillow reads only with a plugin; convert it"
+    if head[:1] == b"\x67" and head[1:2] and head[1] & 0xF0 == 0xC0:
+        return "a .glc file already; decode it first"
+    if head.startswith(b"%PDF"):
+        return "a PDF document; render a page of it first"
+    if b"<svg" in head.lower():
+        return "an SVG drawing, which has no pixels; render it first"
+    if _TEXT.issuperset(head):
+        return "text, not a picture"
+    return "not a picture of a kind that can be read"

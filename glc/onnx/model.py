@@ -1,0 +1,200 @@
+"""All networks of a coded file, run by ONNX Runtime: ``glc.networks.model.GlcModel`` in arrays.
+
+Arrays are float32 unless said otherwise; a batch has one quality.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glc.config import QUALITY_MAX, CodecConfig
+from glc.errors import WeightsError
+from glc.onnx import networks
+from glc.onnx.layers import Weights
+from glc.onnx.scale_map import ScaleMap
+from glc.steps import STEP_CORNERS, STEPS
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+    from glc.onnx.proto import Graph
+
+__all__ = ["OnnxModel"]
+
+_SCALE_MAP = "scale_map."
+_GAINS = (
+    "analysis.gain_inner",
+    "analysis.gain",
+    "hyper_synthesis.gain",
+    "synthesis.gain",
+    "synthesis.gain_inner",
+)
+
+Array = NDArray[np.float32]
+Exchange = Callable[[int, Array, Array, NDArray[np.uint8], NDArray[np.bool_]], Array]
+"""As ``glc.networks.model.Exchange``, of arrays."""
+
+
+class OnnxModel:
+    """E, g_a, h_a, h_s, scale map, context, g_s, D of one weights file.
+
+    Safe to use from several threads. Each network becomes a session when it is first needed, so
+    that decoding never builds E; a forked process builds its own, since threads do not survive.
+    """
+
+    def __init__(self, config: CodecConfig, tensors: Mapping[str, NDArray[np.generic]]) -> None:
+        """Check the tensors and describe the graphs.
+
+        Args:
+            config: of the model.
+            tensors: everything of a weights file but the probability tables.
+
+        Raises:
+            WeightsError: a tensor is missing, unknown, of another shape or type, or not finite.
+        """
+        self.config = config
+        integers = {
+            name.removeprefix(_SCALE_MAP): array
+            for name, array in tensors.items()
+            if name.startswith(_SCALE_MAP)
+        }
+        self.scale_map = ScaleMap(config, STEPS, integers)
+        weights = Weights(tensors)
+        self._graphs: dict[str, Graph] = {
+            "E": networks.image_encoder(config, weights),
+            "g_a": networks.analysis(config, weights),
+            "h_s": networks.hyper_synthesis(config, weights),
+            "g_s": networks.synthesis(config, weights),
+        }
+        for step in range(STEPS):
+            self._graphs[f"context {step}"] = networks.context(config, weights, step)
+        self._log_gains = {name: _log_gains(weights, config, name) for name in _GAINS}
+        unknown = sorted(set(tensors) - weights.taken - {_SCALE_MAP + name for name in integers})
+        if unknown:
+            raise WeightsError(f"weights: unexpected tensors: {', '.join(unknown[:3])}")
+        for name in sorted(weights.taken):
+            if not np.isfinite(tensors[name]).all():
+                raise WeightsError(f"weights: {name} holds values that are not finite")
+        self._sessions: dict[tuple[int, str], InferenceSession] = {}
+        self._lock = threading.Lock()
+
+    def encoder(self, pixels: NDArray[np.uint8]) -> Array:
+        """E: (B, 16h, 16w, 3) uint8 -> l (B, C_l, h, w)."""
+        batch, height, width, _ = pixels.shape
+        cells = pixels.reshape(batch, height // 4, 4, width // 4, 4, 3)
+        # The order of pixel_unshuffle: colour, row, column.
+        channels = cells.transpose(0, 5, 2, 4, 1, 3).reshape(batch, 48, height // 4, width // 4)
+        l: Array = self._run("E", "l", x=channels)[0]
+        return l
+
+    def analysis(self, l: Array, quality: int) -> tuple[Array, Array]:
+        """g_a and h_a: l -> y (B, C_y, h, w) and the digits of z (B, D, h / 4, w / 4)."""
+        gain_inner = self._gain("analysis.gain_inner", quality)
+        gain = self._gain("analysis.gain", quality)
+        y, z = self._run("g_a", "y", "z", l=l, gain_inner=gain_inner, gain=gain)
+        count = np.array(self.config.hyper_levels, np.float32)[:, None, None]
+        level = np.rint(np.tanh(z) * (count / 2 - 0.5) * 1.05 + (count / 2 - 0.5))
+        return y, 2 * np.clip(level, 0, count - 1) - (count - 1)
+
+    def to_indices(self, digits: Array) -> NDArray[np.int32]:
+        """(B, D, h, w) digits -> (B, h, w) indices in [0, hyper_size)."""
+        levels = self.config.hyper_levels
+        level = (digits.astype(np.int64) + np.array(levels)[:, None, None] - 1) // 2
+        indices = np.ravel_multi_index(tuple(np.moveaxis(level, 1, 0)), levels, order="F")
+        return np.asarray(indices, np.int32)
+
+    def to_digits(self, indices: NDArray[np.integer]) -> Array:
+        """(B, h, w) indices -> (B, D, h, w) digits, exact."""
+        levels = self.config.hyper_levels
+        level = np.stack(np.unravel_index(indices, levels, order="F"), axis=1)
+        count = np.array(levels)[:, None, None]
+        return np.asarray(2 * level - (count - 1), np.float32)
+
+    def code_symbols(self, digits: Array, quality: int, exchange: Exchange) -> Array:
+        """Run the coding steps as ``GlcModel.code_symbols`` does; returns y_hat."""
+        gain = self._gain("hyper_synthesis.gain", quality)
+        (features,) = self._run("h_s", "features", digits=digits, gain=gain)
+        base = self.scale_map.base(digits, quality)
+        y_hat = np.zeros(base.shape, np.float32)
+        decoded = np.zeros_like(y_hat)
+        for step in range(STEPS):
+            given = {"features": features} | ({"y_hat": y_hat} if step else {})
+            mean, quant_step = self._run(f"context {step}", "mean", "quant_step", **given)
+            total = base + self.scale_map.context(decoded, step) if step else base
+            mask = step_mask(step, *base.shape[1:])
+            symbols = exchange(step, mean, quant_step, self.scale_map.to_rows(total), mask)
+            decoded += symbols
+            y_hat += mask * (symbols * quant_step + mean)
+        return y_hat
+
+    def pixels(self, y_hat: Array, quality: int) -> NDArray[np.uint8]:
+        """g_s and D: y_hat -> (B, 16h, 16w, 3) uint8."""
+        gain = self._gain("synthesis.gain", quality)
+        gain_inner = self._gain("synthesis.gain_inner", quality)
+        found: NDArray[np.uint8] = self._run(
+            "g_s", "pixels", y_hat=y_hat, gain=gain, gain_inner=gain_inner
+        )[0]
+        return found
+
+    def _gain(self, name: str, quality: int) -> Array:
+        """Interpolate a ``QualityGain`` in the log: (1, C, 1, 1)."""
+        log_gain = self._log_gains[name]
+        position = quality * ((len(log_gain) - 1) / QUALITY_MAX)
+        lower = min(int(position), len(log_gain) - 2)
+        fraction = np.float32(position - lower)
+        mixed = log_gain[lower] * (1 - fraction) + log_gain[lower + 1] * fraction
+        gain: Array = np.exp(mixed)[None, :, None, None]
+        return gain
+
+    def _run(self, graph: str, *outputs: str, **inputs: NDArray[Any]) -> list[Any]:
+        key = os.getpid(), graph
+        session = self._sessions.get(key)
+        if session is None:
+            with self._lock:
+                session = self._sessions.get(key) or _open(self._graphs[graph])
+                self._sessions[key] = session
+        return list(session.run(outputs, inputs))
+
+
+def step_mask(step: int, channels: int, height: int, width: int) -> NDArray[np.bool_]:
+    """Return the elements that ``step`` codes: (1, C, h, w) bool."""
+    mask = np.zeros((1, channels, height, width), np.bool_)
+    quarter = channels // 4
+    for index, corner in enumerate(STEP_CORNERS[step]):
+        mask[:, index * quarter : (index + 1) * quarter, corner // 2 :: 2, corner % 2 :: 2] = True
+    return mask
+
+
+def threads() -> int:
+    """Return how many threads to use: what OMP_NUM_THREADS says, or the processors there are."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if asked.isdecimal() and int(asked) > 0:
+        return int(asked)
+    available = getattr(os, "sched_getaffinity", None)
+    return len(available(0)) if available else os.cpu_count() or 1
+
+
+def _open(graph: Graph) -> InferenceSession:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads()
+    # Between two networks the other threads would otherwise turn idle circles.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(graph.to_bytes(), options, ["CPUExecutionProvider"])
+
+
+def _log_gains(weights: Weights, config: CodecConfig, name: str) -> Array:
+    channels = {
+        "analysis.gain": config.y_channels,
+        "synthesis.gain": config.y_channels,
+        "hyper_synthesis.gain": config.hyper_channels,
+    }.get(name, config.transform_width)
+    return weights.take(f"{name}.log_gain", config.quality_anchors, channels).astype(np.float32)

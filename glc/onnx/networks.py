@@ -1,0 +1,144 @@
+"""The networks of a coded file as ONNX graphs: E, g_a and h_a, h_s, the context steps, g_s and D.
+
+Each function mirrors a class of ``glc.networks`` of the same purpose, with the same letters.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from glc.config import CodecConfig
+from glc.onnx.layers import Layers, Weights
+from glc.onnx.proto import Graph
+
+__all__ = ["analysis", "context", "hyper_synthesis", "image_encoder", "synthesis"]
+
+
+def image_encoder(config: CodecConfig, weights: Weights) -> Graph:
+    """E: ``x`` uint8 (B, 48, 4h, 4w), a picture whose 4x4 cells became channels -> ``l``."""
+    graph = Graph()
+    layers = Layers(graph, weights)
+    width_4, width_8 = config.encoder_width_4, config.encoder_width_8
+    width_16, channels = config.encoder_width_16, config.latent_channels
+    x = graph.input("x", ("b", 48, "h4", "w4"), "uint8")
+    x = graph.node("Div", graph.node("Cast", x, to=1), graph.scalar(127.5))
+    x = layers.conv(graph.node("Sub", x, graph.scalar(1.0)), "encoder.stem", 48, width_4, 3)
+    x = layers.plain_blocks(x, "encoder.body_4", width_4, config.encoder_depth_4)
+    x = layers.downsample(x, "encoder.down_8", width_4, width_8)
+    x = layers.plain_blocks(x, "encoder.body_8", width_8, config.encoder_depth_8)
+    x = layers.downsample(x, "encoder.down_16", width_8, width_16)
+    x = layers.depthwise_blocks(x, "encoder.body_16", width_16, config.encoder_depth_16)
+    x = layers.conv(x, "encoder.head", width_16, channels)
+    mean = weights.take("encoder.centre.running_mean", channels).astype(np.float32)
+    variance = weights.take("encoder.centre.running_var", channels).astype(np.float32)
+    shape = (1, channels, 1, 1)
+    x = graph.node("Sub", x, graph.constant(mean.reshape(shape)))
+    # 1e-5 is what torch's batch normalisation adds by default.
+    l = graph.node("Div", x, graph.constant(np.sqrt(variance + 1e-5).reshape(shape)))
+    square = graph.node("ReduceMean", graph.node("Mul", l, l), axes=[1], keepdims=1)
+    length = graph.node("Sqrt", graph.node("Add", square, graph.scalar(1e-6)))
+    graph.output("l", graph.node("Div", l, length), ("b", channels, "h", "w"))
+    return graph
+
+
+def analysis(config: CodecConfig, weights: Weights) -> Graph:
+    """g_a and h_a: ``l``, ``gain_inner``, ``gain`` -> ``y`` and ``z``, not yet rounded."""
+    graph = Graph()
+    layers = Layers(graph, weights)
+    width, channels = config.transform_width, config.y_channels
+    x = graph.input("l", ("b", config.latent_channels, "h", "w"))
+    gain_inner = graph.input("gain_inner", (1, width, 1, 1))
+    gain = graph.input("gain", (1, channels, 1, 1))
+    x = layers.conv(x, "analysis.stem", config.latent_channels, width, 3)
+    x = graph.node("Mul", x, gain_inner)
+    x = layers.depthwise_blocks(x, "analysis.body", width, config.transform_depth)
+    y = graph.node("Mul", layers.conv(x, "analysis.head", width, channels), gain)
+    graph.output("y", y, ("b", channels, "h", "w"))
+    width = config.hyper_channels
+    root = graph.node("Sqrt", graph.node("Add", graph.node("Abs", y), graph.scalar(1e-3)))
+    x = graph.node("Mul", graph.node("Sign", y), root)
+    x = layers.silu(layers.conv(x, "hyper_analysis.stem", channels, width, 3))
+    x = layers.downsample(x, "hyper_analysis.down_32", width, width)
+    x = layers.depthwise_block(x, "hyper_analysis.body_32", width)
+    x = layers.downsample(x, "hyper_analysis.down_64", width, width)
+    x = layers.depthwise_block(x, "hyper_analysis.body_64", width)
+    digits = len(config.hyper_levels)
+    z = layers.conv(x, "hyper_analysis.head", width, digits)
+    graph.output("z", z, ("b", digits, "h64", "w64"))
+    return graph
+
+
+def hyper_synthesis(config: CodecConfig, weights: Weights) -> Graph:
+    """h_s: ``digits``, ``gain`` -> ``features``."""
+    graph = Graph()
+    layers = Layers(graph, weights)
+    width, digits = config.hyper_channels, len(config.hyper_levels)
+    x = graph.input("digits", ("b", digits, "h", "w"))
+    gain = graph.input("gain", (1, width, 1, 1))
+    x = graph.node("Div", x, graph.scalar(2.0))
+    x = layers.silu(layers.conv(x, "hyper_synthesis.stem", digits, width, 3))
+    x = layers.depthwise_block(x, "hyper_synthesis.body_64", width)
+    x = layers.upsample(x, "hyper_synthesis.up_32", width, width)
+    x = layers.depthwise_block(x, "hyper_synthesis.body_32", width)
+    x = layers.upsample(x, "hyper_synthesis.up_16", width, width)
+    x = layers.depthwise_block(graph.node("Mul", x, gain), "hyper_synthesis.body_16", width)
+    graph.output("features", x, ("b", width, "h16", "w16"))
+    return graph
+
+
+def context(config: CodecConfig, weights: Weights, step: int) -> Graph:
+    """One step of the context model: ``features`` and, after step 0, ``y_hat`` -> mean, step."""
+    graph = Graph()
+    layers = Layers(graph, weights)
+    width, channels, entering = config.context_width, config.y_channels, config.hyper_channels
+    features = graph.input("features", ("b", entering, "h", "w"))
+    if step == 0:
+        x = layers.conv(features, "context.first", entering, width)
+    else:
+        y_hat = graph.input("y_hat", ("b", channels, "h", "w"))
+        x = graph.node("Concat", features, y_hat, axis=1)
+        x = layers.conv(x, f"context.adaptors.{step - 1}", entering + channels, width, 3)
+    x = layers.depthwise_blocks(layers.silu(x), "context.body", width, config.context_depth)
+    mean, raw_step = layers.halves(x, f"context.heads.{step}", width, channels)
+    octaves = graph.node("Mul", graph.node("Tanh", raw_step), graph.scalar(math.log(2.0)))
+    graph.output("mean", mean, ("b", channels, "h", "w"))
+    graph.output("quant_step", graph.node("Exp", octaves), ("b", channels, "h", "w"))
+    return graph
+
+
+def synthesis(config: CodecConfig, weights: Weights) -> Graph:
+    """g_s and D: ``y_hat``, ``gain``, ``gain_inner`` -> ``pixels`` uint8 (B, 16h, 16w, 3)."""
+    graph = Graph()
+    layers = Layers(graph, weights)
+    width, channels = config.transform_width, config.y_channels
+    y_hat = graph.input("y_hat", ("b", channels, "h", "w"))
+    gain = graph.input("gain", (1, channels, 1, 1))
+    gain_inner = graph.input("gain_inner", (1, width, 1, 1))
+    x = layers.conv(graph.node("Mul", y_hat, gain), "synthesis.stem", channels, width, 3)
+    x = graph.node("Mul", x, gain_inner)
+    x = layers.depthwise_blocks(x, "synthesis.body", width, config.transform_depth)
+    l_hat = layers.conv(x, "synthesis.head", width, config.latent_channels)
+    x_hat = _image_decoder(config, layers, l_hat)
+    limits = graph.scalar(-1.0), graph.scalar(1.0)
+    shifted = graph.node("Add", graph.node("Clip", x_hat, *limits), graph.scalar(1.0))
+    levels = graph.node("Round", graph.node("Mul", shifted, graph.scalar(127.5)))
+    pixels = graph.node("Transpose", graph.node("Cast", levels, to=2), perm=[0, 2, 3, 1])
+    graph.output("pixels", pixels, ("b", "height", "width", 3), "uint8")
+    return graph
+
+
+def _image_decoder(config: CodecConfig, layers: Layers, l_hat: str) -> str:
+    width_4, width_8 = config.decoder_width_4, config.decoder_width_8
+    width_16 = config.decoder_width_16
+    x = layers.conv(l_hat, "decoder.stem", config.latent_channels, width_16, 3)
+    x = layers.depthwise_blocks(x, "decoder.body_16", width_16, config.decoder_depth_16)
+    x = layers.upsample(x, "decoder.up_8", width_16, width_8)
+    x = layers.plain_blocks(x, "decoder.body_8", width_8, config.decoder_depth_8)
+    x = layers.upsample(x, "decoder.up_4", width_8, width_4)
+    x = layers.plain_blocks(x, "decoder.body_4", width_4, config.decoder_depth_4)
+    x = layers.shuffle(layers.conv(x, "decoder.render", width_4, 48, 3), 4)
+    refined = layers.silu(layers.conv(x, "decoder.refine_in", 3, config.refine_channels, 5))
+    refined = layers.conv(refined, "decoder.refine_out", config.refine_channels, 3, 3)
+    return layers.graph.node("Add", x, refined)

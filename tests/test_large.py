@@ -1,0 +1,239 @@
+"""Pictures in tiles: the same symbols and pixels as in one piece."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from glc.bitstream import pack, unpack
+from glc.errors import CorruptError
+from glc.networks import tiled
+from glc.tiles import Reach, SmallerTilesWarning, watched_by
+
+SIZES = [(65, 400), (400, 65), (331, 257)]
+SEAMLESS = 1e-3
+"""Levels, on average: roundings that tip over are rare, and a seam would be a line of them."""
+
+
+@pytest.fixture(scope="module")
+def codecs(load_micro):
+    """Return the same codec without tiles, with small and with smallest ones."""
+    found = {side: load_micro() for side in (0, 64, 192)}
+    for side, codec in found.items():
+        codec.tile = side
+    return found
+
+
+def gradient(height: int, width: int) -> np.ndarray:
+    """Return a slope of every colour in another direction: seams would show in it."""
+    y, x = np.mgrid[:height, :width]
+    planes = (255 * y / height, 255 * x / width, 255 * (y + x) / (height + width))
+    return np.stack(planes, axis=-1).astype(np.uint8)
+
+
+def noise(height: int, width: int) -> np.ndarray:
+    """Return pixels without any order: whatever reaches across a cut matters."""
+    return np.random.default_rng(height).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def levels(codec, data: bytes) -> np.ndarray:
+    return np.asarray(codec.decode(data), np.int16)
+
+
+@pytest.mark.parametrize("make", [gradient, noise])
+@pytest.mark.parametrize("size", SIZES)
+def test_tiles_change_no_pixel_by_more_than_a_level(codecs, symbols_of, size, make):
+    picture = make(*size)
+    for quality, writer in ((0, 64), (60, 0), (100, 192)):
+        data = codecs[writer].encode(picture, quality)
+        expected, (symbols,) = levels(codecs[0], data), symbols_of(codecs[0], data)
+        for side in (64, 192):
+            assert symbols_of(codecs[side], data) == [symbols]
+            difference = np.abs(levels(codecs[side], data) - expected)
+            assert difference.max() <= 1
+            assert difference.mean() < SEAMLESS
+            codecs[side].verify(data)
+
+
+@pytest.mark.parametrize("make", [gradient, noise])
+def test_tiles_change_what_is_coded_by_roundings_only(codecs, make):
+    from glc import image
+
+    picture = image.from_array(make(331, 257))
+    results = {}
+    for side, codec in codecs.items():
+        latents = codec.analyse([picture])
+        results[side] = latents, *codec.quantise([picture], latents, 60)
+    l, indices, messages, symbols = results[0]
+    for side in (64, 192):
+        other_l, other_indices, other_messages, other_symbols = results[side]
+        torch.testing.assert_close(other_l, l, atol=1e-4, rtol=1e-4)
+        assert (other_indices != indices).mean() < 0.02
+        assert (other_symbols != symbols).mean() < 0.002
+        assert [len(r) for r, _ in other_messages[0]] == [len(r) for r, _ in messages[0]]
+
+
+@pytest.mark.parametrize("network", ["encoder", "context", "decoder", "scale_base"])
+def test_a_reach_too_small_would_be_seen(load_micro, codecs, monkeypatch, network):
+    """Guards the tests above: with less than what a network reads they fail."""
+    real = tiled.reach_of
+
+    def short(config):
+        fields = {**real(config).__dict__, network: 0}
+        # One grid holds them both.
+        return Reach(**fields | ({"scale_context": 0} if network == "scale_base" else {}))
+
+    monkeypatch.setattr(tiled, "reach_of", short)
+    picture = noise(331, 257)
+    codec = codecs[64]
+    if network == "encoder":
+        from glc import image
+
+        pictures = [image.from_array(picture)]
+        expected = codecs[0].analyse(pictures)
+        assert (codec.analyse(pictures) - expected).abs().max() > 0.01
+        return
+    data = codecs[0].encode(picture, 60)
+    if network == "scale_base":
+        with pytest.raises(CorruptError):
+            codec.verify(data)
+        return
+    difference = np.abs(levels(codec, data) - levels(codecs[0], data))
+    assert difference.max() > 1 or difference.mean() > SEAMLESS
+
+
+def test_batches_of_large_and_small_pictures(codecs, make_picture):
+    pictures = [make_picture(*size) for size in ((200, 200), (64, 64), (200, 200), (190, 201))]
+    pictures[0] = make_picture(200, 200, channels=4)
+    codec = codecs[64]
+    files = codec.encode_batch(pictures, 50)
+    codec.verify_batch(files)
+    for data, picture, image in zip(files, pictures, codec.decode_batch(files), strict=True):
+        assert image.size == picture.shape[1::-1]
+        alone = np.asarray(codecs[0].decode(data), np.int16)
+        assert np.abs(alone - np.asarray(image, np.int16)).max() <= 1
+
+
+def test_small_pictures_are_coded_as_ever(load_micro, codecs, make_picture):
+    automatic, picture = load_micro(), make_picture(200, 77)
+    told = []
+    with watched_by(told.append):
+        data = automatic.encode(picture, 50)
+    assert data == codecs[0].encode(picture, 50)
+    assert np.array_equal(levels(automatic, data), levels(codecs[0], data))
+    assert told == []
+
+
+def test_progress_rises_to_one(codecs, make_picture):
+    picture, codec = make_picture(300, 200), codecs[64]
+    shares: dict[str, list[float]] = {"encode": [], "decode": [], "to size": []}
+    with watched_by(shares["encode"].append):
+        data = codec.encode(picture, 50)
+    with watched_by(shares["decode"].append):
+        codec.decode(data)
+    with watched_by(shares["to size"].append):
+        codec.encode_to_size(picture, len(data))
+    for told in shares.values():
+        assert len(told) > 20
+        assert told == sorted(told)
+        assert told[0] > 0.0
+    assert shares["encode"][-1] == shares["decode"][-1] == pytest.approx(1.0)
+
+
+def test_the_best_quality_for_a_size(codecs, make_picture):
+    picture, codec = make_picture(200, 200), codecs[64]
+    limit = len(codec.encode(picture, 40)) + 3
+    data = codec.encode_to_size(picture, limit)
+    assert len(data) <= limit
+    assert data == codec.encode(picture, unpack(data).quality)
+
+
+def test_no_float_is_computed_for_a_file_that_is_wrong(load_micro, make_picture, monkeypatch):
+    """A forged header costs integers only; pixels and means are for what has been checked."""
+    codec = load_micro()
+    codec.tile = 64
+    good = unpack(codec.encode(make_picture(100, 100), 50))
+
+    def never(*arguments):
+        raise AssertionError("a network was run")
+
+    for name in ("context", "hyper_synthesis", "synthesis", "decoder"):
+        monkeypatch.setattr(getattr(codec._model, name), "forward", never)
+
+    for payload in (b"", good.payload, bytes(range(256))):
+        forged = pack(dataclasses.replace(good, width=3000, height=500, payload=payload))
+        with pytest.raises(CorruptError):
+            codec.decode(forged)
+    codec.verify(pack(good))
+
+
+class OutOfMemory:
+    """A GPU that holds no more than some elements of what a network is given."""
+
+    def __init__(self, network, limit: int, monkeypatch) -> None:
+        self.limit, self.sizes, self._forward = limit, [], network.forward
+        monkeypatch.setattr(network, "forward", self)
+
+    def __call__(self, *arguments):
+        x = next(argument for argument in arguments if isinstance(argument, torch.Tensor))
+        self.sizes.append(x.shape[0] * x.shape[2] * x.shape[3])
+        if self.sizes[-1] > self.limit:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return self._forward(*arguments)
+
+
+@pytest.mark.parametrize("network", ["encoder", "analysis", "context", "decoder"])
+@pytest.mark.parametrize("tile", [None, 800])
+def test_out_of_memory_goes_on_in_smaller_tiles(
+    load_micro, codecs, make_picture, monkeypatch, network, tile
+):
+    codec, picture = load_micro(), make_picture(400, 500)
+    codec.tile = tile
+    expected = codecs[0].decode(codecs[0].encode(picture))
+    limit = 400 * 400 if network == "encoder" else 25 * 25
+    fake = OutOfMemory(getattr(codec._model, network), limit, monkeypatch)
+    with pytest.warns(SmallerTilesWarning, match="tiles of"):
+        decoded = codec.decode(codec.encode(picture))
+    assert max(fake.sizes) > fake.limit
+    difference = np.asarray(decoded, np.int16) - np.asarray(expected, np.int16)
+    assert np.abs(difference).mean() < 0.1
+
+
+def test_a_batch_that_does_not_fit_is_taken_apart(load_micro, make_picture, monkeypatch):
+    codec = load_micro()
+    pictures = [make_picture(128, 128, seed) for seed in range(3)]
+    expected = [np.asarray(codec.decode(codec.encode(p)), np.int16) for p in pictures]
+    OutOfMemory(codec._model.encoder, 128 * 128, monkeypatch)
+    OutOfMemory(codec._model.decoder, 8 * 8, monkeypatch)
+    with pytest.warns(SmallerTilesWarning):
+        files = codec.encode_batch(pictures)
+    with pytest.warns(SmallerTilesWarning):
+        decoded = codec.decode_batch(files)
+    for image, pixels in zip(decoded, expected, strict=True):
+        assert np.abs(np.asarray(image, np.int16) - pixels).max() <= 1
+
+
+@pytest.mark.parametrize("tile", [0, 256])
+def test_out_of_memory_is_an_error_where_nothing_is_left_to_try(
+    load_micro, make_picture, monkeypatch, tile
+):
+    codec = load_micro()
+    codec.tile = tile
+    OutOfMemory(codec._model.encoder, 0, monkeypatch)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", SmallerTilesWarning)
+        with pytest.raises(torch.cuda.OutOfMemoryError):
+            codec.encode(make_picture(300, 300))
+
+
+def test_the_side_of_a_tile_is_checked(micro_path):
+    from glc import Codec
+
+    assert Codec.from_pretrained(micro_path, "cpu", tile=128).tile == 128
+    for side in (-1, 1, 63):
+        with pytest.raises(ValueError, match="tile"):
+            Codec.from_pretrained(micro_path, "cpu", tile=side)
