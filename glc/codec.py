@@ -443,7 +443,8 @@ class Codec:
         Returns:
             (h, w, C_l) float32, a vector for every 16 x 16 pixels; h is 4 ceil(H / 64), w is
             4 ceil(W / 64). What lies beyond ceil(H / 16) or ceil(W / 16) belongs to the padding.
-            Of a picture, every vector has unit mean square; of a file, about that.
+            Of a picture, every vector has unit mean square; of a file less, since what is not coded
+            is averaged (docs/latent.md).
 
         Raises:
             GlcError: as ``encode`` or ``decode``.
