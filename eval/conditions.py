@@ -110,6 +110,7 @@ ENVIRONMENTS = (
     Environment("oneDNN SSE4.1", {"ONEDNN_MAX_CPU_ISA": "SSE41"}),
     Environment("oneDNN AVX2", {"ONEDNN_MAX_CPU_ISA": "AVX2"}),
     Environment("oneDNN AVX512", {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE"}),
+    Environment("MKL compatible", {"MKL_CBWR": "COMPATIBLE"}),
     Environment("oldest", {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"}),
     Environment("compiled", compiled=True),
     Environment("CUDA", device="cuda"),
