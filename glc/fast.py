@@ -82,7 +82,7 @@ class FastCodec:
         self._indices = IndexTables.from_arrays(_take(given, "tables.index."))
         shape = weights.config.quality_anchors, weights.config.hyper_size
         if self._indices.frequencies.shape != shape:
-            raise WeightsError(f"weights: index tables: expected shape {shape}")
+            raise WeightsError(f"weights: tables.index.frequencies: expected shape {shape}")
         self._model = OnnxModel(weights.config, given)
 
     @classmethod
