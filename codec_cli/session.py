@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import threading
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from codec_cli.report import say
 from glc.bitstream import unpack
 from glc.errors import GlcError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from PIL import Image
 
+    from glc.choice import Distance
     from glc.image import Picture
 
 __all__ = ["AUTO", "CodecLike", "Codecs", "installed_name", "installed_path", "open_codec"]
@@ -48,7 +53,7 @@ def open_codec(model: str | Path | None, device: str) -> CodecLike:
     try:
         codec: CodecLike
         if model == AUTO:
-            codec = ModelChoice.installed(device)
+            codec = ModelChoice.installed(device, *_perceptual_distance())
         else:
             codec = Codec.from_pretrained(model, device=device)
     except (RuntimeError, AssertionError) as error:
@@ -57,6 +62,24 @@ def open_codec(model: str | Path | None, device: str) -> CodecLike:
         # That is how torch says that a machine has no such device.
         raise ValueError(f"--device {device} cannot be used here: {error}") from error
     return codec
+
+
+def _perceptual_distance() -> tuple[Distance, ...]:
+    """Return LPIPS if it can be used here; else nothing, and say so."""
+    backbones = import_module("eval.backbones")
+    try:
+        lpips = import_module("eval.perceptual").Lpips("squeeze")
+    except backbones.Unavailable as error:
+        say(f"glc: compares without LPIPS, and so seldom finds another model better: {error}")
+        return ()
+    lock = threading.Lock()
+
+    def distance(x: NDArray[np.uint8], x_hat: NDArray[np.uint8]) -> float:
+        # It remembers the last original, and -j compares several at once.
+        with lock:
+            return float(lpips.compare(x, x_hat))
+
+    return (distance,)
 
 
 def installed_path(model: bytes) -> Path:
