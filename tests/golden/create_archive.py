@@ -17,7 +17,7 @@ VERSION = 1
 
 
 def many(model: bytes) -> list[tuple[str, bytes]]:
-    """Return 400 files whose payloads mean nothing, of some 90 sizes, with keys of all lengths."""
+    """Return 400 files with meaningless payloads: three groups, many sizes, keys of all lengths."""
     rng = random.Random(7)
     files = []
     for number in range(400):
