@@ -136,14 +136,14 @@ def measure(
     found = []
     for quality in QUALITIES:
         files = [codec.encode(x, quality=quality) for x in test]
-        decoded = [np.asarray(codec.decode(data)) for data in files]
+        decoded = [np.array(codec.decode(data)) for data in files]
         bits = sum(8 * len(data) for data in files) / sum(x.shape[0] * x.shape[1] for x in test)
         psnr = np.mean([pixels.psnr_db(*pair) for pair in zip(test, decoded, strict=True)])
         alike = np.mean([pixels.ms_ssim(*pair) for pair in zip(test, decoded, strict=True)])
         found.append(Measured(shown, crops, quality, bits, float(psnr), float(alike)))
         name = f"{weights.stem}-q{quality}.png"
         # The examples come first.
-        _save(np.ascontiguousarray(decoded[0]), _made(out / "decoded") / name)
+        _save(decoded[0], _made(out / "decoded") / name)
     return found
 
 
@@ -219,7 +219,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--photographs", type=Path, required=True, metavar="DIR", help="folder or tars")
     add("--examples", type=Path, default=Path("examples"), metavar="DIR", help="also tested on")
     add("--out", type=Path, required=True, metavar="DIR", help="folder for runs and results")
-    add("--crops", type=_numbers, default=[0, 200, 800, 2400, 7200, 20000], metavar="N,N")
+    add("--crops", type=_numbers, default=[0, 200, 800, 2400, 7200], metavar="N,N")
     add("--psnr", type=float, default=20.0, metavar="DB", help="the equal quality (default 20)")
     add("--figure", type=Path, metavar="FILE", help="the plot (default: OUT/learning.png)")
     add("training", nargs="*", metavar="-- OPTION", help="for glc train")
