@@ -141,9 +141,12 @@ def encoded_as(image: Image.Image, image_format: str) -> tuple[bytes, list[str]]
     notices: list[str] = []
     metadata = {key: image.info[key] for key in ("exif", "xmp") if image.info.get(key)}
     parameters: dict[str, object] = {}
-    if image_format == "png" and "xmp" in metadata:
-        # Pillow has no option for it here, and would leave it out without a word.
-        parameters = {"pnginfo": _png_text(metadata.pop("xmp"))}
+    if image_format == "png":
+        # Of decoded photographs files as small as those of Pillow's own level 6, in less time.
+        parameters = {"compress_level": 4}
+        if "xmp" in metadata:
+            # Pillow has no option for it here, and would leave it out without a word.
+            parameters["pnginfo"] = _png_text(metadata.pop("xmp"))
     if image_format == "jpg":
         if image.mode in ("LA", "RGBA"):
             image = _on_white(image)

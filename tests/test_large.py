@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -237,3 +239,33 @@ def test_the_side_of_a_tile_is_checked(micro_path):
     for side in (-1, 1, 63):
         with pytest.raises(ValueError, match="tile"):
             Codec.from_pretrained(micro_path, "cpu", tile=side)
+
+
+MEASURE = """
+import resource, sys
+import numpy as np
+from glc import Codec
+
+codec = Codec.from_pretrained(sys.argv[1], "cpu")
+side = int(sys.argv[2])
+picture = np.zeros((side, side, 3), np.uint8)
+picture[..., 0] = np.arange(side) % 256
+codec.decode(codec.encode(picture[:2100, :2100]))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+codec.decode(codec.encode(picture))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ru_maxrss is in kB on Linux")
+def test_memory_grows_by_some_bytes_per_pixel(micro_path):
+    """Above what a small picture in tiles takes: 7 are the result, and in one piece it is 97."""
+    side = 5000
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, micro_path, str(side)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert 1024 * int(done.stdout) < 40 * side * side
