@@ -509,9 +509,12 @@ class Codec:
         assembly.check_model(prefix.header.model, self.identity, self.name)
         return prefix
 
-    def _read(self, prefix: Prefix, with_symbols: bool = True) -> Reading:
-        bank = self.bank(prefix.header.quality)
-        return read(self._model, self._scales, self._indices, bank, prefix, with_symbols)
+    @in_smaller_tiles
+    def _read(
+        self, prefix: Prefix, with_symbols: bool = True, *, tiling: Tiling | None = None
+    ) -> Reading:
+        bank, tiling = self.bank(prefix.header.quality), tiling or Tiling(self.tile)
+        return read(self._model, self._scales, self._indices, bank, prefix, with_symbols, tiling)
 
     def _check(self, prefix: Prefix, reading: Reading) -> None:
         """Compare the checksum of a file that has arrived whole."""

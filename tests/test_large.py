@@ -173,6 +173,23 @@ def test_no_float_is_computed_for_a_file_that_is_wrong(load_micro, make_picture,
     codec.verify(pack(good))
 
 
+@pytest.mark.parametrize("share", [0.3, 0.7, 1.0])
+def test_what_has_arrived_of_a_large_picture(codecs, make_picture, share):
+    data = codecs[0].encode(make_picture(200, 140), 80)
+    arrived = data[: int(share * len(data))]
+    expected, found = (codecs[side].decode_partial(arrived) for side in (0, 64))
+    assert dataclasses.replace(found, image=expected.image) == expected
+    assert expected.is_complete == (share == 1.0)
+    assert expected.symbols > 100
+    pairs = [(expected.image, found.image)]
+    pairs.append(tuple(codecs[side].preview(arrived) for side in (0, 64)))
+    for one, other in pairs:
+        assert np.abs(np.asarray(one, np.int16) - np.asarray(other, np.int16)).max() <= 1
+    if share == 1.0:
+        maps = [codecs[side].bit_map(data) for side in (0, 64)]
+        assert np.array_equal(*maps)
+
+
 class OutOfMemory:
     """A GPU that holds no more than some elements of what a network is given."""
 
