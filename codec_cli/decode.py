@@ -27,6 +27,7 @@ from codec_cli.options import (
     add_limits,
     add_outputs,
     add_reporting,
+    add_tile,
     limits_of,
 )
 from codec_cli.paths import Job, expand, plan
@@ -63,7 +64,7 @@ def run(arguments: Sequence[str]) -> int:
     ):
         report_missing(expansion, report)
         jobs = writable_jobs(jobs, options.force, options.skip_existing, report, is_cut_picture)
-        codecs = Codecs(options.model, options.device, limits_of(options))
+        codecs = Codecs(options.model, options.device, limits_of(options), options.tile)
         if jobs and options.model is not None:
             try:
                 codecs.for_encoding()
@@ -140,9 +141,12 @@ def encoded_as(image: Image.Image, image_format: str) -> tuple[bytes, list[str]]
     notices: list[str] = []
     metadata = {key: image.info[key] for key in ("exif", "xmp") if image.info.get(key)}
     parameters: dict[str, object] = {}
-    if image_format == "png" and "xmp" in metadata:
-        # Pillow has no option for it here, and would leave it out without a word.
-        parameters = {"pnginfo": _png_text(metadata.pop("xmp"))}
+    if image_format == "png":
+        # Of decoded photographs files as small as those of Pillow's own level 6, in less time.
+        parameters = {"compress_level": 4}
+        if "xmp" in metadata:
+            # Pillow has no option for it here, and would leave it out without a word.
+            parameters["pnginfo"] = _png_text(metadata.pop("xmp"))
     if image_format == "jpg":
         if image.mode in ("LA", "RGBA"):
             image = _on_white(image)
@@ -212,6 +216,7 @@ def _parser() -> Parser:
         help="decode what has arrived of a file that was cut off, and say how much that is",
     )
     add_device(parser, "default: for each file the model that it was made with")
+    add_tile(parser)
     add_jobs(parser)
     add_limits(parser)
     add_reporting(parser)

@@ -55,7 +55,7 @@ def _compress(options: argparse.Namespace, shard: tuple[int, int] | None, tally:
         options.sources,
         options.output,
         options.quality,
-        options.device,
+        _device(options.device),
         batch_size=options.batch,
         workers=options.jobs or min(os.cpu_count() or 1, _MAX_JOBS),
         on_error=options.on_error,
@@ -80,6 +80,17 @@ def _describe(result: Result) -> dict[str, object]:
         "pictures_per_second": round(result.pictures_per_second, 3),
         "failures": [failure._asdict() for failure in result.failures],
     }
+
+
+def _device(chosen: str) -> str:
+    """Return the GPU of this process, where torchrun has started one process for each."""
+    rank = os.environ.get("LOCAL_RANK", "")
+    if chosen not in ("auto", "cuda") or not rank.isdigit():
+        return chosen
+    import torch
+
+    devices = torch.cuda.device_count()
+    return f"cuda:{int(rank) % devices}" if devices else chosen
 
 
 def _shard_of_process() -> tuple[int, int] | None:

@@ -69,18 +69,20 @@ class FastCodec:
         identity: 32 bytes, SHA-256 of the weights file.
         name: of the model.
         limits: what ``decode`` accepts.
+        tile: into what tiles that codec cuts them.
     """
 
     def __init__(self, weights: Checkpoint) -> None:
         self.identity, self.name = weights.identity, weights.name
         self.limits = Limits()
+        self.tile: int | None = None
         self._weights = weights
         given = dict(weights.tensors)
         self._scales = ScaleTables.from_arrays(_take(given, "tables.scale."))
         self._indices = IndexTables.from_arrays(_take(given, "tables.index."))
         shape = weights.config.quality_anchors, weights.config.hyper_size
         if self._indices.frequencies.shape != shape:
-            raise WeightsError(f"weights: index tables: expected shape {shape}")
+            raise WeightsError(f"weights: tables.index.frequencies: expected shape {shape}")
         self._model = OnnxModel(weights.config, given)
 
     @classmethod
@@ -159,14 +161,17 @@ class FastCodec:
         """Draw pictures from the tables, with torch: see ``Codec.sample``."""
         return self._whole.sample(count, size, quality, seed, temperature)
 
-    @cached_property
+    @property
     def _whole(self) -> Codec:
         """The codec for large pictures, and for what is not worth a second way to do it."""
+        self._with_torch.limits, self._with_torch.tile = self.limits, self.tile
+        return self._with_torch
+
+    @cached_property
+    def _with_torch(self) -> Codec:
         from glc.codec import Codec
 
-        codec = Codec(self._weights, "cpu")
-        codec.limits = self.limits
-        return codec
+        return Codec(self._weights, "cpu")
 
     def _latent(self, picture: image.Picture) -> _Floats:
         size = assembly.padded(picture.height, picture.width)

@@ -12,6 +12,8 @@ import shutil
 import numpy as np
 import pytest
 import safetensors.numpy
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from glc import Codec, checkpoint
 from glc.config import PRESETS, CodecConfig
@@ -255,6 +257,41 @@ def test_files_that_are_no_weights(tmp_path, monkeypatch, kind):
     # And such a file does not hide the others.
     monkeypatch.setattr(checkpoint, "model_folders", lambda: [tmp_path])
     assert len(checkpoint.installed()) == kind.startswith("config")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=8,
+)
+META = st.fixed_dictionaries(
+    {},
+    optional={
+        "layout": st.just(1) | JSON,
+        "name": st.text(max_size=5) | JSON,
+        "summary": st.text(max_size=5) | JSON,
+        "parameters": st.integers() | JSON,
+        "config": st.dictionaries(
+            st.sampled_from([field.name for field in dataclasses.fields(CodecConfig)]),
+            st.integers(-1, 70_000) | JSON,
+        )
+        | JSON,
+    },
+)
+
+
+@given(JSON, META, st.integers(0, 2))
+@settings(deadline=None)
+def test_any_header_loads_or_is_refused(tmp_path_factory, anything, meta, depth):
+    metadata = {"glc": json.dumps(meta)} if depth else anything
+    path = tmp_path_factory.getbasetemp() / "any.safetensors"
+    path.write_bytes(header({"__metadata__": metadata} if depth < 2 else anything))
+    try:
+        loaded = checkpoint.load(path)
+        Codec(loaded, "cpu")
+    except WeightsError:
+        return
+    pytest.fail("a file without tensors cannot be a model")
 
 
 @pytest.mark.parametrize("share", [0.3, 0.9, 0.999])

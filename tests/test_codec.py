@@ -305,9 +305,9 @@ def test_a_giant_claim_is_refused_before_anything_is_allocated(micro):
 def test_limits_reach_the_codec_of_a_file(micro, micro_path, make_picture, monkeypatch):
     monkeypatch.setenv(checkpoint.MODELS_VARIABLE, str(micro_path.parent))
     data = micro.encode(make_picture(20, 30))
-    assert Codec.for_file(data, "cpu", Limits(max_side=30)).limits.max_side == 30
+    assert Codec.for_file(data, "cpu", limits=Limits(max_side=30)).limits.max_side == 30
     with pytest.raises(LimitError):
-        Codec.for_file(data, "cpu", Limits(max_side=29))
+        Codec.for_file(data, "cpu", limits=Limits(max_side=29))
 
 
 def test_another_model_is_refused_by_name(micro, make_model, make_picture, export_model, tmp_path):

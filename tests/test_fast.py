@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from glc import Codec, checkpoint, fast
-from glc.bitstream import pack, unpack
-from glc.errors import BitstreamError, CorruptError, WeightsError
+from glc.bitstream import Limits, pack, unpack
+from glc.errors import BitstreamError, CorruptError, LimitError, WeightsError
 from glc.fast import FastCodec
 
 pytest.importorskip("onnxruntime", reason="needs the extra fast")
@@ -102,7 +102,7 @@ def test_malformed_weights(micro_path, micro_config):
             FastCodec(checkpoint.Checkpoint(micro_config, "x", "", bytes(32), missing))
     fewer = dict(weights.tensors)
     fewer["tables.index.frequencies"] = fewer["tables.index.frequencies"][:-1]
-    with pytest.raises(WeightsError, match="index tables: expected shape"):
+    with pytest.raises(WeightsError, match=r"tables\.index\.frequencies: expected shape"):
         FastCodec(checkpoint.Checkpoint(micro_config, "x", "", bytes(32), fewer))
 
 
@@ -171,3 +171,20 @@ def test_signs_elsewhere(monkeypatch):
     monkeypatch.setattr(fast.sys, "platform", "win32")
     monkeypatch.setattr(fast, "find_library", lambda name: "nvcuda.dll")
     assert fast._may_have_accelerator()
+
+
+def test_the_rest_is_left_to_torch(micro, quick, make_picture):
+    data = micro.encode(make_picture(70, 70))
+    assert np.array_equal(np.asarray(quick.preview(data)), np.asarray(micro.preview(data)))
+    assert quick.decode_partial(data).is_complete
+    assert np.array_equal(quick.bit_map(data), micro.bit_map(data))
+    sizes = [picture.size for picture in quick.sample(2, (64, 80), 30, 1, 0.5)]
+    assert sizes == [(64, 80), (64, 80)]
+    before = quick.limits
+    quick.limits = Limits(max_pixels=100)
+    with pytest.raises(LimitError):
+        quick.decode_partial(data)
+    with pytest.raises(LimitError):
+        quick.decode(data)
+    quick.limits = before
+    quick.decode_partial(data)

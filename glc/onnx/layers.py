@@ -94,12 +94,13 @@ class Layers:
         return self._conv(x, weight.reshape(leaving, entering, 2, 2), bias, stride=2)
 
     def upsample(self, x: str, name: str, entering: int, leaving: int) -> str:
-        """``Upsample``, the repetition of the shortcut inside the 1x1."""
+        """``Upsample``, the means and repetitions of the shortcut inside the 1x1."""
         weight = self.weights.take(f"{name}.mix.weight", 4 * leaving, entering, 1, 1)
         bias = self.weights.take(f"{name}.mix.bias", 4 * leaving)
-        if 4 * leaving % entering == 0:
-            repeats = 4 * leaving // entering
-            shortcut = np.repeat(np.eye(entering, dtype=np.float32), repeats, axis=0)
+        if entering % leaving == 0:
+            group = entering // leaving
+            cell = np.full((4, group), 1 / group, np.float32)
+            shortcut = np.kron(np.eye(leaving, dtype=np.float32), cell)
             weight = weight.astype(np.float32) + shortcut[:, :, None, None]
         return self.shuffle(self._conv(x, weight, bias), 2)
 

@@ -79,7 +79,7 @@ class Ledger:
         self.found: list[str] = []
         self.examples: dict[str, bytes] = {}
         self._folder = findings
-        self._resident_before = self._resident = 0
+        self._resident_before = self._resident = resident_bytes()
 
     def warm_up(self) -> None:
         """Run the seeds uncounted; memory is compared with what the process holds afterwards."""
