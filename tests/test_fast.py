@@ -102,7 +102,7 @@ def test_malformed_weights(micro_path, micro_config):
             FastCodec(checkpoint.Checkpoint(micro_config, "x", "", bytes(32), missing))
     fewer = dict(weights.tensors)
     fewer["tables.index.frequencies"] = fewer["tables.index.frequencies"][:-1]
-    with pytest.raises(WeightsError, match="tables.index.frequencies: expected shape"):
+    with pytest.raises(WeightsError, match=r"tables\.index\.frequencies: expected shape"):
         FastCodec(checkpoint.Checkpoint(micro_config, "x", "", bytes(32), fewer))
 
 
