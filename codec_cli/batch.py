@@ -15,6 +15,7 @@ from codec_cli.exits import UsageError
 from codec_cli.paths import Expansion, Job, Source
 from codec_cli.report import Report
 from glc.errors import GlcError
+from glc.tiles import watched_by
 
 __all__ = [
     "Outcome",
@@ -102,7 +103,8 @@ def _attempt(job: Job, work: Callable[[Job], Outcome], report: Report) -> None:
     started = time.perf_counter()
     name = job.source.name
     try:
-        outcome = work(job)
+        with watched_by(report.progress_of(name)):
+            outcome = work(job)
     except BrokenPipeError:
         raise
     except Exception as error:

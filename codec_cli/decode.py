@@ -27,6 +27,7 @@ from codec_cli.options import (
     add_limits,
     add_outputs,
     add_reporting,
+    add_tile,
     limits_of,
 )
 from codec_cli.paths import Job, expand, plan
@@ -63,7 +64,7 @@ def run(arguments: Sequence[str]) -> int:
     ):
         report_missing(expansion, report)
         jobs = writable_jobs(jobs, options.force, options.skip_existing, report, is_cut_picture)
-        codecs = Codecs(options.model, options.device, limits_of(options))
+        codecs = Codecs(options.model, options.device, limits_of(options), options.tile)
         if jobs and options.model is not None:
             try:
                 codecs.for_encoding()
@@ -215,6 +216,7 @@ def _parser() -> Parser:
         help="decode what has arrived of a file that was cut off, and say how much that is",
     )
     add_device(parser, "default: for each file the model that it was made with")
+    add_tile(parser)
     add_jobs(parser)
     add_limits(parser)
     add_reporting(parser)

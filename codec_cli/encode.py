@@ -28,6 +28,7 @@ from codec_cli.options import (
     add_limits,
     add_outputs,
     add_reporting,
+    add_tile,
     limits_of,
     quality,
 )
@@ -69,7 +70,7 @@ def run(arguments: Sequence[str]) -> int:
         if not jobs:
             return report.exit_code
         try:
-            codec = Codecs(options.model, options.device, limits).for_encoding()
+            codec = Codecs(options.model, options.device, limits, options.tile).for_encoding()
         except Exception as error:
             report.failed(None, reason_of(error), {})
             return exits.FAILED
@@ -181,6 +182,7 @@ def _parser() -> Parser:
         "auto tries all installed ones and keeps the smallest file that looks as much like the "
         "picture as the default model's (default: the default model, see glc models)",
     )
+    add_tile(parser)
     add_jobs(parser)
     add_limits(parser)
     parser.add_argument(

@@ -7,6 +7,8 @@ from typing import NoReturn
 
 from codec_cli import exits
 from glc.bitstream import QUALITY_MAX, Limits
+from glc.config import IMAGE_STRIDE
+from glc.tiles import TILE_SIDE, UNCUT_SIDE, Tiling
 
 __all__ = [
     "Parser",
@@ -16,6 +18,7 @@ __all__ = [
     "add_limits",
     "add_outputs",
     "add_reporting",
+    "add_tile",
     "count",
     "limits_of",
     "quality",
@@ -85,6 +88,27 @@ def add_jobs(parser: Parser) -> None:
         metavar="N",
         help="work on N files at once (default: 1)",
     )
+
+
+def add_tile(parser: Parser) -> None:
+    """Add ``--tile``."""
+    parser.add_argument(
+        "--tile",
+        type=_tile,
+        metavar="N",
+        help="work in tiles of N x N pixels on pictures that are larger; 0 never does (default: "
+        f"{TILE_SIDE}, for more than {UNCUT_SIDE} x {UNCUT_SIDE} pixels)",
+    )
+
+
+def _tile(text: str) -> int:
+    try:
+        tiling = Tiling(int(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"expected 0 or a number of {IMAGE_STRIDE} or more, found {text!r}"
+        ) from error
+    return tiling.side or 0
 
 
 def add_limits(parser: Parser) -> None:

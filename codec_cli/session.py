@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import threading
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from codec_cli.report import say
 from glc.bitstream import Limits, unpack, unpack_prefix
 from glc.errors import GlcError
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
+    from glc.choice import Distance
     from glc.image import Picture
     from glc.preview import PartialPicture
 
@@ -40,6 +43,7 @@ class EncoderLike(Protocol):
     """What the command line needs for encoding: a codec, or a choice among several."""
 
     limits: Limits
+    tile: int | None
 
     def encode(self, picture: Picture, /, quality: int, *, keep_metadata: bool) -> bytes:
         """Return a .glc file."""
@@ -90,6 +94,24 @@ def open_codec(model: str | Path | None, device: str) -> CodecLike:
     return codec
 
 
+def _perceptual_distance() -> tuple[Distance, ...]:
+    """Return LPIPS if it can be used here; else nothing, and say so."""
+    backbones = import_module("eval.backbones")
+    try:
+        lpips = import_module("eval.perceptual").Lpips("squeeze")
+    except backbones.Unavailable as error:
+        say(f"glc: compares without LPIPS, and so seldom finds another model better: {error}")
+        return ()
+    lock = threading.Lock()
+
+    def distance(x: NDArray[np.uint8], x_hat: NDArray[np.uint8]) -> float:
+        # It remembers the last original, and -j compares several at once.
+        with lock:
+            return float(lpips.compare(x, x_hat))
+
+    return (distance,)
+
+
 def installed_path(model: bytes) -> Path:
     """Return where the weights are whose identity begins with these bytes."""
     from glc import checkpoint
@@ -117,9 +139,17 @@ class Codecs:
         model: used for every file; None lets each file choose the one that it was made with.
         device: where the networks run.
         limits: what to accept of files.
+        tile: into what tiles large pictures are cut.
     """
 
-    def __init__(self, model: str | None, device: str, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        model: str | None,
+        device: str,
+        limits: Limits | None = None,
+        tile: int | None = None,
+    ) -> None:
+        self._tile = tile
         self._limits = limits or Limits()
         self._model = model
         self._device = device
@@ -135,8 +165,9 @@ class Codecs:
 
         with self._lock:
             if self._choice is None:
-                self._choice = ModelChoice.installed(self._device)
-                self._choice.limits = self._limits
+                choice = ModelChoice.installed(self._device, *_perceptual_distance())
+                choice.limits, choice.tile = self._limits, self._tile
+                self._choice = choice
             return self._choice
 
     def for_model(self) -> CodecLike:
@@ -165,6 +196,6 @@ class Codecs:
         with self._lock:
             if model not in self._open:
                 codec = open_codec(model, self._device)
-                codec.limits = self._limits
+                codec.limits, codec.tile = self._limits, self._tile
                 self._open[model] = codec
             return self._open[model]

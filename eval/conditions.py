@@ -110,6 +110,7 @@ ENVIRONMENTS = (
     Environment("oneDNN SSE4.1", {"ONEDNN_MAX_CPU_ISA": "SSE41"}),
     Environment("oneDNN AVX2", {"ONEDNN_MAX_CPU_ISA": "AVX2"}),
     Environment("oneDNN AVX512", {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE"}),
+    Environment("MKL compatible", {"MKL_CBWR": "COMPATIBLE"}),
     Environment("oldest", {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"}),
     Environment("compiled", compiled=True),
     Environment("CUDA", device="cuda"),
@@ -119,6 +120,11 @@ ENVIRONMENTS = (
 
 def compiled(codec: Codec) -> Codec:
     """Compile every part of the networks, the integer one included, and return the codec."""
+    from torch._dynamo import config
+
+    # Else torch would quietly go on without the compiler after eight shapes or thread counts.
+    config.recompile_limit = 64
+    config.fail_on_recompile_limit_hit = True
     model = codec._model
     for part in model.children():
         part.compile()

@@ -106,7 +106,8 @@ def report(what: str, crossings: Sequence[Crossing]) -> int:
     written, new = sum(c.written for c in crossings), sum(c.new for c in crossings)
     print(f"{what}: {settings} settings, each read all files of every other")
     if written:
-        print(f"{written} files written, {new} of them different")
+        roundings = len(set().union(*(crossing.roundings for crossing in crossings)))
+        print(f"{written} files written, {new} of them different; {roundings} ways of rounding")
     print(
         f"{'environment':<16}{'processor':<12}{'settings':>8}{'written':>9}{'decodes':>9}"
         f"{'wrong':>7}{'> 1 level':>11}{'largest':>9}{'bf16: largest':>15}{'mean':>7}"

@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from eval.conditions import Environment, Setting
-from eval.matrix import Reading
+from eval.matrix import Reading, Writing
 from glc import Codec
 from glc.image import Picture
 
@@ -89,6 +89,8 @@ class Crossing:
     """Files, over all settings."""
     new: int = 0
     """Those whose bytes no environment before it had written."""
+    roundings: set[str] = field(default_factory=set)
+    """The different latents that its settings gave for the first picture."""
     readings: dict[Setting, Reading] = field(default_factory=dict)
 
     def total(self, of: Callable[[Setting], bool]) -> Reading:
@@ -131,12 +133,15 @@ def cross(
     crossings = []
     for process in processes:
         job = {"do": "write", "pictures": list(map(str, paths)), "to": str(scratch)}
-        names = process.ask({**job, "qualities": qualities, "model": str(model)}, settings)
+        answers = process.ask({**job, "qualities": qualities, "model": str(model)}, settings)
+        writings = [Writing(**answer) for answer in answers.values()]
         before = len(files)
-        files |= {scratch / f"{name}.glc": None for group in names.values() for name in group}
-        written = sum(map(len, names.values()))
-        new = len(files) - before
-        crossings.append(Crossing(process.environment, process.instructions, written, new))
+        files |= {scratch / f"{name}.glc": None for w in writings for name in w.files}
+        crossing = Crossing(process.environment, process.instructions)
+        crossing.written = sum(len(writing.files) for writing in writings)
+        crossing.new = len(files) - before
+        crossing.roundings = {writing.rounding for writing in writings if writing.files}
+        crossings.append(crossing)
     with Setting().active(codec):
         for path in files:
             np.save(path.with_suffix(".npy"), np.asarray(codec.decode(path.read_bytes())))

@@ -11,28 +11,24 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from PIL import Image
 
-from eval.learning import SHOWN, Measured, bits_at, psnr_at
+from eval.learning import EQUAL_BPP, ERROR, SHOWN, Measured, corrected_at, psnr_at
 from eval.plots import COLOURS
 
-EQUAL_BPP = 0.2
-_PICTURE_BPP = 0.2
-_NEVER = "never"
 
-
-def write(path: Path, found: Sequence[Measured], psnr_db: float, out: Path) -> None:
+def write(path: Path, found: Sequence[Measured], alone: float, out: Path) -> None:
     """Write the plot as a picture file.
 
     Args:
         path: where to; its suffix is the format.
         found: all measurements.
-        psnr_db: the equal quality.
+        alone: bits per pixel of a correction without a model.
         out: folder of the run, for the decoded pictures in `decoded/`.
     """
     steps = sorted({m.crops for m in found})
     fig = Figure(figsize=(10.0, 3.6 + 1.25 * len(SHOWN)), layout="constrained")
     above, below = fig.subfigures(2, 1, height_ratios=[3.6, 1.25 * len(SHOWN)])
     left, right = above.subplots(1, 2)
-    _bits(left, found, steps, psnr_db)
+    _bits(left, found, steps, alone)
     _quality(right, found, steps)
     _pictures(below, found, steps, out)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,21 +44,13 @@ def _of(found: Sequence[Measured], shown: str, crops: int) -> list[Measured]:
     return [m for m in found if (m.shown, m.crops) == (shown, crops)]
 
 
-def _bits(axes: Axes, found: Sequence[Measured], steps: Sequence[int], psnr_db: float) -> None:
-    """Draw bits at equal quality; a codec that never gets there stands on the line at the top."""
-    curves = {s: [bits_at(_of(found, s, c), psnr_db) for c in steps] for s in SHOWN}
-    finite = [bits for curve in curves.values() for bits in curve if math.isfinite(bits)]
-    top = 1.6 * max(finite, default=1.0)
-    for colour, (shown, curve) in zip(COLOURS, curves.items(), strict=False):
-        height = [bits if math.isfinite(bits) else top for bits in curve]
-        axes.plot(_x(steps), height, "-", color=colour, label=f"shown {shown}")
-        for x, y, bits in zip(_x(steps), height, curve, strict=True):
-            face = colour if math.isfinite(bits) else "white"
-            axes.plot(x, y, "o", color=colour, markerfacecolor=face)
-    axes.axhline(top, color="0.7", linewidth=0.8, linestyle=":")
-    axes.set_yscale("log")
-    axes.annotate(_NEVER, (0.99, top), ("axes fraction", "data"), ha="right", va="bottom")
-    axes.set_ylabel(f"bits per pixel at {psnr_db:g} dB")
+def _bits(axes: Axes, found: Sequence[Measured], steps: Sequence[int], alone: float) -> None:
+    """Draw bits at equal quality, and what the correction would need without any model."""
+    for colour, shown in zip(COLOURS, SHOWN, strict=False):
+        curve = [corrected_at(found, shown, crops) for crops in steps]
+        axes.plot(_x(steps), curve, "o-", color=colour, label=f"shown {shown}")
+    axes.axhline(alone, color="0.4", linewidth=1.0, linestyle=":", label="no model")
+    axes.set_ylabel(f"bits per pixel for an error of at most {ERROR}")
     _dress(axes, steps)
 
 
@@ -81,7 +69,7 @@ def _pictures(
     for row, shown in zip(grid, SHOWN, strict=True):
         for axes, crops in zip(row, steps, strict=True):
             mine = _of(found, shown, crops)
-            point = min(mine, key=lambda m: abs(math.log(m.bpp / _PICTURE_BPP)))
+            point = min(mine, key=lambda m: abs(math.log(m.bpp / EQUAL_BPP)))
             name = f"{shown.replace(' ', '-')}-{crops:06d}-q{point.quality}.png"
             with Image.open(out / "decoded" / name) as image:
                 axes.imshow(np.asarray(image))

@@ -24,9 +24,19 @@ import torch
 from eval.conditions import Setting, compiled
 from glc import Codec, GlcError, image
 
-__all__ = ["Reading", "main", "read", "write"]
+__all__ = ["Reading", "Writing", "main", "read", "write"]
 
 Item = TypeVar("Item")
+
+
+@dataclass
+class Writing:
+    """What encoding some pictures in one setting gave."""
+
+    files: list[str]
+    """Their SHA-256, by quality and picture; none if the setting cannot run here."""
+    rounding: str = ""
+    """A digest of the latent of the first picture: settings that round alike have it alike."""
 
 
 @dataclass
@@ -58,16 +68,13 @@ class Reading:
 
 def write(
     codec: Codec, pictures: list[Path], qualities: Iterable[int], settings: list[Setting], to: Path
-) -> dict[str, list[str]]:
+) -> dict[str, Writing]:
     """Encode every picture at every quality in every setting.
 
     Files go to ``to``, under their SHA-256, so that equal ones are there once.
-
-    Returns:
-        For each setting the names of its files, by quality and picture; none if it cannot run.
     """
     loaded = [image.load(path) for path in pictures]
-    names: dict[str, list[str]] = {}
+    found: dict[str, Writing] = {}
     for setting in settings:
         files: list[bytes] = []
         try:
@@ -75,14 +82,15 @@ def write(
                 for quality in qualities:
                     for group in _groups(loaded, setting.batch):
                         files += codec.encode_batch(group, quality)
+                latent = codec.analyse(loaded[:1]).float().cpu().numpy().tobytes()
         except RuntimeError:
-            files = []
-        names[setting.name] = []
-        for data in files:
-            name = hashlib.sha256(data).hexdigest()
+            found[setting.name] = Writing([])
+            continue
+        names = [hashlib.sha256(data).hexdigest() for data in files]
+        for name, data in zip(names, files, strict=True):
             (to / f"{name}.glc").write_bytes(data)
-            names[setting.name].append(name)
-    return names
+        found[setting.name] = Writing(names, hashlib.sha256(latent).hexdigest())
+    return found
 
 
 def read(codec: Codec, files: list[Path], settings: list[Setting]) -> dict[str, Reading]:
@@ -149,10 +157,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = [Setting(**fields) for fields in job["settings"]]
         if job["do"] == "write":
             pictures = [Path(name) for name in job["pictures"]]
-            answer: Any = write(codec, pictures, job["qualities"], settings, Path(job["to"]))
+            found: Any = write(codec, pictures, job["qualities"], settings, Path(job["to"]))
         else:
-            readings = read(codec, [Path(name) for name in job["files"]], settings)
-            answer = {name: dataclasses.asdict(reading) for name, reading in readings.items()}
+            found = read(codec, [Path(name) for name in job["files"]], settings)
+        answer = {name: dataclasses.asdict(result) for name, result in found.items()}
         print(json.dumps(answer), flush=True)
     return 0
 

@@ -25,11 +25,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from eval import novelty
 from glc import Codec
 
 RGB = NDArray[np.uint8]
 SIDE = 384
-"""Frames are cut to squares of this many pixels, without the display of speed at the bottom."""
+"""Frames are cut to squares of this many pixels; a strip of the display of speed is left."""
+
+SHOWN = 30
+"""Quality of the reconstructions that are shown, and of the surprise."""
+QUALITIES = (0, SHOWN, 60)
 
 
 def drive(episode: int, frames: int) -> Iterator[RGB]:
@@ -120,50 +125,61 @@ CHANGES: dict[str, Callable[[RGB], RGB]] = {
 """What is done to frames, without any new shape or texture."""
 
 
-def auc(familiar: Sequence[float], other: Sequence[float]) -> float:
-    """Return the chance that one of the others scores higher."""
-    return float((np.array(other)[:, None] > np.array(familiar)).mean())
+def report(codecs: dict[str, Codec], frames: list[RGB], memory: list[RGB], sheet: Path) -> None:
+    """Print sizes, errors and novelty under every model, and write a sheet of reconstructions.
 
-
-def report(codecs: dict[str, Codec], frames: list[RGB], quality: int, sheet: Path) -> None:
-    """Print sizes, errors and surprise of every model, and write a sheet of reconstructions."""
+    Args:
+        codecs: by name, the last one fine-tuned.
+        frames: of episodes that were not trained on.
+        memory: frames that were.
+        sheet: where to write: originals, then each model at quality 30, then JPEG near the last.
+    """
     png = []
     for frame in frames:
         stream = io.BytesIO()
         Image.fromarray(frame).save(stream, "PNG", optimize=True)
         png.append(stream.tell())
-    print(
-        f"\n{len(frames)} frames of {SIDE} x {SIDE} from episodes not trained on, quality {quality}"
-    )
+    print(f"\n{len(frames)} frames of {SIDE} x {SIDE} from episodes that were not trained on")
     print(f"PNG: {8 * np.mean(png):,.0f} bits per frame, without loss\n")
-    print("| model | bits per frame | PSNR dB | JPEG near that size: bits | PSNR dB |")
-    print("|---|---|---|---|---|")
+    print("| model | quality | bits per frame | PSNR dB | JPEG near that size: bits | PSNR dB |")
+    print("|---|---|---|---|---|---|")
     rows = [frames[:6]]
     for name, codec in codecs.items():
-        files = codec.encode_batch(frames, quality)
-        decoded = [np.asarray(image) for image in codec.decode_batch(files)]
-        rivals = [jpeg_near(x, len(data)) for x, data in zip(frames, files, strict=True)]
-        ours = np.mean([psnr_db(x, y) for x, y in zip(frames, decoded, strict=True)])
-        theirs = np.mean([psnr_db(x, y) for x, (_, y) in zip(frames, rivals, strict=True)])
-        bits = 8 * np.mean([len(data) for data in files])
-        jpeg_bits = 8 * np.mean([size for size, _ in rivals])
-        print(f"| {name} | {bits:,.0f} | {ours:.2f} | {jpeg_bits:,.0f} | {theirs:.2f} |")
-        rows.append(decoded[:6])
-        last_rivals = [y for _, y in rivals[:6]]
-    rows.append(last_rivals)
-    Image.fromarray(np.vstack([np.hstack(row) for row in rows])).save(sheet)
-    print("\n| frames | " + " | ".join(f"{n}: bpp, AUC" for n in codecs) + " |")
-    print("|---|" + "---|" * len(codecs))
-    usual = {name: codec.surprise_batch(frames, quality) for name, codec in codecs.items()}
-    print("| as they are | " + " | ".join(f"{np.mean(usual[n]):.4f}" for n in codecs) + " |")
+        for quality in QUALITIES:
+            files = codec.encode_batch(frames, quality)
+            decoded = [np.asarray(image) for image in codec.decode_batch(files)]
+            rivals = [jpeg_near(x, len(data)) for x, data in zip(frames, files, strict=True)]
+            ours = np.mean([psnr_db(x, y) for x, y in zip(frames, decoded, strict=True)])
+            theirs = np.mean([psnr_db(x, y) for x, (_, y) in zip(frames, rivals, strict=True)])
+            bits = 8 * np.mean([len(data) for data in files])
+            rival = f"{8 * np.mean([size for size, _ in rivals]):,.0f} | {theirs:.2f}"
+            print(f"| {name} | {quality} | {bits:,.0f} | {ours:.2f} | {rival} |")
+            if quality == SHOWN:
+                rows.append(decoded[:6])
+                last = [y for _, y in rivals[:6]]
+    Image.fromarray(np.vstack([np.hstack(row) for row in [*rows, last]])).save(sheet)
+    print("\n| frames |" + "".join(f" {n}: bpp | AUC | AUC of distance |" for n in codecs))
+    print("|---|" + "---|---|---|" * len(codecs))
+    known = {name: novelty_of(codec, frames, memory) for name, codec in codecs.items()}
+    print("| as they are |" + "".join(f" {known[n][0].mean():.4f} | | |" for n in codecs))
     for change, alter in CHANGES.items():
         changed = [np.ascontiguousarray(alter(frame)) for frame in frames]
-        cells = []
+        cells = ""
         for name, codec in codecs.items():
-            scores = codec.surprise_batch(changed, quality)
-            cells.append(f"{np.mean(scores):.4f}, {auc(usual[name], scores):.2f}")
-        print(f"| {change} | " + " | ".join(cells) + " |")
-    print(f"\n{sheet}: originals, then each model, then JPEG near the size of the last model")
+            found = novelty_of(codec, changed, memory)
+            areas = [novelty.auc(a, b) for a, b in zip(known[name], found, strict=True)]
+            cells += f" {found[0].mean():.4f} | {areas[0]:.2f} | {areas[1]:.2f} |"
+        print(f"| {change} |{cells}")
+
+
+def novelty_of(codec: Codec, frames: list[RGB], memory: list[RGB]) -> list[NDArray[np.float64]]:
+    """Return two scores per frame: surprise, and distance to the nearest latents of the memory."""
+    means = [
+        np.stack([l.mean(axis=(0, 1)) for l in codec.latents_batch(pictures)]).astype(np.float64)
+        for pictures in (frames, memory)
+    ]
+    bits = np.array(codec.surprise_batch(frames, SHOWN))
+    return [bits, novelty.distances(means[0], means[1])]
 
 
 def main() -> None:
@@ -174,20 +190,20 @@ def main() -> None:
     parser.add_argument("--init", type=Path, required=True, help="weights to start from")
     parser.add_argument("--episodes", type=int, default=20, help="to train on (default: 20)")
     parser.add_argument("--frames", type=int, default=40, help="per episode (default: 40)")
-    parser.add_argument("--quality", type=int, default=30)
     parser.add_argument("--device", default="auto")
     options, extra = parser.parse_known_args()
     collect(options.out / "frames", range(options.episodes), options.frames)
     # Other seeds are other tracks.
     test = collect(options.out / "test", range(1000, 1004), options.frames)
-    frames = [np.asarray(Image.open(path)) for path in test[:: max(1, len(test) // 48)]]
+    memory = sorted((options.out / "frames").glob("*.png"))
+    some = [[np.asarray(Image.open(p)) for p in x[:: max(1, len(x) // 32)]] for x in (test, memory)]
     extra += ["--device", options.device]
     tuned = fine_tune(options.out / "frames", options.out, options.init, options.time, extra)
     codecs = {
         "shipped": Codec.from_pretrained(options.init, options.device),
         "fine-tuned": Codec.from_pretrained(tuned, options.device),
     }
-    report(codecs, frames, options.quality, options.out / "frames.png")
+    report(codecs, *some, options.out / "frames.png")
 
 
 if __name__ == "__main__":

@@ -159,7 +159,7 @@ def compare(
                 first = classical(given, method)
                 files[f"{method}, then encoded"] = plain.encode_to_size(first, len(data))
         # The plain codec reads them all: it is what a receiver has.
-        decoded = {name: np.asarray(plain.decode(file)) for name, file in files.items()}
+        decoded = {name: np.array(plain.decode(file)) for name, file in files.items()}
         sizes = {name: len(file) for name, file in files.items()}
         if kind == "noise":
             for method in ("non-local means", "wavelet"):

@@ -45,8 +45,8 @@ def place_rows(
 
 def bits_per_position(
     scales: ScaleTables,
-    rows: NDArray[np.int32],
-    symbols: NDArray[np.int32],
+    rows: NDArray[np.integer[Any]],
+    symbols: NDArray[np.integer[Any]],
     z_bits: NDArray[np.float64],
     height: int,
     width: int,

@@ -6,6 +6,7 @@ means another picture from another model. Knows models only as ``Codec``s.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,14 +20,14 @@ from glc import checkpoint, image
 from glc.bitstream import MODEL_BYTES, Limits, unpack
 from glc.codec import Codec
 from glc.errors import WeightsError
-from glc.structure import ms_ssim
+from glc.structure import structural_distance
 
 __all__ = ["Choice", "ModelChoice"]
 
 Source: TypeAlias = "image.Picture | Image.Image | str | os.PathLike[str] | NDArray[Any]"
 
-Similarity: TypeAlias = Callable[[NDArray[np.uint8], NDArray[np.uint8]], float]
-"""Of two pictures, (H, W, 3) uint8 each; higher is more alike."""
+Distance: TypeAlias = Callable[[NDArray[np.uint8], NDArray[np.uint8]], float]
+"""Of two pictures, (H, W, 3) uint8 each; lower is more alike."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,9 @@ class Choice:
     model: str
     """Name of the model that made it."""
     quality: int
-    """That it was made with: what reaches the similarity, not what was asked for."""
-    similarity: float
-    """Of the decoded picture to the original."""
+    """That it was made with: what reaches the distance, not what was asked for."""
+    distance: float
+    """Of the decoded picture from the original."""
 
 
 class ModelChoice:
@@ -48,20 +49,23 @@ class ModelChoice:
     Args:
         codecs: the first one says what a quality means: at the quality that is asked for, its
             decoded picture is what the others must equal.
-        similarity: by which pictures are compared. The default needs no package beyond those of
-            the library; with LPIPS installed its negative is the better judge.
+        distance: by which pictures are compared; one that is not a number decides nothing. The
+            default needs no package beyond those of the library, and is careful: it seldom prefers
+            another model. LPIPS is the better judge (docs/latent-experience.md).
 
     Raises:
         ValueError: no codec was given.
     """
 
-    def __init__(self, codecs: Sequence[Codec], similarity: Similarity = ms_ssim) -> None:
+    def __init__(self, codecs: Sequence[Codec], distance: Distance = structural_distance) -> None:
         if not codecs:
             raise ValueError("codecs: expected one or more, found none")
-        self._codecs, self._similarity = list(codecs), similarity
+        self._codecs, self._distance = list(codecs), distance
 
     @classmethod
-    def installed(cls, device: str = "auto") -> ModelChoice:
+    def installed(
+        cls, device: str = "auto", distance: Distance = structural_distance
+    ) -> ModelChoice:
         """Load all installed models, the default one first.
 
         Raises:
@@ -70,7 +74,7 @@ class ModelChoice:
         models = checkpoint.installed()
         if not models:
             checkpoint.locate(None)
-        return cls([Codec(checkpoint.load(info.path), device) for info in models])
+        return cls([Codec(checkpoint.load(info.path), device) for info in models], distance)
 
     @property
     def limits(self) -> Limits:
@@ -81,6 +85,16 @@ class ModelChoice:
     def limits(self, limits: Limits) -> None:
         for codec in self._codecs:
             codec.limits = limits
+
+    @property
+    def tile(self) -> int | None:
+        """Into what tiles large pictures are cut: see ``Codec``."""
+        return self._codecs[0].tile
+
+    @tile.setter
+    def tile(self, tile: int | None) -> None:
+        for codec in self._codecs:
+            codec.tile = tile
 
     def encode(self, picture: Source, quality: int = 50, keep_metadata: bool = False) -> bytes:
         """Return the file of ``choose``."""
@@ -101,7 +115,9 @@ class ModelChoice:
         loaded = _load(picture)
         first = self._codecs[0]
         best = self._measured(first, loaded, first.encode(loaded, quality, keep_metadata))
-        wanted = best.similarity
+        wanted = best.distance
+        if math.isnan(wanted):
+            return best
         for codec in self._codecs[1:]:
             found = self._smaller(codec, loaded, len(best.data), wanted, keep_metadata)
             best = found or best
@@ -125,7 +141,7 @@ class ModelChoice:
             found.append(self._measured(codec, loaded, data))
         if not found:
             raise ValueError(refusal)
-        return max(found, key=lambda choice: choice.similarity).data
+        return min(found, key=lambda c: math.inf if math.isnan(c.distance) else c.distance).data
 
     def decode(self, data: bytes) -> Image.Image:
         """Decompress a file made with any of the models; errors as those of ``Codec.decode``."""
@@ -145,8 +161,8 @@ class ModelChoice:
 
     def _measured(self, codec: Codec, picture: image.Picture, data: bytes) -> Choice:
         decoded = np.asarray(codec.decode(data).convert("RGB"))
-        similarity = self._similarity(picture.rgb, decoded)
-        return Choice(data, codec.name, unpack(data).quality, similarity)
+        distance = self._distance(picture.rgb, decoded)
+        return Choice(data, codec.name, unpack(data).quality, distance)
 
     def _smaller(
         self, codec: Codec, picture: image.Picture, size: int, wanted: float, keep_metadata: bool
@@ -157,14 +173,14 @@ class ModelChoice:
         except ValueError:
             return None
         best = self._measured(codec, picture, data)
-        if best.similarity < wanted:
+        if not best.distance <= wanted:
             return None
         low, high = 0, best.quality - 1
         while low <= high:
             quality = (low + high) // 2
             data = codec.encode(picture, quality, keep_metadata)
             tried = self._measured(codec, picture, data)
-            if tried.similarity >= wanted:
+            if tried.distance <= wanted:
                 best, high = tried, quality - 1
             else:
                 low = quality + 1

@@ -37,7 +37,7 @@ from glc.networks.tiled import TiledModel
 from glc.onnx.model import OnnxModel
 from glc.preview import PartialPicture, Reading, missing, read
 from glc.quantize import to_symbols
-from glc.tiles import Progress, Tiling
+from glc.tiles import Tiling
 
 if TYPE_CHECKING:
     from glc.checkpoint import Checkpoint, ModelInfo
@@ -86,7 +86,7 @@ class Codec:
         limits: what ``decode`` accepts.
         tile: pictures with more pixels than a square of this side are worked on in tiles of at
             most its area, and memory stays bounded; 0 cuts none, None chooses. Makes no difference
-            but for the rounding of floats.
+            but for the rounding of floats. ``glc.tiles.watched_by`` tells how far they are.
     """
 
     def __init__(self, weights: Checkpoint, device: str = "auto", tile: int | None = None) -> None:
@@ -151,13 +151,7 @@ class Codec:
         known = self._path, self.name, self.identity, self._wanted_device, self.limits, self.tile
         return _restore, known
 
-    def encode(
-        self,
-        picture: Source,
-        quality: int = 50,
-        keep_metadata: bool = False,
-        progress: Progress | None = None,
-    ) -> bytes:
+    def encode(self, picture: Source, quality: int = 50, keep_metadata: bool = False) -> bytes:
         """Compress a picture.
 
         Args:
@@ -166,8 +160,6 @@ class Codec:
                 orientation and profiles: ``glc.image``.
             quality: 0 to 100; higher is better and larger.
             keep_metadata: store EXIF and XMP.
-            progress: called after every tile with the share of the work that is done, 0 to 1;
-                never for a picture in one piece.
 
         Returns:
             The bytes of a ``.glc`` file.
@@ -176,14 +168,10 @@ class Codec:
             ImageError: the picture cannot be read.
             ValueError: quality out of range, or an array of the wrong kind.
         """
-        return self.encode_batch([picture], quality, keep_metadata, progress)[0]
+        return self.encode_batch([picture], quality, keep_metadata)[0]
 
     def encode_batch(
-        self,
-        pictures: Iterable[Source],
-        quality: int = 50,
-        keep_metadata: bool = False,
-        progress: Progress | None = None,
+        self, pictures: Iterable[Source], quality: int = 50, keep_metadata: bool = False
     ) -> list[bytes]:
         """Compress several pictures of any sizes; those of one padded size run as one batch.
 
@@ -199,7 +187,7 @@ class Codec:
         done = 0
         for members in _group(loaded):
             batch = [loaded[index] for index in members]
-            tiling = Tiling(self.tile, progress).share(done, len(members), len(loaded))
+            tiling = Tiling(self.tile).share(done, len(members), len(loaded))
             latents = self.analyse(batch, tiling=tiling.within(0.0, 0.5))
             coded = self._code(batch, latents, quality, tiling.within(0.5, 1.0))
             for index, payload in zip(members, coded, strict=True):
@@ -207,20 +195,14 @@ class Codec:
             done += len(members)
         return files
 
-    def encode_to_size(
-        self,
-        picture: Source,
-        max_bytes: int,
-        keep_metadata: bool = False,
-        progress: Progress | None = None,
-    ) -> bytes:
+    def encode_to_size(self, picture: Source, max_bytes: int, keep_metadata: bool = False) -> bytes:
         """Compress with the highest quality whose file has at most ``max_bytes`` bytes.
 
         Raises:
             ValueError: the file is larger even at quality 0.
         """
         loaded = _load(picture)
-        tiling = Tiling(self.tile, progress)
+        tiling = Tiling(self.tile)
         # A search among 101 qualities tries at most seven.
         latents = self.analyse([loaded], tiling=tiling.share(0, 1, 8))
         tried = 0
@@ -234,12 +216,8 @@ class Codec:
 
         return assembly.best_fit(code, max_bytes)
 
-    def decode(self, data: bytes, progress: Progress | None = None) -> Image.Image:
+    def decode(self, data: bytes) -> Image.Image:
         """Decompress a ``.glc`` file made with this model.
-
-        Args:
-            data: the whole file.
-            progress: as in ``encode``.
 
         Returns:
             An image of mode RGB, L, RGBA or LA, as the original had it.
@@ -248,14 +226,12 @@ class Codec:
             BitstreamError: the file is damaged, or not a ``.glc`` file.
             WeightsError: the file was made with another model.
         """
-        return self.decode_batch([data], progress)[0]
+        return self.decode_batch([data])[0]
 
-    def decode_batch(
-        self, files: Sequence[bytes], progress: Progress | None = None
-    ) -> list[Image.Image]:
+    def decode_batch(self, files: Sequence[bytes]) -> list[Image.Image]:
         """Decompress several files of any sizes; those of one padded size run as one batch."""
         containers = [self._open(data) for data in files]
-        tiling = Tiling(self.tile, progress)
+        tiling = Tiling(self.tile)
         pictures: dict[int, Image.Image] = {}
         for members, y_hat in self._decode_symbols(containers, tiling):
             first = containers[members[0]]
@@ -469,7 +445,8 @@ class Codec:
         Returns:
             (h, w, C_l) float32, a vector for every 16 x 16 pixels; h is 4 ceil(H / 64), w is
             4 ceil(W / 64). What lies beyond ceil(H / 16) or ceil(W / 16) belongs to the padding.
-            Of a picture, every vector has unit mean square; of a file, about that.
+            Of a picture, every vector has unit mean square; of a file less, since what is not coded
+            is averaged (docs/latent.md).
 
         Raises:
             GlcError: as ``encode`` or ``decode``.
@@ -532,9 +509,12 @@ class Codec:
         assembly.check_model(prefix.header.model, self.identity, self.name)
         return prefix
 
-    def _read(self, prefix: Prefix, with_symbols: bool = True) -> Reading:
-        bank = self.bank(prefix.header.quality)
-        return read(self._model, self._scales, self._indices, bank, prefix, with_symbols)
+    @in_smaller_tiles
+    def _read(
+        self, prefix: Prefix, with_symbols: bool = True, *, tiling: Tiling | None = None
+    ) -> Reading:
+        bank, tiling = self.bank(prefix.header.quality), tiling or Tiling(self.tile)
+        return read(self._model, self._scales, self._indices, bank, prefix, with_symbols, tiling)
 
     def _check(self, prefix: Prefix, reading: Reading) -> None:
         """Compare the checksum of a file that has arrived whole."""

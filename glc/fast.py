@@ -69,11 +69,13 @@ class FastCodec:
         identity: 32 bytes, SHA-256 of the weights file.
         name: of the model.
         limits: what ``decode`` accepts.
+        tile: into what tiles that codec cuts them.
     """
 
     def __init__(self, weights: Checkpoint) -> None:
         self.identity, self.name = weights.identity, weights.name
         self.limits = Limits()
+        self.tile: int | None = None
         self._weights = weights
         given = dict(weights.tensors)
         self._scales = ScaleTables.from_arrays(_take(given, "tables.scale."))
@@ -162,7 +164,7 @@ class FastCodec:
     @property
     def _whole(self) -> Codec:
         """The codec for large pictures, and for what is not worth a second way to do it."""
-        self._with_torch.limits = self.limits
+        self._with_torch.limits, self._with_torch.tile = self.limits, self.tile
         return self._with_torch
 
     @cached_property

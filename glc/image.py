@@ -25,9 +25,9 @@ import re
 import struct
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
@@ -60,6 +60,7 @@ _VP8L_MAX_SIDE = 1 << 14
 # Below the size at which Pillow begins to warn of decompression bombs.
 _VP8L_MAX_PIXELS = 1 << 26
 _THOROUGH_MAX_PIXELS = 1 << 20
+_BAND_PIXELS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def load(source: Source, name: str | None = None) -> Picture:
     if isinstance(source, Image.Image):
         name = name or os.fspath(getattr(source, "filename", "")) or "picture"
         with _readable(name):
-            return _convert(source, None)
+            return _upright(*_convert(source, None))
     if isinstance(source, (str, os.PathLike)):
         name = name or os.fspath(source)
         with _readable(name), Path(source).open("rb") as stream:
@@ -232,11 +233,17 @@ def _decode(stream: BinaryIO) -> Picture:
         stream.seek(start)
         raise ImageError(describe(stream.read(HEAD_BYTES))) from error
     with image:
-        return _convert(image, stream)
+        picture, orientation = _convert(image, stream)
+    # Turning copies, so it waits until Pillow's own copy is gone.
+    return _upright(picture, orientation)
 
 
-def _convert(image: Image.Image, stream: BinaryIO | None) -> Picture:
-    """Apply the rules of this module, in the order in which they depend on each other."""
+def _convert(image: Image.Image, stream: BinaryIO | None) -> tuple[Picture, int]:
+    """Apply the rules of this module, in the order in which they depend on each other.
+
+    Returns:
+        The picture as it lies in the file, and its orientation.
+    """
     if 0 in image.size:
         raise ImageError(f"no pixels: {image.width} x {image.height}")
     notices: list[str] = []
@@ -251,9 +258,14 @@ def _convert(image: Image.Image, stream: BinaryIO | None) -> Picture:
     flat, alpha = _flatten(image, low, rawmode, notices)
     rgb = _to_srgb(flat, profile, grey, notices)
     if alpha is not None:
-        alpha = _unless_opaque(_turn(alpha, orientation))
+        alpha = _unless_opaque(alpha)
     notices += _frame_notice(image)
-    return Picture(_turn(rgb, orientation), alpha, grey, tuple(notices), exif, xmp)
+    return Picture(rgb, alpha, grey, tuple(notices), exif, xmp), orientation
+
+
+def _upright(picture: Picture, orientation: int) -> Picture:
+    alpha = None if picture.alpha is None else _turn(picture.alpha, orientation)
+    return replace(picture, rgb=_turn(picture.rgb, orientation), alpha=alpha)
 
 
 def _frame_notice(image: Image.Image) -> list[str]:
@@ -268,16 +280,14 @@ def _frame_notice(image: Image.Image) -> list[str]:
 
 def _flatten(
     image: Image.Image, low: Plane | None, rawmode: str, notices: list[str]
-) -> tuple[Image.Image, Plane | None]:
-    """Return 8-bit colours without alpha, and the alpha plane."""
-    wide = _wide_values(image, low)
-    if wide is not None:
+) -> tuple[Image.Image | Plane, Plane | None]:
+    """Return 8-bit colours without alpha, (H, W) or (H, W, 3) or an image, and the alpha plane."""
+    if low is not None or image.mode.startswith("I;16"):
         notices.append("16 bits per channel, reduced to 8")
-        return _reduce(wide, image.info.get("transparency"))
+        return _reduce(image, low)
     if image.mode == "I":
-        values = np.asarray(image)
         notices.append("32-bit integers taken as 16 bits per channel, reduced to 8")
-        return _reduce(np.clip(values, 0, 65_535).astype(np.uint16), None)
+        return _reduce(image, None)
     if image.mode == "F":
         notices.append("floating-point values, reduced to 8 bits")
         return _reduce_float(np.asarray(image)), None
@@ -285,15 +295,51 @@ def _flatten(
         notices.append("16 bits per channel, reduced to 8")
     if image.mode in ("1", "L", "LA", "La"):
         if image.mode in ("1", "L") and not image.has_transparency_data:
-            return image.convert("L"), None
-        luma, alpha = image.convert("LA").split()
-        return luma, np.asarray(alpha)
+            return (image if image.mode == "L" else image.convert("L")), None
+        return _split(image, "LA")
     if image.has_transparency_data:
-        rgba = np.asarray(image.convert("RGBA"))
-        return Image.fromarray(np.ascontiguousarray(rgba[..., :3])), rgba[..., 3]
+        return _split(image, "RGBA")
     if image.mode in ("RGB", "CMYK", "LAB"):
         return image, None
-    return image.convert("RGB"), None
+    return _to_plane(image, lambda band: band.convert("RGB"), 3), None
+
+
+def _split(image: Image.Image, mode: str) -> tuple[Plane, Plane]:
+    """Convert to LA or RGBA; return (H, W) or (H, W, 3), and alpha (H, W)."""
+    size = image.height, image.width
+    colours = np.empty(size if mode == "LA" else (*size, 3), np.uint8)
+    alpha = np.empty(size, np.uint8)
+    for rows, band in _bands(image):
+        pixels = np.asarray(band.convert(mode))
+        colours[rows] = pixels[..., 0] if mode == "LA" else pixels[..., :3]
+        alpha[rows] = pixels[..., -1]
+    return colours, alpha
+
+
+def _bands(flat: Image.Image | Plane) -> Iterator[tuple[slice, Image.Image]]:
+    """Yield a picture in pieces of some rows.
+
+    Every conversion by Pillow, and every array of what it made, is a copy: let it be a small one.
+    """
+    height, width = flat.shape[:2] if isinstance(flat, np.ndarray) else (flat.height, flat.width)
+    count = max(1, _BAND_PIXELS // width)
+    for top in range(0, height, count):
+        rows = slice(top, min(top + count, height))
+        if isinstance(flat, np.ndarray):
+            yield rows, Image.fromarray(flat[rows])
+        else:
+            yield rows, flat.crop((0, rows.start, width, rows.stop))
+
+
+def _to_plane(
+    flat: Image.Image | Plane, convert: Callable[[Image.Image], Image.Image], channels: int
+) -> Plane:
+    """Convert a picture band by band to one of as many channels: (H, W, channels)."""
+    size = flat.shape[:2] if isinstance(flat, np.ndarray) else (flat.height, flat.width)
+    plane = np.empty((*size, channels), np.uint8)
+    for rows, band in _bands(flat):
+        plane[rows] = np.asarray(convert(band))
+    return plane
 
 
 def _rawmode(image: Image.Image) -> str:
@@ -329,77 +375,97 @@ def _low_bytes(stream: BinaryIO, rawmode: str) -> Plane | None:
     return low
 
 
-def _wide_values(image: Image.Image, low: Plane | None) -> NDArray[np.uint16] | None:
-    """Return (H, W) or (H, W, C) values of a picture with 16 bits; None for other pictures."""
-    if image.mode.startswith("I;16"):
-        return np.asarray(image).astype(np.uint16)
-    if low is None:
-        return None
-    high = np.asarray(image).astype(np.uint16)
-    values: NDArray[np.uint16] = high * np.uint16(256) + low
-    return values
+def _reduce(image: Image.Image, low: Plane | None) -> tuple[Plane, Plane | None]:
+    """Reduce 16 bits to 8: (H, W) or (H, W, 3), and alpha, perhaps from the colour key of a PNG.
+
+    Args:
+        image: of integers, or the high bytes of a colour picture.
+        low: the low bytes of a colour picture.
+    """
+    size, channels = (image.height, image.width), len(image.getbands())
+    colours = np.empty(size if channels == 1 else (*size, 3), np.uint8)
+    key = image.info.get("transparency") if image.mode != "I" else None
+    has_alpha = channels == 4 or isinstance(key, (int, tuple))
+    alpha = np.empty(size, np.uint8) if has_alpha else None
+    for rows, band in _bands(image):
+        wide = np.clip(np.asarray(band), 0, 65_535).astype(np.uint32)
+        if low is not None:
+            wide = wide * 256 + low[rows]
+        narrow = ((wide * 255 + 32_767) // 65_535).astype(np.uint8)
+        colours[rows] = narrow if channels == 1 else narrow[..., :3]
+        if alpha is not None and channels == 4:
+            alpha[rows] = narrow[..., 3]
+        elif alpha is not None:
+            matches = wide == np.asarray(key, np.uint32)
+            opaque = ~(matches.all(axis=-1) if channels > 1 else matches)
+            alpha[rows] = opaque.astype(np.uint8) * np.uint8(255)
+    return colours, alpha
 
 
-def _reduce(
-    wide: NDArray[np.uint16], transparent: tuple[int, ...] | int | bytes | None
-) -> tuple[Image.Image, Plane | None]:
-    """Return 8-bit colours and alpha; ``transparent`` is the 16-bit colour key of a PNG."""
-    narrow = ((wide.astype(np.uint32) * 255 + 32_767) // 65_535).astype(np.uint8)
-    if wide.ndim == 3 and wide.shape[2] == 4:
-        return Image.fromarray(np.ascontiguousarray(narrow[..., :3])), narrow[..., 3]
-    alpha = None
-    if isinstance(transparent, (int, tuple)):
-        matches = wide == np.asarray(transparent, np.uint16)
-        opaque = ~(matches.all(axis=-1) if wide.ndim == 3 else matches)
-        alpha = opaque.astype(np.uint8) * np.uint8(255)
-    return Image.fromarray(narrow), alpha
-
-
-def _reduce_float(values: NDArray[np.float32]) -> Image.Image:
+def _reduce_float(values: NDArray[np.float32]) -> Plane:
     if not np.isfinite(values).all():
         raise ImageError("floating-point values that are not finite")
     scale = 255.0 if values.max() <= 1 else 1.0
-    return Image.fromarray(np.rint(np.clip(values * scale, 0, 255)).astype(np.uint8))
+    narrow: Plane = np.rint(np.clip(values * scale, 0, 255)).astype(np.uint8)
+    return narrow
 
 
-def _to_srgb(image: Image.Image, profile: object, grey: bool, notices: list[str]) -> Plane:
+def _to_srgb(flat: Image.Image | Plane, profile: object, grey: bool, notices: list[str]) -> Plane:
     """Return (H, W, 3) sRGB values; all three are equal for a grey picture."""
-    if image.mode == "LAB":
-        lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
-        return _transform(image, lab)
+    if not isinstance(flat, np.ndarray) and flat.mode == "LAB":
+        return _transform(flat, "LAB", ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")))
     if isinstance(profile, bytes) and profile:
         try:
-            rgb = _through_profile(image, profile)
+            rgb = _through_profile(flat, profile)
         except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as error:
             reason = " ".join(str(error).split())
             notices.append(f"unusable colour profile ({reason}); colours taken as sRGB")
         else:
-            return _as_rgb(rgb[..., 1]) if grey else rgb
-    return np.array(image.convert("RGB"))
+            if grey:
+                rgb[..., ::2] = rgb[..., 1:2]
+            return rgb
+    return _as_srgb(flat)
 
 
-def _through_profile(image: Image.Image, data: bytes) -> Plane:
+def _as_srgb(flat: Image.Image | Plane) -> Plane:
+    if isinstance(flat, np.ndarray) and flat.ndim == 3:
+        return flat
+    return _to_plane(flat, lambda band: band.convert("RGB"), 3)
+
+
+def _through_profile(flat: Image.Image | Plane, data: bytes) -> Plane:
     profile = ImageCms.getOpenProfile(io.BytesIO(data))
     if (profile.profile.profile_description or "").strip("\x00 ") in _SRGB_NAMES:
-        return np.array(image.convert("RGB"))
+        return _as_srgb(flat)
     space = profile.profile.xcolor_space.strip()
-    if space == "RGB" and image.mode == "L":
-        image = image.convert("RGB")
+    mode = next(band for _, band in _bands(flat)).mode
+    if space == "RGB" and mode == "L":
+        mode = "RGB"
     expected = {"RGB": "RGB", "CMYK": "CMYK", "GRAY": "L"}.get(space)
-    if image.mode != expected:
-        raise ValueError(f"it is for {space} pixels, and these are {image.mode}")
-    return _transform(image, profile)
+    if mode != expected:
+        raise ValueError(f"it is for {space} pixels, and these are {mode}")
+    return _transform(flat, mode, profile)
 
 
-def _transform(image: Image.Image, profile: ImageCms.ImageCmsProfile) -> Plane:
-    converted = ImageCms.profileToProfile(
-        image,
+def _transform(flat: Image.Image | Plane, mode: str, profile: ImageCms.ImageCmsProfile) -> Plane:
+    """Convert pixels, taken as of this mode, from a profile to sRGB: (H, W, 3)."""
+    transform = ImageCms.buildTransform(
         profile,
         ImageCms.createProfile("sRGB"),
+        mode,
+        "RGB",
         renderingIntent=ImageCms.Intent.PERCEPTUAL,
-        outputMode="RGB",
     )
-    return np.array(converted)
+
+    def convert(band: Image.Image) -> Image.Image:
+        converted = ImageCms.applyTransform(
+            band if band.mode == mode else band.convert(mode), transform
+        )
+        if converted is None:
+            raise ImageCms.PyCMSError("no image came out of the transform")
+        return converted
+
+    return _to_plane(flat, convert, 3)
 
 
 def _metadata(image: Image.Image) -> tuple[int, bytes | None, bytes | None]:

@@ -8,6 +8,7 @@ steps predict.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,10 @@ from glc.bitstream import Prefix
 from glc.config import IMAGE_STRIDE, LATENT_STRIDE
 from glc.entropy import IndexTables, PrefixDecoder, ScaleTables, decode_known
 from glc.errors import TruncatedError
+from glc.networks.context import put
 from glc.networks.model import GlcModel
+from glc.networks.tiled import TiledModel
+from glc.tiles import Tiling
 
 __all__ = ["PartialPicture", "Reading", "missing", "read"]
 
@@ -50,9 +54,9 @@ class Reading:
 
     indices: NDArray[np.int32]
     """(h / 4, w / 4): z."""
-    rows: NDArray[np.int32]
+    rows: NDArray[np.integer[Any]]
     """(C_y, h, w): the table of every symbol that was read; 0 where none was coded or certain."""
-    symbols: NDArray[np.int32]
+    symbols: NDArray[np.integer[Any]]
     """(C_y, h, w): 0 where not read."""
     y_hat: Tensor
     """(1, C_y, h, w) float32."""
@@ -68,6 +72,7 @@ def read(
     bank: int,
     prefix: Prefix,
     with_symbols: bool = True,
+    tiling: Tiling | None = None,
 ) -> Reading:
     """Read as far as a payload goes.
 
@@ -78,6 +83,7 @@ def read(
         bank: the table of z for the file's quality.
         prefix: what has arrived.
         with_symbols: False reads z only.
+        tiling: how large pictures are cut.
 
     Raises:
         TruncatedError: z is not complete; the message says about how many bytes it takes.
@@ -88,6 +94,9 @@ def read(
     decoder = PrefixDecoder(prefix.payload, header.payload_bytes)
     z_shape = -(-header.height // IMAGE_STRIDE), -(-header.width // IMAGE_STRIDE)
     z = _read_z(indices, bank, prefix, decoder, z_shape[0] * z_shape[1]).reshape(z_shape)
+    if side := (tiling or Tiling()).side_for(header.height, header.width):
+        tiles = TiledModel(model, header.height, header.width, header.quality, side)
+        return _read_tiles(tiles, scales, decoder, z, with_symbols)
     digits = model.hyper_codebook.to_digits(torch.from_numpy(z[None]).long().to(device))
     scale = IMAGE_STRIDE // LATENT_STRIDE
     shape = model.config.y_channels, scale * z_shape[0], scale * z_shape[1]
@@ -113,6 +122,38 @@ def read(
     quality = torch.tensor([header.quality], device=device)
     y_hat = model.code_symbols(digits, quality, exchange)
     return Reading(z, all_rows, all_symbols, y_hat, finished)
+
+
+def _read_tiles(
+    tiles: TiledModel,
+    scales: ScaleTables,
+    decoder: PrefixDecoder,
+    z: NDArray[np.int32],
+    with_symbols: bool,
+) -> Reading:
+    """Read the symbols of a large picture; its rows are uint8 and its symbols int16."""
+    steps: list[Tensor] = []
+    finished = 0
+
+    def decode(rows: Tensor, coded: Tensor) -> Tensor:
+        nonlocal finished
+        where, tables = coded.numpy(), np.zeros(rows.shape, np.uint8)
+        symbols = np.zeros(rows.shape, np.int16)
+        if with_symbols and not decoder.ended:
+            chosen = rows.numpy()[where]
+            symbols[where], known = decode_known(scales, decoder, chosen)
+            tables[where] = np.where(known, chosen, 0)
+            finished += not decoder.ended
+        steps.append(torch.from_numpy(tables))
+        return torch.from_numpy(symbols)
+
+    indices = torch.from_numpy(z[None]).long()
+    symbols = tiles.read(indices, decode)
+    rows = torch.zeros(symbols.shape, dtype=torch.uint8)
+    for step, picked in enumerate(steps):
+        put(step, rows, picked)
+    y_hat = tiles.y_hat(indices, symbols)
+    return Reading(z, rows[0].numpy(), symbols[0].numpy(), y_hat, finished)
 
 
 def missing(prefix: Prefix) -> tuple[str, ...]:

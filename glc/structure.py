@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["ms_ssim"]
+__all__ = ["ms_ssim", "structural_distance"]
 
 _WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Of the scales from full size down; those of the paper."""
@@ -52,9 +52,14 @@ def ms_ssim(x: NDArray[np.uint8], x_hat: NDArray[np.uint8]) -> float:
     return float(similarity.mean())
 
 
+def structural_distance(x: NDArray[np.uint8], x_hat: NDArray[np.uint8]) -> float:
+    """Return 1 - MS-SSIM: 0 for equal pictures."""
+    return 1.0 - ms_ssim(x, x_hat)
+
+
 def _planes(picture: NDArray[np.uint8]) -> Tensor:
     """(H, W, 3) uint8 -> (1, 3, H, W) float32 in 0..255."""
-    return torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None].float()
+    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float()
 
 
 def _at_least_a_window(planes: Tensor) -> Tensor:

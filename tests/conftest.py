@@ -171,18 +171,18 @@ def symbols_of() -> Callable[..., list[bytes]]:
 
     All must have the same padded size and quality. Their checksums are compared, too.
     """
-    from glc import codec as module
+    from glc import assembly
     from glc.bitstream import unpack
 
     def read(codec: Any, *files: bytes) -> list[bytes]:
         seen: list[bytes] = []
-        original = module._canonical
+        original = assembly.canonical
 
         def recording(indices: np.ndarray, symbols: np.ndarray) -> bytes:
             seen.append(original(indices, symbols))
             return seen[-1]
 
-        with mock.patch.object(module, "_canonical", recording):
+        with mock.patch.object(assembly, "canonical", recording):
             codec._read_symbols([unpack(data) for data in files])
         return seen
 

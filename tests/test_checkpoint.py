@@ -6,11 +6,14 @@ import dataclasses
 import hashlib
 import json
 import os
+import resource
 import shutil
 
 import numpy as np
 import pytest
 import safetensors.numpy
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from glc import Codec, checkpoint
 from glc.config import PRESETS, CodecConfig
@@ -73,6 +76,10 @@ def test_configurations_survive_json():
         ("hyper_levels", [1 << 16, 4]),
         ("quality_anchors", 1),
         ("quality_anchors", 4),
+        ("decoder_width_8", True),
+        ("decoder_width_8", 0),
+        ("encoder_depth_16", 65),
+        ("hyper_levels", [2] * 17),
         ("future", 1),
     ],
 )
@@ -167,6 +174,46 @@ def test_tensors_of_another_configuration_are_refused(micro_path):
         Codec(dataclasses.replace(loaded, config=config), "cpu")
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("decoder_width_4", 1 << 16), ("decoder_depth_16", 64), ("refine_channels", 1 << 16)],
+)
+def test_a_configuration_cannot_make_a_reader_allocate(micro_path, field, value):
+    loaded = checkpoint.load(micro_path)
+    config = dataclasses.replace(loaded.config, **{field: value})
+    before = resident_bytes()
+    with pytest.raises(WeightsError, match=r"expected shape .*found"):
+        Codec(dataclasses.replace(loaded, config=config), "cpu")
+    assert resident_bytes() - before < 64 << 20
+
+
+def test_rows_of_tables_are_counted_before_they_are_built(micro_path, monkeypatch):
+    from glc import codec
+
+    loaded = checkpoint.load(micro_path)
+    rows = np.full((1 << 20, 1), 1 << 16, np.int32)
+    tensors = loaded.tensors | {"tables.index.frequencies": rows}
+    monkeypatch.setattr(codec.IndexTables, "from_arrays", lambda arrays: pytest.fail("built"))
+    with pytest.raises(WeightsError, match=r"tables\.index"):
+        Codec(dataclasses.replace(loaded, tensors=tensors), "cpu")
+
+
+def test_a_changed_bit_is_another_model(micro, micro_path, make_picture, tmp_path):
+    """Without a manifest the identity is the guard: files of the real model are refused."""
+    data = bytearray(micro_path.read_bytes())
+    data[-3] ^= 1
+    path = tmp_path / "changed.safetensors"
+    path.write_bytes(data)
+    changed = Codec.from_pretrained(path, "cpu")
+    with pytest.raises(WeightsError, match="was made with model"):
+        changed.decode(micro.encode(make_picture(20, 20)))
+
+
+def resident_bytes() -> int:
+    """The most memory that this process has held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
 def header(value: object) -> bytes:
     text = json.dumps(value).encode()
     return len(text).to_bytes(8, "little") + text
@@ -192,6 +239,8 @@ BAD_FILES = {
     "metadata a list": header({"__metadata__": {"glc": "[]"}}),
     "later layout": header(entry(layout=2)),
     "parameters a word": header(entry(parameters="many")),
+    "name a list": header(entry(name=["n"])),
+    "summary a number": header(entry(summary=1)),
     "config a list": header(entry(config=[1])),
     "config a number": header(entry(config=3)),
     "config unknown": header(entry(config={"depth_of_time": 3})),
@@ -208,6 +257,41 @@ def test_files_that_are_no_weights(tmp_path, monkeypatch, kind):
     # And such a file does not hide the others.
     monkeypatch.setattr(checkpoint, "model_folders", lambda: [tmp_path])
     assert len(checkpoint.installed()) == kind.startswith("config")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=8,
+)
+META = st.fixed_dictionaries(
+    {},
+    optional={
+        "layout": st.just(1) | JSON,
+        "name": st.text(max_size=5) | JSON,
+        "summary": st.text(max_size=5) | JSON,
+        "parameters": st.integers() | JSON,
+        "config": st.dictionaries(
+            st.sampled_from([field.name for field in dataclasses.fields(CodecConfig)]),
+            st.integers(-1, 70_000) | JSON,
+        )
+        | JSON,
+    },
+)
+
+
+@given(JSON, META, st.integers(0, 2))
+@settings(deadline=None)
+def test_any_header_loads_or_is_refused(tmp_path_factory, anything, meta, depth):
+    metadata = {"glc": json.dumps(meta)} if depth else anything
+    path = tmp_path_factory.getbasetemp() / "any.safetensors"
+    path.write_bytes(header({"__metadata__": metadata} if depth < 2 else anything))
+    try:
+        loaded = checkpoint.load(path)
+        Codec(loaded, "cpu")
+    except WeightsError:
+        return
+    pytest.fail("a file without tensors cannot be a model")
 
 
 @pytest.mark.parametrize("share", [0.3, 0.9, 0.999])
@@ -251,7 +335,9 @@ def test_changed_weights_beside_a_manifest_are_refused(folder, make_model, expor
         Codec.from_pretrained("micro", "cpu")
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"default": 3, "sha256": []}', '{"sha256": 1}', "\0"])
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"default": 3, "sha256": []}', '{"sha256": 1}', "\0", "[" * 100_000]
+)
 def test_a_broken_manifest_is_as_none(folder, text):
     (folder / "manifest.json").write_text(text)
     checkpoint.load(folder / "micro.safetensors")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,13 @@ import numpy as np
 import pytest
 
 from codec_cli.main import main as glc_main
+from eval import backbones
 from glc import checkpoint
 from glc.bitstream import MODEL_BYTES, unpack
 from glc.choice import ModelChoice
 from glc.codec import Codec
 from glc.errors import WeightsError
+from glc.structure import structural_distance
 
 
 @pytest.fixture(scope="module")
@@ -37,20 +40,20 @@ def codecs(paths: list[Path]) -> list[Codec]:
 
 
 def brightness(x: np.ndarray, x_hat: np.ndarray) -> float:
-    """A similarity that random weights can differ in."""
-    return -abs(float(x.mean()) - float(x_hat.mean()))
+    """A distance that random weights can differ in."""
+    return abs(float(x.mean()) - float(x_hat.mean()))
 
 
 def test_the_smallest_that_is_alike_enough_is_found(codecs, make_picture) -> None:
-    picture = make_picture(100, 130)
+    picture = make_picture(70, 100)
     chosen = {}
-    for similarity in (brightness, lambda x, y: 0.0, lambda x, y: -float(np.abs(x - y).mean())):
-        choice = ModelChoice(codecs, similarity).choose(picture, 60)
+    for distance in (brightness, lambda x, y: 0.0, structural_distance):
+        choice = ModelChoice(codecs, distance).choose(picture, 60)
         asked = codecs[0].encode(picture, 60)
-        wanted = similarity(picture, np.asarray(codecs[0].decode(asked)))
+        wanted = distance(picture, np.asarray(codecs[0].decode(asked)))
         codec = next(c for c in codecs if c.name == choice.model)
-        reached = similarity(picture, np.asarray(codec.decode(choice.data)))
-        assert reached == choice.similarity >= wanted
+        reached = distance(picture, np.asarray(codec.decode(choice.data)))
+        assert reached == choice.distance <= wanted
         assert len(choice.data) <= len(asked)
         assert unpack(choice.data).quality == choice.quality
         chosen[choice.model] = choice
@@ -65,13 +68,20 @@ def test_nothing_better_leaves_the_first_model(codecs, make_picture) -> None:
 
     def first_wins(x: np.ndarray, x_hat: np.ndarray) -> float:
         seen.append(x_hat)
-        return 1.0 / len(seen)
+        return float(len(seen))
 
     choice = ModelChoice(codecs, first_wins).choose(picture, 40)
     assert (choice.model, choice.quality) == ("one", 40)
     assert choice.data == codecs[0].encode(picture, 40)
     # One decoding for each model, no search where the first look says no.
     assert len(seen) <= len(codecs)
+
+
+def test_a_distance_that_is_no_number_decides_nothing(codecs, make_picture) -> None:
+    picture = make_picture(64, 64)
+    unknown = ModelChoice(codecs, lambda x, y: math.nan)
+    assert unknown.encode(picture, 40) == codecs[0].encode(picture, 40)
+    assert unknown.encode_to_size(picture, 400) == codecs[0].encode_to_size(picture, 400)
 
 
 def test_to_a_size_the_most_alike_is_kept(codecs, make_picture) -> None:
@@ -82,7 +92,7 @@ def test_to_a_size_the_most_alike_is_kept(codecs, make_picture) -> None:
     for codec in codecs:
         decoded = codec.decode(codec.encode_to_size(picture, limit))
         values.append(brightness(picture, np.asarray(decoded)))
-    assert brightness(picture, np.asarray(ModelChoice(codecs).decode(data))) == max(values)
+    assert brightness(picture, np.asarray(ModelChoice(codecs).decode(data))) == min(values)
     with pytest.raises(ValueError, match="smallest file has"):
         ModelChoice(codecs).encode_to_size(picture, 5)
 
@@ -100,7 +110,9 @@ def test_files_of_all_models_decode_and_of_no_other(codecs, make_picture) -> Non
         ModelChoice([])
 
 
-def test_auto_on_the_command_line(paths, codecs, make_picture, tmp_path, monkeypatch) -> None:
+def test_auto_on_the_command_line(
+    paths, codecs, make_picture, tmp_path, monkeypatch, capsys
+) -> None:
     from PIL import Image
 
     monkeypatch.setenv(checkpoint.MODELS_VARIABLE, str(paths[0].parent))
@@ -111,7 +123,10 @@ def test_auto_on_the_command_line(paths, codecs, make_picture, tmp_path, monkeyp
     picture = tmp_path / "a.png"
     Image.fromarray(make_picture(70, 90)).save(picture)
     given = ["--model", "auto", "--device", "cpu", "--quiet", "--verify"]
+    # Where LPIPS is not installed, that is said, and something else compares.
+    monkeypatch.setattr(backbones, "SQUEEZENET", "absent.pth")
     assert glc_main(["encode", str(picture), *given]) == 0
+    assert "without LPIPS" in capsys.readouterr().err
     data = picture.with_suffix(".glc").read_bytes()
     order = [codecs[0], codecs[2], codecs[1]]
     assert data == ModelChoice(order).encode(picture)

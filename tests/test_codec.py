@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 from PIL import Image
 
 from glc import Codec, checkpoint
-from glc.bitstream import Limits, pack, unpack
+from glc.bitstream import Container, Limits, pack, unpack
 from glc.config import QUALITY_MAX
 from glc.errors import (
     BitstreamError,
@@ -258,8 +259,6 @@ def test_random_payloads_decode_to_an_error(micro, make_picture):
     fields = (container.width, container.height, 50, container.model)
     for length in range(40):
         payload = rng.bytes(length * 10)
-        from glc.bitstream import Container
-
         forged = pack(Container(*fields, payload, (), container.checksum))
         with pytest.raises(CorruptError):
             micro.verify(forged)
@@ -289,6 +288,26 @@ def test_limits_come_before_any_work(load_micro, make_picture):
         codec.decode(data)
     codec.limits = Limits(max_pixels=600)
     codec.decode(data)
+
+
+def test_a_giant_claim_is_refused_before_anything_is_allocated(micro):
+    giant = pack(Container(60_000, 60_000, 50, micro.identity[:3], bytes(3)))
+    for call in (micro.decode, micro.verify):
+        tracemalloc.start()
+        try:
+            with pytest.raises(LimitError, match="60000 x 60000"):
+                call(giant)
+            assert tracemalloc.get_traced_memory()[1] < 1 << 16
+        finally:
+            tracemalloc.stop()
+
+
+def test_limits_reach_the_codec_of_a_file(micro, micro_path, make_picture, monkeypatch):
+    monkeypatch.setenv(checkpoint.MODELS_VARIABLE, str(micro_path.parent))
+    data = micro.encode(make_picture(20, 30))
+    assert Codec.for_file(data, "cpu", limits=Limits(max_side=30)).limits.max_side == 30
+    with pytest.raises(LimitError):
+        Codec.for_file(data, "cpu", limits=Limits(max_side=29))
 
 
 def test_another_model_is_refused_by_name(micro, make_model, make_picture, export_model, tmp_path):

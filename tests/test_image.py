@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 
+from glc import image as image_module
 from glc.errors import CorruptError, GlcError, ImageError
 from glc.image import decode_alpha, encode_alpha, from_array, load, to_pil
 
@@ -469,3 +470,51 @@ class TestAlpha:
             assert decode_alpha(bytes(coded), 90, 60).shape == (60, 90)
         except GlcError:
             return
+
+
+class TestBands:
+    """Large pictures are converted some rows at a time, which nobody must see."""
+
+    def files(self) -> dict[str, bytes]:
+        four = Image.fromarray(RNG.integers(0, 256, (9, 7, 4), dtype=np.uint8))
+        colour, grey = four.convert("RGB"), four.convert("L")
+        keyed = colour.quantize(8)
+        wide = RNG.integers(0, 65_536, (9, 7, 4))
+        turned = Image.Exif()
+        turned[0x0112] = 6
+        return {
+            "RGB": file_of(colour),
+            "RGBA": file_of(four),
+            "turned": file_of(colour, "TIFF", exif=turned),
+            "turned JPEG": file_of(colour, "JPEG", exif=turned),
+            "grey": file_of(grey),
+            "LA": file_of(four.convert("LA")),
+            "1": file_of(grey.convert("1")),
+            "palette": file_of(keyed),
+            "palette with alpha": file_of(keyed, transparency=3),
+            "CMYK": file_of(colour.convert("CMYK"), "TIFF"),
+            "profile": file_of(colour, icc_profile=other_profile()),
+            "grey with profile": file_of(grey, icc_profile=other_profile()),
+            "RGBA with profile": file_of(four, icc_profile=other_profile()),
+            "LAB": file_of(Image.merge("LAB", (grey, grey, grey)), "TIFF"),
+            "16 bits": png16(wide[..., :3]),
+            "16 bits with alpha": png16(wide),
+            "16 bits grey": png16(wide[..., :1]),
+            "16 bits keyed": png16(wide[..., :3], wide[2, 3, :3].astype(">u2").tobytes()),
+            "integers": file_of(Image.fromarray(wide[..., 0].astype(np.int32)), "TIFF"),
+            "floats": file_of(Image.fromarray(wide[..., 0].astype(np.float32) / 65_535), "TIFF"),
+        }
+
+    @pytest.mark.parametrize("pixels", [1, 20])
+    def test_the_height_of_a_band_changes_nothing(self, monkeypatch, pixels):
+        for name, data in self.files().items():
+            expected = load(data)
+            with monkeypatch.context() as patch:
+                patch.setattr(image_module, "_BAND_PIXELS", pixels)
+                found = load(data)
+            assert np.array_equal(found.rgb, expected.rgb), name
+            assert (found.alpha is None) == (expected.alpha is None), name
+            if found.alpha is not None:
+                assert np.array_equal(found.alpha, expected.alpha), name
+            assert (found.grey, found.notices) == (expected.grey, expected.notices), name
+            assert found.rgb.flags.c_contiguous

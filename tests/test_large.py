@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -12,7 +14,7 @@ import torch
 from glc.bitstream import pack, unpack
 from glc.errors import CorruptError
 from glc.networks import tiled
-from glc.tiles import Reach, SmallerTilesWarning
+from glc.tiles import Reach, SmallerTilesWarning, watched_by
 
 SIZES = [(65, 400), (400, 65), (331, 257)]
 SEAMLESS = 1e-3
@@ -121,7 +123,8 @@ def test_batches_of_large_and_small_pictures(codecs, make_picture):
 def test_small_pictures_are_coded_as_ever(load_micro, codecs, make_picture):
     automatic, picture = load_micro(), make_picture(200, 77)
     told = []
-    data = automatic.encode(picture, 50, progress=told.append)
+    with watched_by(told.append):
+        data = automatic.encode(picture, 50)
     assert data == codecs[0].encode(picture, 50)
     assert np.array_equal(levels(automatic, data), levels(codecs[0], data))
     assert told == []
@@ -130,9 +133,12 @@ def test_small_pictures_are_coded_as_ever(load_micro, codecs, make_picture):
 def test_progress_rises_to_one(codecs, make_picture):
     picture, codec = make_picture(300, 200), codecs[64]
     shares: dict[str, list[float]] = {"encode": [], "decode": [], "to size": []}
-    data = codec.encode(picture, 50, progress=shares["encode"].append)
-    codec.decode(data, progress=shares["decode"].append)
-    codec.encode_to_size(picture, len(data), progress=shares["to size"].append)
+    with watched_by(shares["encode"].append):
+        data = codec.encode(picture, 50)
+    with watched_by(shares["decode"].append):
+        codec.decode(data)
+    with watched_by(shares["to size"].append):
+        codec.encode_to_size(picture, len(data))
     for told in shares.values():
         assert len(told) > 20
         assert told == sorted(told)
@@ -165,6 +171,23 @@ def test_no_float_is_computed_for_a_file_that_is_wrong(load_micro, make_picture,
         with pytest.raises(CorruptError):
             codec.decode(forged)
     codec.verify(pack(good))
+
+
+@pytest.mark.parametrize("share", [0.3, 0.7, 1.0])
+def test_what_has_arrived_of_a_large_picture(codecs, make_picture, share):
+    data = codecs[0].encode(make_picture(200, 140), 80)
+    arrived = data[: int(share * len(data))]
+    expected, found = (codecs[side].decode_partial(arrived) for side in (0, 64))
+    assert dataclasses.replace(found, image=expected.image) == expected
+    assert expected.is_complete == (share == 1.0)
+    assert expected.symbols > 100
+    pairs = [(expected.image, found.image)]
+    pairs.append(tuple(codecs[side].preview(arrived) for side in (0, 64)))
+    for one, other in pairs:
+        assert np.abs(np.asarray(one, np.int16) - np.asarray(other, np.int16)).max() <= 1
+    if share == 1.0:
+        maps = [codecs[side].bit_map(data) for side in (0, 64)]
+        assert np.array_equal(*maps)
 
 
 class OutOfMemory:
@@ -233,3 +256,33 @@ def test_the_side_of_a_tile_is_checked(micro_path):
     for side in (-1, 1, 63):
         with pytest.raises(ValueError, match="tile"):
             Codec.from_pretrained(micro_path, "cpu", tile=side)
+
+
+MEASURE = """
+import resource, sys
+import numpy as np
+from glc import Codec
+
+codec = Codec.from_pretrained(sys.argv[1], "cpu")
+side = int(sys.argv[2])
+picture = np.zeros((side, side, 3), np.uint8)
+picture[..., 0] = np.arange(side) % 256
+codec.decode(codec.encode(picture[:2100, :2100]))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+codec.decode(codec.encode(picture))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ru_maxrss is in kB on Linux")
+def test_memory_grows_by_some_bytes_per_pixel(micro_path):
+    """Above what a small picture in tiles takes: 7 are the result, and in one piece it is 97."""
+    side = 5000
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, micro_path, str(side)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert 1024 * int(done.stdout) < 40 * side * side

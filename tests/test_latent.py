@@ -313,3 +313,22 @@ def test_the_way_stays_on_the_sphere():
         assert torch.allclose(between.square().mean(dim=1), torch.ones(1, 3, 3), atol=1e-4)
     assert torch.allclose(spherical(a, b, 0.0), a, atol=1e-5)
     assert torch.allclose(spherical(a, b, 1.0), b, atol=1e-5)
+
+
+def test_pictures_in_tiles_cost_and_show_the_same(micro_path, micro, make_picture):
+    tiled = Codec.from_pretrained(micro_path, "cpu", 192)
+    pixels = make_picture(300, 500)
+    data = tiled.encode(pixels, 40)
+    plain, cut = micro.bit_map(pixels, 40), tiled.bit_map(pixels, 40)
+    assert plain.shape == cut.shape
+    assert cut.sum() == pytest.approx(tiled.bits(pixels, 40))
+    assert np.abs(plain - cut).mean() < 0.02 * plain.mean()
+    assert np.allclose(tiled.bit_map(data), cut)
+    assert tiled.surprise(pixels, 40) == pytest.approx(micro.surprise(pixels, 40), rel=1e-3)
+    assert np.allclose(tiled.latents(pixels), micro.latents(pixels), atol=1e-3)
+    assert np.allclose(tiled.latents(data), micro.latents(data), atol=1e-3)
+    part = data[: 2 * len(data) // 3]
+    for call in ("preview", "decode_partial"):
+        shown = [getattr(codec, call)(part) for codec in (micro, tiled)]
+        arrays = [np.asarray(getattr(s, "image", s), np.int16) for s in shown]
+        assert np.abs(arrays[0] - arrays[1]).max() <= 1

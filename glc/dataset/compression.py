@@ -103,7 +103,7 @@ def compress(  # noqa: PLR0913 - the one call that has to say everything about a
         Exception: with ``on_error="raise"``, whatever was wrong with a picture.
     """
     _check(quality, batch_size, workers, on_error, shard)
-    items, first = _peek(list_items(source))
+    items, first = _peek(list_items(source, destination))
     choice = ModelChoice(model, device, first)
     # Loaded here, unless no picture may need it: a failure to load is none of a picture.
     device_type = "cpu" if choice.is_coded else choice.codec.device.type

@@ -42,7 +42,7 @@ class Group(NamedTuple):
     """What the index says of one run of records."""
 
     records: int
-    """1 to 128."""
+    """1 to 160."""
     new_sizes: int
     """How many of them define a size."""
     length: int

@@ -28,8 +28,8 @@ __all__ = [
 
 KEY_MAX_BYTES = 1024
 
-GROUP_RECORDS = 128
-"""A group ends with its 128th record,"""
+GROUP_RECORDS = 160
+"""A group ends with its 160th record,"""
 GROUP_BYTES = 1 << 18
 """or with the one that brings it to 256 KiB: what a reader loads to get at one picture."""
 

@@ -44,36 +44,68 @@ class Item:
     """Returns bytes of a file, or a picture in memory. What it raises is this picture's failure."""
 
 
-def list_items(source: Source) -> Iterator[Item]:
+def list_items(source: Source, destination: str | os.PathLike[str] = "") -> Iterator[Item]:
     """Yield the pictures of a source in its order.
 
     Args:
         source: see ``glc.dataset.compress``.
+        destination: what is left out of folders: earlier output is no input.
 
     Raises:
-        ValueError: nothing is there.
+        ValueError: nothing is there, or a folder is the destination itself.
         OSError: a folder cannot be listed.
     """
     unique = UniqueKeys()
-    for number, (key, read) in enumerate(_pictures(source)):
+    for number, (key, read) in enumerate(_pictures(source, _Output(destination))):
         yield Item(number, unique(key), read)
 
 
 _Pair: TypeAlias = "tuple[str, Callable[[], Any]]"
 
 
-def _pictures(source: Source) -> Iterator[_Pair]:
+def _pictures(source: Source, output: _Output) -> Iterator[_Pair]:
     if isinstance(source, (str, os.PathLike)):
-        yield from _files(list(_expand(source)))
+        yield from _files(list(_expand(source, output)))
         return
     places: list[_File] = []
     for entry in source:
         if isinstance(entry, (str, os.PathLike)):
-            places.extend(_expand(entry))
+            places.extend(_expand(entry, output))
         else:
             key, picture = entry
             yield key, partial(_return, picture)
     yield from _files(places)
+
+
+class _Output:
+    """Tells which files of a folder an earlier run has written."""
+
+    def __init__(self, destination: str | os.PathLike[str]) -> None:
+        name = os.fspath(destination)
+        self._files: Files = LocalFiles()
+        self._path = ""
+        if name:
+            self._files, path = open_place(name)
+            self._path = _absolute(self._files, path)
+        stem, dot, suffix = self._path.rpartition(".")
+        self._shard = re.compile(rf"{re.escape(stem)}-\d{{5,}}-of-\d{{5,}}\.{re.escape(suffix)}")
+        self._has_suffix = bool(dot)
+
+    def is_folder(self, files: Files, root: str) -> bool:
+        return type(files) is type(self._files) and _absolute(files, root) == self._path
+
+    def has(self, files: Files, path: str) -> bool:
+        if not self._path or type(files) is not type(self._files):
+            return False
+        found = _absolute(files, path)
+        is_it = found == self._path or found.startswith(self._path + "/")
+        return is_it or (self._has_suffix and self._shard.fullmatch(found) is not None)
+
+
+def _absolute(files: Files, path: str) -> str:
+    if isinstance(files, LocalFiles):
+        path = os.path.realpath(path)
+    return path.replace(os.sep, "/").rstrip("/")
 
 
 @dataclass(frozen=True)
@@ -94,12 +126,12 @@ class _File:
         return {".parquet": _parquet, ".glca": _archive}.get(PurePosixPath(name).suffix)
 
 
-def _expand(entry: str | os.PathLike[str]) -> Iterator[_File]:
+def _expand(entry: str | os.PathLike[str], output: _Output) -> Iterator[_File]:
     """Yield the files that a name stands for: itself, those of a folder, those of a pattern."""
     for name in _expand_braces(os.fspath(entry)):
         files, path = open_place(name)
         if files.isdir(path):
-            yield from _folder(files, path)
+            yield from _folder(files, path, output)
         elif files.exists(path) or not _MAGIC.search(path):
             # A file that is missing fails when it is read, as any other that cannot be read.
             yield _File(files, path, PurePosixPath(path.replace(os.sep, "/")).name)
@@ -110,7 +142,7 @@ def _expand(entry: str | os.PathLike[str]) -> Iterator[_File]:
             root = _MAGIC.split(path)[0].replace(os.sep, "/").rpartition("/")[0]
             for match in matches:
                 if files.isdir(match):
-                    yield from _folder(files, match)
+                    yield from _folder(files, match, output)
                 else:
                     yield _File(files, match, _relative(match, root))
 
@@ -133,14 +165,17 @@ def _expand_braces(name: str) -> list[str]:
     return [expanded for each in names for expanded in _expand_braces(each)]
 
 
-def _folder(files: Files, root: str) -> Iterator[_File]:
+def _folder(files: Files, root: str, output: _Output) -> Iterator[_File]:
+    if output.is_folder(files, root):
+        raise ValueError(f"destination: {root} is the source, too; name another folder")
     found = []
     for path in files.find(root):
         relative = _relative(path, root)
         file = _File(files, path, relative)
         is_hidden = any(part.startswith(".") for part in relative.split("/"))
         is_picture = PurePosixPath(relative).suffix.lower() in PICTURE_SUFFIXES
-        if not is_hidden and (is_picture or file.holder):
+        is_input = not (is_hidden or output.has(files, path))
+        if is_input and (is_picture or file.holder):
             found.append(file)
     if not found:
         raise ValueError(f"source: {root} holds no picture, tar, Parquet file or archive")

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from glc.bitstream import Chunk, Container, pack, unpack
+from glc.bitstream import Chunk, Container, Limits, pack, unpack
 from glc.errors import CorruptError, WeightsError
 from glc.image import Picture, to_pil
 
@@ -31,6 +31,7 @@ class FakeCodec:
     A picture of width 13 takes half a minute to encode and to verify; one of width 11 meets a bug.
     """
 
+    limits = Limits()
     opened: ClassVar[list[tuple[object, str]]] = []
 
     @classmethod
@@ -67,14 +68,14 @@ class FakeCodec:
         raise ValueError(f"quality 0 takes {len(data)} bytes; {max_bytes} are not enough")
 
     def verify(self, data):
-        container = unpack(data)
+        container = unpack(data, self.limits)
         if container.width == SLOW_WIDTH:
             time.sleep(30)
         if container.checksum != container.checksum_of(IDENTITY, container.payload):
             raise CorruptError("checksum does not match; the file is damaged")
 
     def decode(self, data):
-        container = unpack(data)
+        container = unpack(data, self.limits)
         if container.checksum != container.checksum_of(IDENTITY, container.payload):
             raise CorruptError("checksum does not match; the file is damaged")
         chunks = {chunk.tag: chunk.data for chunk in container.chunks}

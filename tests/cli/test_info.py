@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from codec_cli.main import COMMANDS
+from glc.bitstream import Container, pack
 
 
 @pytest.fixture
@@ -40,6 +42,38 @@ def test_info_json(glc, coded, picture):
     assert first["model_name"] == "fake"
     assert second["input"] == "b.glc"
     assert "not a .glc file" in second["error"]
+
+
+def test_names_of_models_cannot_reach_the_terminal(glc, monkeypatch, tmp_path):
+    from glc import checkpoint
+
+    path = tmp_path / "m.safetensors"
+    hostile = checkpoint.ModelInfo("n\x1b[2J", path, bytes(32), 1, 1, True, "a\nb")
+    monkeypatch.setattr(checkpoint, "installed", lambda: [hostile])
+    out = glc("models").out
+    assert out.count("\n") == 1
+    assert out.rstrip("\n").isprintable()
+
+
+@pytest.mark.parametrize("command", ["info", "decode", "verify"])
+def test_a_giant_claim_is_refused_unless_the_limit_is_raised(glc, command):
+    # 60,000 x 60,000 pixels in 18 bytes.
+    identity = hashlib.sha256(b"fake").digest()
+    giant = pack(Container(60_000, 60_000, 50, identity[:3], b""))
+    Path("giant.glc").write_bytes(giant)
+    result = glc(command, "giant.glc")
+    assert result.code == 1
+    assert "60000 x 60000" in result.err
+    assert "--max-pixels" in result.err
+    assert glc(command, "giant.glc", "--max-side", "59999").err.count("--max-side") == 1
+    raised = glc(command, "giant.glc", "--max-pixels", "3600000000")
+    assert "pixels" not in raised.err
+
+
+def test_limits_of_chunks(glc, coded):
+    assert glc("info", "a.glc", "--max-chunk-bytes", "48").code == 0
+    assert "--max-chunk-bytes" in glc("info", "a.glc", "--max-chunk-bytes", "47").err
+    assert glc("info", "a.glc", "--max-chunk-bytes", "0").code == 2
 
 
 def test_verify(glc, coded, tmp_path):

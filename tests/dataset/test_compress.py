@@ -258,6 +258,21 @@ def test_a_bug_in_the_codec_is_one_pictures_failure(folder, tmp_path, micro, mon
     assert result.failures[0].reason == "KeyError: 'a bug'"
 
 
+@pytest.mark.parametrize("name", ["out.glca", "b/out.parquet", "out", "a/out"])
+@pytest.mark.parametrize("shard", [None, (1, 2)])
+def test_output_inside_the_source_is_no_input(name, shard, folder, micro):
+    for _ in range(2):
+        result = compress(folder, folder / name, 40, model=micro, shard=shard)
+    count = 12 if shard is None else 6
+    assert (result.pictures, result.skipped, result.failures) == (0, count, [])
+
+
+def test_the_source_itself_is_no_destination(folder, micro):
+    with pytest.raises(ValueError, match="another folder"):
+        compress(folder, f"{folder}/", 40, model=micro)
+    assert not list(folder.rglob("*.glc"))
+
+
 def test_nothing_at_the_source_is_an_error(tmp_path, micro):
     (tmp_path / "empty").mkdir()
     for source in (tmp_path / "empty", f"{tmp_path}/*.png"):

@@ -43,6 +43,8 @@ def test_files_written_anywhere_are_read_everywhere(folder, micro_path, capsys):
     assert rows[1][1] == "DEFAULT"
     assert [int(row[2]) for row in rows] == [25, 25, 0, 0]
     assert int(rows[0][3]) == int(rows[1][3]) >= 25
+    # The settings did something: floats differ, symbols do not.
+    assert int(re.search(r"(\d+) ways of rounding", out)[1]) >= 4
     assert "0 to a wrong one" in out
 
 
@@ -112,6 +114,10 @@ def written(micro, make_picture, tmp_path):
     return paths
 
 
+def crossing_of(setting: Setting, reading: matrix.Reading) -> Crossing:
+    return Crossing(conditions.ENVIRONMENTS[0], "", readings={setting: reading})
+
+
 def test_it_counts_what_is_right(micro, written):
     settings = [Setting(), Setting(batch=3)]
     found = matrix.read(micro, written, settings)
@@ -124,7 +130,7 @@ def test_it_finds_wrong_symbols(micro, written):
     written[1].write_bytes(data)
     reading = matrix.read(micro, written, [Setting(batch=3)])["1 thread, batch 3"]
     assert (reading.decodes, reading.wrong, reading.off) == (3, 1, 0)
-    crossing = Crossing(conditions.ENVIRONMENTS[0], "", 0, 0, {Setting(batch=3): reading})
+    crossing = crossing_of(Setting(batch=3), reading)
     assert crossing.broken == 1
     assert conformance.report("test", [crossing]) == 1
 
@@ -135,10 +141,10 @@ def test_it_finds_wrong_pictures(micro, written):
     np.save(written[2].with_suffix(".npy"), reference)
     reading = matrix.read(micro, written, [Setting()])["1 thread, batch 1"]
     assert (reading.wrong, reading.off, reading.largest) == (0, 1, 2)
-    crossing = Crossing(conditions.ENVIRONMENTS[0], "", 0, 0, {Setting(): reading})
+    crossing = crossing_of(Setting(), reading)
     assert crossing.broken == 1
     # Less precise pictures may differ; what they are made of may not.
-    crossing = Crossing(conditions.ENVIRONMENTS[0], "", 0, 0, {Setting(bf16=True): reading})
+    crossing = crossing_of(Setting(bf16=True), reading)
     assert crossing.broken == 0
 
 

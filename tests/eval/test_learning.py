@@ -15,30 +15,44 @@ from PIL import Image
 
 import glc.training
 from eval import learning
-from eval.learning import SHOWN, Measured, bits_at, psnr_at, table
+from eval.learning import (
+    ERROR,
+    SHOWN,
+    Measured,
+    corrected_at,
+    correction_bits,
+    psnr_at,
+    table,
+)
 
 
 def curve(shift_db: float, shown: str = SHOWN[0], crops: int = 0) -> list[Measured]:
     """Return 20 dB at 0.2 bpp and 3 dB per doubling, `shift_db` higher."""
-    rates = (0.05, 0.1, 0.2, 0.4)
-    return [
-        Measured(shown, crops, 30 * i, rate, 20 + 3 * math.log2(rate / 0.2) + shift_db, 0.5)
-        for i, rate in enumerate(rates)
-    ]
+    found = []
+    for i, rate in enumerate((0.05, 0.1, 0.2, 0.4)):
+        psnr = 20 + 3 * math.log2(rate / 0.2) + shift_db
+        found.append(Measured(shown, crops, 30 * i, rate, psnr, 3.0 - shift_db / 10 + rate))
+    return found
 
 
-def test_bits_at_equal_quality() -> None:
-    assert bits_at(curve(0), 20) == pytest.approx(0.2)
-    assert bits_at(curve(3), 20) == pytest.approx(0.1)
-    assert bits_at(curve(0), 21.5) == pytest.approx(0.2 * math.sqrt(2))
-    assert bits_at(curve(-4), 20) == math.inf
-    # Better than wanted even at the lowest rate: that rate, not an extrapolation.
-    assert bits_at(curve(10), 20) == pytest.approx(0.05)
+def test_the_correction_brings_every_picture_within_the_error(
+    make_picture: Callable[..., np.ndarray],
+) -> None:
+    x = make_picture(40, 50)
+    steps = np.rint((x.astype(float) - 128) / (2 * ERROR))
+    assert np.abs(128 + 2 * ERROR * steps - x).max() <= ERROR
+    near = np.clip(x.astype(int) + 5, 0, 255).astype(np.uint8)
+    nothing, little, much = (correction_bits(x, y) for y in (x, near, np.full_like(x, 128)))
+    # Nobody pays for what is near enough.
+    assert nothing == little < 500 < much
+    assert correction_bits(x, 255 - x) > much
 
 
-def test_a_point_that_costs_more_for_less_is_passed_over() -> None:
-    bad = Measured(SHOWN[0], 0, 50, 0.15, 10.0, 0.5)
-    assert bits_at([*curve(0), bad], 20) == pytest.approx(0.2)
+def test_the_best_quality_counts() -> None:
+    found = [*curve(0), *curve(2, SHOWN[1]), *curve(5, SHOWN[0], 200)]
+    assert corrected_at(found, SHOWN[0], 0) == pytest.approx(3.05)
+    assert corrected_at(found, SHOWN[1], 0) == pytest.approx(2.85)
+    assert corrected_at(found, SHOWN[0], 200) == pytest.approx(2.55)
 
 
 def test_quality_at_equal_bits() -> None:
@@ -46,10 +60,11 @@ def test_quality_at_equal_bits() -> None:
     assert psnr_at(curve(1), 0.01) == pytest.approx(15)
 
 
-def test_the_table_says_never() -> None:
+def test_the_table_has_both_figures_of_all() -> None:
     found = [m for shown, shift in zip(SHOWN, (0, -9, 1), strict=True) for m in curve(shift, shown)]
-    row = table(found, 20).splitlines()[-1]
-    assert row == "| 0 | 0.200 | 20.00 | never | 11.00 | 0.159 | 21.00 |"
+    lines = table(found, 3.5).splitlines()
+    assert lines[2] == "| 0 | 3.050 | 19.30 | 3.950 | 10.30 | 2.950 | 20.30 |"
+    assert lines[-1] == "Correction alone: 3.500 bpp."
 
 
 def test_from_pictures_to_the_plot(
@@ -82,7 +97,9 @@ def test_from_pictures_to_the_plot(
     held_out = {p.name for p in (out / "test").iterdir()}
     assert not held_out & {p.name for p in names[SHOWN[0]]}
     assert len(held_out) + len(names[SHOWN[0]]) == 31
-    assert len(json.loads((out / "learning.json").read_text())) == 3 * 2 * 3
+    figures = json.loads((out / "learning.json").read_text())
+    assert len(figures["measured"]) == 3 * 2 * 3
+    assert figures["correction_alone_bpp"] > 0
     with Image.open(out / "learning.png") as plot:
         assert min(plot.size) > 300
     assert len(told) == 6

@@ -60,8 +60,8 @@ def _text(report: dict[str, Any]) -> str:
         f"{report['target']}: {report['cases']:,} cases in {report['seconds']} s, "
         f"seed {report['seed']}, {report['engine']}",
         f"  outcomes: {shares}",
-        f"  slowest case {report.get('slowest_s', 0):.3f} s; most memory of a case "
-        f"{report.get('most_bytes', 0):,} bytes, at most "
+        f"  slowest case {report.get('slowest_s', 0):.3f} s of processor time; most memory of a "
+        f"case {report.get('most_bytes', 0):,} bytes, at most "
         f"{100 * report.get('most_share_of_allowance', 0):.0f} % of what it may take; the process "
         f"grew by {report.get('resident_rise_bytes', 0) >> 20} MiB",
     ]

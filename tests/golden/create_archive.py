@@ -17,10 +17,10 @@ VERSION = 1
 
 
 def many(model: bytes) -> list[tuple[str, bytes]]:
-    """Return 300 files whose payloads mean nothing: three groups, 85 sizes, keys of all lengths."""
+    """Return 400 files with meaningless payloads: three groups, many sizes, keys of all lengths."""
     rng = random.Random(7)
     files = []
-    for number in range(300):
+    for number in range(400):
         width, height = 100 + number % 80, 64
         if number % 50 == 49:
             width, height = 5000 + number, 20_000
