@@ -51,7 +51,7 @@ def test_pack_says_which_pictures_failed(run, folder):
     (folder / "a" / "002.png").write_bytes(b"no picture")
     code, out, err = run("pack", folder, "-o", "x.glca", "--model", "micro", "--json", "-j", 3)
     assert code == 1
-    assert err.startswith("glc pack: a/002: not a picture")
+    assert err.startswith("glc pack: a/002: text, not a picture")
     (line,) = out.splitlines()
     fields = json.loads(line)
     assert (fields["pictures"], fields["failed"], fields["skipped"]) == (11, 1, 0)
@@ -247,6 +247,6 @@ def test_the_bar_says_how_it_goes(monkeypatch, folder, tmp_path, micro):
     (folder / "a" / "002.png").write_bytes(b"")
     with Tally("pack", quiet=False) as tally:
         compress(folder, tmp_path / "x.glca", 40, model=micro, progress=tally)
-    assert "glc pack: a/002: not a picture" in terminal.getvalue()
+    assert "glc pack: a/002: empty" in terminal.getvalue()
     assert "11 pictures, 1 failed, " in terminal.getvalue()
     assert "MB in" in terminal.getvalue()

@@ -59,6 +59,7 @@ def test_files_written_anywhere_are_read_everywhere(folder, micro_path, capsys):
 )
 def test_the_whole_matrix(folder, micro_path, capsys, settings, environments):
     chosen = ["--settings", settings, "--environments", environments]
+    chosen += ["--qualities", "60", "--limit", "2"]
     code, out = run(folder, micro_path, capsys, *chosen, "--golden", str(GOLDEN))
     if "skipped, " in out:
         pytest.skip(out.splitlines()[0])

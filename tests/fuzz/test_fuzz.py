@@ -20,6 +20,7 @@ CASES = {
     "picture": 300,
     "decode": 100,
     "weights": 40,
+    "archive": 300,
 }
 # What these become depends on no float of a network and on no version of Pillow.
 EXACT = ("container", "entropy")

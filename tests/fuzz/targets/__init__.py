@@ -6,7 +6,7 @@ from importlib import import_module
 
 from tests.fuzz.ledger import Target
 
-NAMES = ("container", "entropy", "alpha", "info", "picture", "decode", "weights")
+NAMES = ("container", "entropy", "alpha", "info", "picture", "decode", "weights", "archive")
 
 
 def load(name: str) -> Target:
