@@ -91,8 +91,9 @@ COMMANDS = (
     Command(
         "glc",
         ".glc",
-        ("glc", "encode", "IN", "-o", "OUT"),
-        ("glc", "decode", "IN", "-o", "OUT"),
+        # As the installed ``glc`` does, also where that is not on the PATH.
+        (sys.executable, "-m", "codec_cli", "encode", "IN", "-o", "OUT"),
+        (sys.executable, "-m", "codec_cli", "decode", "IN", "-o", "OUT"),
         "none: pip install glc",
     ),
     Command(

@@ -182,7 +182,7 @@ def test_a_configuration_cannot_make_a_reader_allocate(micro_path, field, value)
     loaded = checkpoint.load(micro_path)
     config = dataclasses.replace(loaded.config, **{field: value})
     before = resident_bytes()
-    with pytest.raises(WeightsError, match=r"expected shape .*found"):
+    with pytest.raises(WeightsError, match=r"expected .*found"):
         Codec(dataclasses.replace(loaded, config=config), "cpu")
     assert resident_bytes() - before < 64 << 20
 

@@ -36,7 +36,7 @@ class Weights:
         array = self._tensors.get(name)
         if array is None or array.shape != shape or array.dtype.kind != "f":
             found = "nothing" if array is None else f"{array.dtype} {tuple(array.shape)}"
-            raise WeightsError(f"weights: {name}: expected floats {shape}, found {found}")
+            raise WeightsError(f"weights: {name}: expected shape {shape} of floats, found {found}")
         self.taken.add(name)
         return cast(Floats, array)
 

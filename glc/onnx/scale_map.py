@@ -114,7 +114,9 @@ def _checked(
 ) -> Reals:
     if array is None or array.shape != shape or array.dtype.kind != "i":
         found = "nothing" if array is None else f"{array.dtype} {tuple(array.shape)}"
-        raise WeightsError(f"weights: scale_map.{name}: expected integers {shape}, found {found}")
+        raise WeightsError(
+            f"weights: scale_map.{name}: expected shape {shape} of integers, found {found}"
+        )
     if np.abs(array.astype(np.int64)).max() > limit:
         raise WeightsError(f"weights: scale_map.{name} holds integers that are out of range")
     return array.astype(np.float64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import signal
 import subprocess
 import sys
 import time
@@ -144,6 +145,8 @@ def glc_process(tmp_path):
     started: list[subprocess.Popen] = []
 
     def start(*arguments: str, **options) -> subprocess.Popen:
+        # What starts the tests in the background may have made them deaf to Ctrl-C.
+        options.setdefault("preexec_fn", lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
         process = subprocess.Popen(
             [sys.executable, "-c", program, *map(str, arguments)],
             cwd=tmp_path,

@@ -136,8 +136,8 @@ def test_tensors_are_checked(make_model, micro_config):
     infinite = tensors[name].copy()
     infinite[0, 0, 0, 0] = np.inf
     cases = {
-        f"{name}: expected floats .*, found nothing": broken(tensors, name, None),
-        f"{name}: expected floats": broken(tensors, name, tensors[name][:-1]),
+        f"{name}: expected shape .*, found nothing": broken(tensors, name, None),
+        f"{name}: expected shape": broken(tensors, name, tensors[name][:-1]),
         f"{name}: expected": broken(tensors, name, np.zeros(tensors[name].shape, np.int32)),
         f"{name} holds values that are not finite": broken(tensors, name, infinite),
         f"{gain}: expected": broken(tensors, gain, tensors[gain][:-1]),
