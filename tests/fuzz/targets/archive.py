@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import zlib
+from collections.abc import Callable
 from random import Random
 
 from glc.bitstream import unpack
@@ -43,22 +44,25 @@ class ArchiveTarget:
 
     def run(self, data: bytes) -> str:
         with Archive(io.BytesIO(data)) as archive:
-            errors = []
-            for number in range(len(archive)):
+            steps: list[Callable[[], object]] = [
+                lambda n=n: self._read(archive, n) for n in range(len(archive))
+            ]
+            steps += [lambda: archive.keys, lambda: list(archive), archive.verify]
+            # One bad picture stops no other; thousands of tracebacks would count as memory.
+            first: GlcError | None = None
+            for step in steps:
                 try:
-                    # What is read is the .glc file that was added, as far as its structure goes.
-                    unpack(archive.read(number))
-                    assert archive.index(archive.key(number)) == number
+                    step()
                 except GlcError as error:
-                    errors.append(error)
-            for call in (lambda: archive.keys, lambda: list(archive), archive.verify):
-                try:
-                    call()
-                except GlcError as error:
-                    errors.append(error)
-            if errors:
-                raise errors[0]
+                    first = first or error
+            if first is not None:
+                raise first
             return "complete" if archive.is_complete else "scanned"
+
+    def _read(self, archive: Archive, number: int) -> None:
+        """What is read is a .glc file, as far as its structure goes."""
+        unpack(archive.read(number))
+        assert archive.index(archive.key(number)) == number
 
     def allowance(self, data: bytes) -> int:
         # Four cached groups, every picture once, and objects for up to 160 records per group.
