@@ -69,7 +69,7 @@ def _text(report: dict[str, Any]) -> str:
         seen = report["coverage"]
         new = seen["end"] - seen["seeds"]
         lines.append(
-            f"  coverage: {seen['seeds']} points after the first input, {seen['end']} at the end "
+            f"  coverage: {seen['seeds']} points with the first inputs, {seen['end']} at the end "
             f"(+{new}), {seen['corpus']} inputs kept on the way"
         )
     lines += [f"  FINDING: {text}" for text in report["findings"]] or ["  findings: none"]
