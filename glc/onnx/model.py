@@ -185,8 +185,8 @@ def _open(graph: Graph) -> InferenceSession:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads()
-    # Between two networks the other threads would otherwise turn idle circles.
-    options.add_session_config_entry("session.force_spinning_stop", "1")
+    # Threads that wait turn circles otherwise, and slow the others down (docs/performance.md).
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(graph.to_bytes(), options, ["CPUExecutionProvider"])
 
