@@ -77,6 +77,8 @@ class MobileNetFeatures(nn.Module):
                     module.padding = (0, 0)
                     module.register_forward_pre_hook(_pad_right_and_bottom)
         self.layers = network.features[: MOBILENET_LAYERS[-1] + 1]
+        self.top = network.features[MOBILENET_LAYERS[-1] + 1 :]
+        self.classifier = network.classifier[-1]
         self.imagenet_range = weights is None
         for name, values in (("mean", (0.485, 0.456, 0.406)), ("deviation", (0.229, 0.224, 0.225))):
             self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
@@ -87,6 +89,15 @@ class MobileNetFeatures(nn.Module):
 
     def features(self, x: Tensor) -> list[Tensor]:
         """(B, 3, H, W) in [-1, 1] -> features of ``MOBILENET_LAYERS``, channel-normalised."""
+        return self._features(x)[0]
+
+    def features_and_classes(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
+        """(B, 3, H, W) in [-1, 1] -> ``features`` and log probabilities of classes, (B, 1000)."""
+        found, last = self._features(x)
+        scores = self.classifier(self.top(last).mean(dim=(2, 3)))
+        return found, scores.float().log_softmax(dim=1)
+
+    def _features(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
         if self.imagenet_range:
             x = ((x + 1.0) / 2.0 - self.mean) / self.deviation
         found = []
@@ -94,7 +105,7 @@ class MobileNetFeatures(nn.Module):
             x = layer(x)
             if index in MOBILENET_LAYERS:
                 found.append(functional.normalize(x.float(), dim=1, eps=1e-4))
-        return found
+        return found, x
 
     @staticmethod
     def distance(x: list[Tensor], x_hat: list[Tensor]) -> Tensor:
@@ -155,17 +166,21 @@ class PerceptualLoss(nn.Module):
         first = self.lpips.distance(squeeze_x, self.lpips.features(x_hat))
         return first, self.mobilenet.distance(mobile_x, mobile_x_hat), mobile_x, mobile_x_hat
 
-    def from_afar(self, x: Tensor, x_hat: Tensor) -> Tensor:
-        """MobileNetV2 distance at half the size: what things are, rather than their texture.
+    def from_afar(self, x: Tensor, x_hat: Tensor) -> tuple[Tensor, Tensor]:
+        """MobileNetV2 distances at half the size: what things are, rather than their texture.
 
         Args:
             x: (B, 3, H, W) in [-1, 1], sides even.
             x_hat: same shape; gradients flow into it.
 
         Returns:
-            Scalar in [0, 4].
+            Distance of the features, a scalar in [0, 4], and divergence of the probabilities of
+            ImageNet's classes, a scalar in nats (what is taken for what it was not).
         """
         with torch.no_grad():
-            small = self.mobilenet.features(functional.avg_pool2d(x, 2))
-        small_hat = self.mobilenet.features(functional.avg_pool2d(x_hat, 2))
-        return self.mobilenet.distance(small, small_hat)
+            small, classes = self.mobilenet.features_and_classes(functional.avg_pool2d(x, 2))
+        small_hat, classes_hat = self.mobilenet.features_and_classes(
+            functional.avg_pool2d(x_hat, 2)
+        )
+        divergence = functional.kl_div(classes_hat, classes, reduction="batchmean", log_target=True)
+        return self.mobilenet.distance(small, small_hat), divergence

@@ -70,6 +70,8 @@ class TrainingSettings:
     """Share of each batch that the second network looks at; it is the dearest part of a step."""
     afar_weight: float = 0.0
     """Weight of the second network's distance at half the size of the picture."""
+    class_weight: float = 0.0
+    """Weight of the divergence of the second network's class probabilities at half the size."""
     area_weight: float = 3.0
     """Weight of the colour of areas of 8 pixels, and of the next: of repeating error; both in
     ``glc.training.grid``."""
@@ -94,6 +96,10 @@ class TrainingSettings:
     """Phase 2: weight of the code predictor's cross-entropy (DLF: 0.25 against an MSE of 1)."""
     latent_weight_3: float = 0.2
     code_weight_3: float = 0.02
+
+    hyper_weight: float = 0.1
+    """Phases 2 and 3: weight of what the hyper-latent could say of a batch but does not, in nats
+    (``glc.training.hyper``)."""
 
     bpp_low: float = 0.011
     """Wanted rate at quality 0; between qualities the wanted rate is geometric."""
