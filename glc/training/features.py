@@ -78,7 +78,6 @@ class MobileNetFeatures(nn.Module):
                     module.register_forward_pre_hook(_pad_right_and_bottom)
         self.layers = network.features[: MOBILENET_LAYERS[-1] + 1]
         self.top = network.features[MOBILENET_LAYERS[-1] + 1 :]
-        self.classifier = network.classifier[-1]
         self.imagenet_range = weights is None
         for name, values in (("mean", (0.485, 0.456, 0.406)), ("deviation", (0.229, 0.224, 0.225))):
             self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
@@ -91,11 +90,10 @@ class MobileNetFeatures(nn.Module):
         """(B, 3, H, W) in [-1, 1] -> features of ``MOBILENET_LAYERS``, channel-normalised."""
         return self._features(x)[0]
 
-    def features_and_classes(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
-        """(B, 3, H, W) in [-1, 1] -> ``features`` and log probabilities of classes, (B, 1000)."""
+    def features_and_embedding(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
+        """(B, 3, H, W) in [-1, 1] -> ``features``, and what the classifier sees: (B, 1280)."""
         found, last = self._features(x)
-        scores = self.classifier(self.top(last).mean(dim=(2, 3)))
-        return found, scores.float().log_softmax(dim=1)
+        return found, functional.normalize(self.top(last).float().mean(dim=(2, 3)), dim=1)
 
     def _features(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
         if self.imagenet_range:
@@ -174,13 +172,11 @@ class PerceptualLoss(nn.Module):
             x_hat: same shape; gradients flow into it.
 
         Returns:
-            Distance of the features, a scalar in [0, 4], and divergence of the probabilities of
-            ImageNet's classes, a scalar in nats (what is taken for what it was not).
+            Distance of the features, and squared distance of the normalised means of the last
+            ones, from which the network names its classes: scalars in [0, 4].
         """
         with torch.no_grad():
-            small, classes = self.mobilenet.features_and_classes(functional.avg_pool2d(x, 2))
-        small_hat, classes_hat = self.mobilenet.features_and_classes(
-            functional.avg_pool2d(x_hat, 2)
-        )
-        divergence = functional.kl_div(classes_hat, classes, reduction="batchmean", log_target=True)
-        return self.mobilenet.distance(small, small_hat), divergence
+            far, seen = self.mobilenet.features_and_embedding(functional.avg_pool2d(x, 2))
+        far_hat, seen_hat = self.mobilenet.features_and_embedding(functional.avg_pool2d(x_hat, 2))
+        apart = (seen - seen_hat).square().sum(dim=1).mean()
+        return self.mobilenet.distance(far, far_hat), apart

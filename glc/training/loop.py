@@ -290,10 +290,10 @@ class Trainer:
             lpips, mobilenet, real_features, fake_features = self.perceptual(x, pixels, part)
             logged |= {"lpips": lpips.detach(), "mobilenet": mobilenet.detach()}
             loss = loss + s.lpips_weight * lpips + s.mobilenet_weight * mobilenet
-        if s.afar_weight > 0 or s.class_weight > 0:
-            afar, classes = self.perceptual.from_afar(x, pixels)
-            logged |= {"afar": afar.detach(), "classes": classes.detach()}
-            loss = loss + s.afar_weight * afar + s.class_weight * classes
+        if s.afar_weight > 0 or s.meaning_weight > 0:
+            afar, meaning = self.perceptual.from_afar(x, pixels)
+            logged |= {"afar": afar.detach(), "meaning": meaning.detach()}
+            loss = loss + s.afar_weight * afar + s.meaning_weight * meaning
         area, grid = area_loss(x, pixels), grid_loss(x, pixels)
         logged |= {"area": area.detach(), "grid": grid.detach()}
         loss = loss + s.area_weight * area + s.grid_weight * grid

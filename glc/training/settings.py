@@ -70,8 +70,8 @@ class TrainingSettings:
     """Share of each batch that the second network looks at; it is the dearest part of a step."""
     afar_weight: float = 0.0
     """Weight of the second network's distance at half the size of the picture."""
-    class_weight: float = 0.0
-    """Weight of the divergence of the second network's class probabilities at half the size."""
+    meaning_weight: float = 0.0
+    """Weight of the distance there of what the second network's classifier sees."""
     area_weight: float = 3.0
     """Weight of the colour of areas of 8 pixels, and of the next: of repeating error; both in
     ``glc.training.grid``."""
