@@ -97,9 +97,10 @@ class TrainingSettings:
     latent_weight_3: float = 0.2
     code_weight_3: float = 0.02
 
-    hyper_weight: float = 0.1
-    """Phases 2 and 3: weight of what the hyper-latent could say of a batch but does not, in nats
-    (``glc.training.hyper``)."""
+    hyper_weight: float = 0.0
+    """Phases 2 and 3: weight of what the hyper-latent could say of a batch but does not, in nats;
+    above 0 phase 2 also starts with one that says much (``glc.training.hyper``). Did not pay in
+    short runs: docs/decisions.md, section 14."""
 
     bpp_low: float = 0.011
     """Wanted rate at quality 0; between qualities the wanted rate is geometric."""
