@@ -1,7 +1,7 @@
 """Keeps the categorical hyper-latent in use: a start that spreads it, and a reward for staying so.
 
 Nothing else does: an index of z costs the same whatever it says, and before the entropy model has
-learned to listen, saying the same everywhere is as good as anything (docs/decisions.md, section 14).
+learned to listen, saying the same everywhere is as good as anything. docs/decisions.md, section 14.
 """
 
 from __future__ import annotations
