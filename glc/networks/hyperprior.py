@@ -36,11 +36,16 @@ class HyperAnalysis(nn.Module):
         self.head = nn.Conv2d(width, len(config.hyper_levels), 1)
 
     def forward(self, y: Tensor) -> Tensor:
+        z: Tensor = self.head(self.features(y))
+        return z.float()
+
+    def features(self, y: Tensor) -> Tensor:
+        """Return what the head sees: (B, C_y, 4h, 4w) -> (B, C_h, h, w)."""
         # At low rates most of y is far below one step: the root keeps small values visible.
         y = y.sign() * (y.abs() + 1e-3).sqrt()
         x = self.body_32(self.down_32(functional.silu(self.stem(y))))
-        z: Tensor = self.head(self.body_64(self.down_64(x)))
-        return z.float()
+        features: Tensor = self.body_64(self.down_64(x))
+        return features
 
 
 class HyperCodebook(nn.Module):
@@ -62,11 +67,15 @@ class HyperCodebook(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         """Round z to digits with a straight-through gradient: (B, D, h, w) -> same, float32."""
         half = self.count.to(z.dtype) / 2.0
-        # Rescaled so that the outermost levels are reached before tanh saturates.
-        bounded = torch.tanh(z) * (half - 0.5) * 1.05
-        level = round_through(bounded + (half - 0.5))
+        level = round_through(self.bound(z, self.count) + (half - 0.5))
         level = torch.minimum(level.clamp_min(0.0), 2.0 * half - 1.0)
         return 2.0 * level - (2.0 * half - 1.0)
+
+    @staticmethod
+    def bound(z: Tensor, count: Tensor | int) -> Tensor:
+        """Squash z symmetrically about 0 into the range of ``count`` levels one apart."""
+        # Rescaled so that the outermost levels are reached before tanh saturates.
+        return torch.tanh(z) * (count / 2.0 - 0.5) * 1.05
 
     def to_indices(self, digits: Tensor) -> Tensor:
         """(B, D, h, w) digits -> (B, h, w) int64 indices in [0, hyper_size)."""

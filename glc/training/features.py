@@ -77,6 +77,7 @@ class MobileNetFeatures(nn.Module):
                     module.padding = (0, 0)
                     module.register_forward_pre_hook(_pad_right_and_bottom)
         self.layers = network.features[: MOBILENET_LAYERS[-1] + 1]
+        self.top = network.features[MOBILENET_LAYERS[-1] + 1 :]
         self.imagenet_range = weights is None
         for name, values in (("mean", (0.485, 0.456, 0.406)), ("deviation", (0.229, 0.224, 0.225))):
             self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
@@ -87,6 +88,14 @@ class MobileNetFeatures(nn.Module):
 
     def features(self, x: Tensor) -> list[Tensor]:
         """(B, 3, H, W) in [-1, 1] -> features of ``MOBILENET_LAYERS``, channel-normalised."""
+        return self._features(x)[0]
+
+    def features_and_embedding(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
+        """(B, 3, H, W) in [-1, 1] -> ``features``, and what the classifier sees: (B, 1280)."""
+        found, last = self._features(x)
+        return found, functional.normalize(self.top(last).float().mean(dim=(2, 3)), dim=1)
+
+    def _features(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
         if self.imagenet_range:
             x = ((x + 1.0) / 2.0 - self.mean) / self.deviation
         found = []
@@ -94,7 +103,7 @@ class MobileNetFeatures(nn.Module):
             x = layer(x)
             if index in MOBILENET_LAYERS:
                 found.append(functional.normalize(x.float(), dim=1, eps=1e-4))
-        return found
+        return found, x
 
     @staticmethod
     def distance(x: list[Tensor], x_hat: list[Tensor]) -> Tensor:
@@ -155,17 +164,19 @@ class PerceptualLoss(nn.Module):
         first = self.lpips.distance(squeeze_x, self.lpips.features(x_hat))
         return first, self.mobilenet.distance(mobile_x, mobile_x_hat), mobile_x, mobile_x_hat
 
-    def from_afar(self, x: Tensor, x_hat: Tensor) -> Tensor:
-        """MobileNetV2 distance at half the size: what things are, rather than their texture.
+    def from_afar(self, x: Tensor, x_hat: Tensor) -> tuple[Tensor, Tensor]:
+        """MobileNetV2 distances at half the size: what things are, rather than their texture.
 
         Args:
             x: (B, 3, H, W) in [-1, 1], sides even.
             x_hat: same shape; gradients flow into it.
 
         Returns:
-            Scalar in [0, 4].
+            Distance of the features, and squared distance of the normalised means of the last
+            ones, from which the network names its classes: scalars in [0, 4].
         """
         with torch.no_grad():
-            small = self.mobilenet.features(functional.avg_pool2d(x, 2))
-        small_hat = self.mobilenet.features(functional.avg_pool2d(x_hat, 2))
-        return self.mobilenet.distance(small, small_hat)
+            far, seen = self.mobilenet.features_and_embedding(functional.avg_pool2d(x, 2))
+        far_hat, seen_hat = self.mobilenet.features_and_embedding(functional.avg_pool2d(x_hat, 2))
+        apart = (seen - seen_hat).square().sum(dim=1).mean()
+        return self.mobilenet.distance(far, far_hat), apart

@@ -76,6 +76,7 @@ class Trainer:
         )
         self.phase, self.step, self.seconds = 1, 0, 0.0
         self._warm_from = 0
+        self._moved = False
         self._crop_generator, self._quality_generator = torch.Generator(), torch.Generator()
         self._seed_generators()
         self.guard = StepGuard("model", device)
@@ -122,6 +123,7 @@ class Trainer:
             began = state["phase"]
             if began > 1 and len(state["random"]["log_weight"]) == len(self.rate.log_weight):
                 self.rate.log_weight = state["random"]["log_weight"].to(self.device)
+        self._moved = began == 3
         if began == 1:
             # Before phase 2 the frozen copy of the encoder is not yet that of phase 1.
             self.ensemble.reference.load_state_dict(self.ensemble.model.encoder.state_dict())
@@ -131,11 +133,20 @@ class Trainer:
         """Start a phase from the averaged weights of the one before."""
         if self.step > 0:
             self.ensemble.load_state_dict(self.average.module.state_dict())
-        self.ensemble.begin(phase)
+        self.ensemble.begin(phase, keep_reference=self._moved)
+        if phase == 2 and self.settings.hyper_weight > 0:
+            self._spread_hyper()
         self.processes.share(self.ensemble, self.adversary)
         self.phase, self.step, self._warm_from = phase, 0, 0
         self.average = AveragedWeights(self.ensemble, self.settings.ema_decay)
         self._make_optimisers()
+
+    def _spread_hyper(self) -> None:
+        """Give phase 2 a hyper-latent that says something from the first step on."""
+        crops = max(32, 2 * self.settings.shape.hyper_channels // (self.settings.crop_2 // 64) ** 2)
+        generator = torch.Generator().manual_seed(self.settings.seed)
+        x = self.pictures.crops(crops, self.settings.crop_2, 1.0, generator)
+        self.ensemble.spread_hyper(x, _draw_qualities(crops, generator).to(self.device))
 
     def _make_optimisers(self) -> None:
         s, scale_map = self.settings, self.ensemble.model.scale_map
@@ -279,10 +290,10 @@ class Trainer:
             lpips, mobilenet, real_features, fake_features = self.perceptual(x, pixels, part)
             logged |= {"lpips": lpips.detach(), "mobilenet": mobilenet.detach()}
             loss = loss + s.lpips_weight * lpips + s.mobilenet_weight * mobilenet
-        if s.afar_weight > 0:
-            afar = self.perceptual.from_afar(x, pixels)
-            logged["afar"] = afar.detach()
-            loss = loss + s.afar_weight * afar
+        if s.afar_weight > 0 or s.meaning_weight > 0:
+            afar, meaning = self.perceptual.from_afar(x, pixels)
+            logged |= {"afar": afar.detach(), "meaning": meaning.detach()}
+            loss = loss + s.afar_weight * afar + s.meaning_weight * meaning
         area, grid = area_loss(x, pixels), grid_loss(x, pixels)
         logged |= {"area": area.detach(), "grid": grid.detach()}
         loss = loss + s.area_weight * area + s.grid_weight * grid

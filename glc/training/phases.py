@@ -19,6 +19,7 @@ from glc.networks.codebook import GaussianBottleneck, ScalarCodebook, VectorCode
 from glc.networks.context import ContextModel
 from glc.networks.model import GlcModel
 from glc.quantize import round_through
+from glc.training.hyper import missing_information, spread
 from glc.training.predictor import CodePredictor
 from glc.training.rate import symbol_bits
 from glc.training.settings import TrainingSettings
@@ -51,6 +52,7 @@ class Ensemble(nn.Module):
         config = settings.shape
         self.settings = settings
         self.phase = 1
+        self._moved: bool | None = None
         self.model = GlcModel(config)
         if not settings.context:
             self.model.context = BlindContext(config)
@@ -70,9 +72,15 @@ class Ensemble(nn.Module):
             self.model.encoder.centre.eval()
         return self
 
-    def begin(self, phase: int) -> None:
-        """Freeze what a phase does not train; before phase 2 remember the encoder of phase 1."""
-        self.phase = phase
+    def begin(self, phase: int, keep_reference: bool = False) -> None:
+        """Freeze what a phase does not train; before phase 2 remember the encoder of phase 1.
+
+        Args:
+            phase: 1, 2 or 3.
+            keep_reference: the encoder of phase 1 is remembered already: phase 2 comes once more,
+                after a phase 3 that has moved the encoder.
+        """
+        self.phase, self._moved = phase, None
         self.requires_grad_(True).train()
         if phase == 1:
             self._freeze(
@@ -80,7 +88,8 @@ class Ensemble(nn.Module):
             )
             self._freeze(self.predictor, self.reference)
         elif phase == 2:
-            self.reference.load_state_dict(self.model.encoder.state_dict())
+            if not keep_reference:
+                self.reference.load_state_dict(self.model.encoder.state_dict())
             self._freeze(self.model.encoder, self.model.decoder, self.codebook, self.reference)
         else:
             self._freeze(self.codebook, self.reference)
@@ -108,20 +117,22 @@ class Ensemble(nn.Module):
         if phase == 2:
             with torch.no_grad():
                 l = self.model.encoder(x)
-            target, codes = self._targets(l)
-            l_hat, bpp = self._code(l, quality)
+                target, codes = self._targets(self.reference(x) if self._has_moved() else l)
+            l_hat, bpp, missing = self._code(l, quality)
             loss, parts = self._latent_loss(l_hat, target, codes)
+            parts["hyper_missing"] = missing
             s = self.settings
             loss = s.latent_weight * parts["latent_mse"] + s.code_weight * loss
-            loss = loss + (rate_weight * bpp).mean()
+            loss = loss + s.hyper_weight * missing + (rate_weight * bpp).mean()
             return Outcome(loss, None, bpp, parts)
         with torch.no_grad():
             target, codes = self._targets(self.reference(x))
-        l_hat, bpp = self._code(self.model.encoder(x), quality)
+        l_hat, bpp, missing = self._code(self.model.encoder(x), quality)
         loss, parts = self._latent_loss(l_hat, target, codes)
+        parts["hyper_missing"] = missing
         s = self.settings
         loss = s.latent_weight_3 * parts["latent_mse"] + s.code_weight_3 * loss
-        loss = loss + (rate_weight * bpp).mean()
+        loss = loss + s.hyper_weight * missing + (rate_weight * bpp).mean()
         return Outcome(loss, self.model.decoder(l_hat), bpp, parts)
 
     def _autoencode(self, x: Tensor) -> Outcome:
@@ -133,6 +144,13 @@ class Ensemble(nn.Module):
             self._usage.index_add_(0, flat, torch.ones_like(flat, dtype=self._usage.dtype))
         x_hat = self.model.decoder(seen)
         return Outcome(self.settings.codebook_weight * loss, x_hat, None, parts)
+
+    def _has_moved(self) -> bool:
+        """Say whether the encoder is no longer that of phase 1; looks once per phase."""
+        if self._moved is None:
+            now, then = self.model.encoder.parameters(), self.reference.parameters()
+            self._moved = not all(torch.equal(a, b) for a, b in zip(now, then, strict=True))
+        return self._moved
 
     def take_usage(self) -> tuple[float, float] | None:
         """Share of codes used and their perplexity since the last call; None without codes."""
@@ -162,11 +180,21 @@ class Ensemble(nn.Module):
         parts["code_entropy"] = entropy.detach()
         return entropy, parts
 
-    def _code(self, l: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
-        """Transform-code l with soft gradients: l_hat (B, C_l, h, w) and bpp (B,)."""
+    @torch.no_grad()
+    def spread_hyper(self, x: Tensor, quality: Tensor) -> None:
+        """Make the hyper-latents of these pictures differ: see ``glc.training.hyper.spread``."""
+        spread(self.model.hyper_analysis, self.model.analysis(self.model.encoder(x), quality))
+
+    def _code(self, l: Tensor, quality: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Transform-code l with soft gradients.
+
+        Returns:
+            l_hat (B, C_l, h, w), bpp (B,), and what z could say but does not, nats (scalar).
+        """
         model = self.model
         y = model.analysis(l, quality)
-        digits = model.hyper_codebook(model.hyper_analysis(y))
+        z = model.hyper_analysis(y)
+        digits = model.hyper_codebook(z)
         coded_residual, coded_rows = torch.zeros_like(y), torch.zeros_like(y)
 
         def exchange(
@@ -185,7 +213,9 @@ class Ensemble(nn.Module):
         positions = digits.shape[-2] * digits.shape[-1]
         bits = bits + positions * math.log2(model.config.hyper_size)
         pixels = l.shape[-2] * l.shape[-1] * LATENT_STRIDE**2
-        return model.synthesis(y_hat, quality), bits / pixels
+        with torch.autocast(y.device.type, enabled=False):
+            missing = missing_information(z, model.hyper_codebook)
+        return model.synthesis(y_hat, quality), bits / pixels, missing
 
 
 def _make_codebook(

@@ -70,6 +70,8 @@ class TrainingSettings:
     """Share of each batch that the second network looks at; it is the dearest part of a step."""
     afar_weight: float = 0.0
     """Weight of the second network's distance at half the size of the picture."""
+    meaning_weight: float = 0.0
+    """Weight of the distance there of what the second network's classifier sees."""
     area_weight: float = 3.0
     """Weight of the colour of areas of 8 pixels, and of the next: of repeating error; both in
     ``glc.training.grid``."""
@@ -94,6 +96,11 @@ class TrainingSettings:
     """Phase 2: weight of the code predictor's cross-entropy (DLF: 0.25 against an MSE of 1)."""
     latent_weight_3: float = 0.2
     code_weight_3: float = 0.02
+
+    hyper_weight: float = 0.0
+    """Phases 2 and 3: weight of what the hyper-latent could say of a batch but does not, in nats;
+    above 0 phase 2 also starts with one that says much (``glc.training.hyper``). Did not pay in
+    short runs: docs/decisions.md, section 14."""
 
     bpp_low: float = 0.011
     """Wanted rate at quality 0; between qualities the wanted rate is geometric."""
