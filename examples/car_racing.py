@@ -89,7 +89,8 @@ def fine_tune(frames: Path, out: Path, start: Path, time: str, extra: Sequence[s
         return weights
     train = [sys.executable, "-m", "glc.training", "--preset", "tiny", "--data", str(frames)]
     train += ["--out", str(out / "run"), "--phase", "3", *extra]
-    subprocess.run([*train, "--init", str(start), "--time-budget", time], check=True)
+    timed = ["--init", str(start), "--time-budget", time, "--fit-steps"]
+    subprocess.run([*train, *timed], check=True)
     # Also when the time ended before the steps did.
     subprocess.run([*train, "--export-only", "--export", str(weights)], check=True)
     return weights
