@@ -1,4 +1,4 @@
-"""``glc sample``: pictures drawn from the tables that a model codes with."""
+"""``glc sample``: pictures drawn from what a model takes for probable."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from codec_cli.writing import Outputs
 __all__ = ["run"]
 
 _MAX_SIDE = 4096
+_QUALITY = 50
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -29,6 +30,10 @@ def run(arguments: Sequence[str]) -> int:
     folder = Path(options.output)
     if folder.is_file():
         raise exits.UsageError(f"-o {options.output}: is a file; name a folder")
+    if options.prior == "normal" and options.quality is not None:
+        raise exits.UsageError("-q says whose tables to draw from; --prior normal has none")
+    quality = _QUALITY if options.quality is None else options.quality
+    label = f"q{quality}" if options.prior == "learned" else "z ~ N(0, I)"
     names = [f"sample-{options.seed}-{number:04}" for number in range(options.count)]
     with (
         Report("sample", len(names), options.json, options.quiet) as report,
@@ -37,7 +42,12 @@ def run(arguments: Sequence[str]) -> int:
         try:
             codec = Codecs(options.model, options.device).for_model()
             pictures = codec.sample(
-                options.count, options.size, options.quality, options.seed, options.temperature
+                options.count,
+                options.size,
+                quality,
+                options.seed,
+                options.temperature,
+                options.prior,
             )
         except Exception as error:
             report.failed(None, reason_of(error), {})
@@ -48,7 +58,7 @@ def run(arguments: Sequence[str]) -> int:
             data, _ = encoded_as(drawn[job.source.relative.name], options.format)
             outputs.write(job.target, data)
             fields: dict[str, object] = {"output": job.target_name, "seed": options.seed}
-            return Outcome(f"{job.target_name}  q{options.quality}", fields)
+            return Outcome(f"{job.target_name}  {label}", fields)
 
         jobs = [Job(Source(None, Path(n)), folder / f"{n}.{options.format}") for n in names]
         jobs = writable_jobs(jobs, options.force, False, report, is_cut_picture)
@@ -59,7 +69,8 @@ def _parser() -> Parser:
     parser = Parser(
         prog="glc sample",
         description="Draw pictures from the probability tables of a model: what it takes for "
-        "likely when nothing is coded. The same seed draws the same ones.",
+        "likely when nothing is coded. The same seed draws the same ones. A model that was trained "
+        "with --regulariser kl can also show noise (--prior normal).",
     )
     parser.add_argument("-o", "--output", metavar="DIR", required=True, help="a folder")
     parser.add_argument(
@@ -73,8 +84,13 @@ def _parser() -> Parser:
     )
     parser.add_argument("--seed", type=_number, default=0, metavar="N", help="default: 0")
     parser.add_argument(
-        "-q", "--quality", type=quality, default=50, metavar="Q", help="0 to 100 (default: 50)"
+        "-q", "--quality", type=quality, metavar="Q", help=f"0 to 100 (default: {_QUALITY})"
     )
+    parser.add_argument(
+        "--prior", choices=("learned", "normal"), default="learned",
+        help="draw from the tables of the model (default), or z ~ N(0, I) of a model with a "
+        "Gaussian bottleneck",
+    )  # fmt: skip
     parser.add_argument(
         "--temperature", type=_temperature, default=1.0, metavar="T",
         help="below 1: more of what is probable; above 1: less (default: 1)",

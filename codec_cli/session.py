@@ -71,7 +71,13 @@ class CodecLike(EncoderLike, Protocol):
         """Return the bits of every square of 16 x 16 pixels of a picture or a .glc file."""
 
     def sample(
-        self, count: int, size: tuple[int, int], quality: int, seed: int, temperature: float
+        self,
+        count: int,
+        size: tuple[int, int],
+        quality: int,
+        seed: int,
+        temperature: float,
+        prior: str,
     ) -> list[Image.Image]:
         """Return pictures drawn from the model."""
 

@@ -30,6 +30,9 @@ _HEADER_LIMIT = 1 << 20
 _FILE_LIMIT = 1 << 30
 _LAYOUT = 1
 """Version of the tensor names and metadata inside the file."""
+_BOTTLENECK = "bottleneck."
+_GAUSSIAN = "gaussian"
+"""What the metadata calls the bottleneck of ``--regulariser kl``; others are not stored."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,9 @@ class Checkpoint:
     identity: bytes
     tensors: dict[str, NDArray[np.generic]]
     """Floats as float16 or float32, integers of the scale map and the tables as int32 or int8."""
+    bottleneck: dict[str, NDArray[np.generic]] | None = None
+    """Layers of the Gaussian bottleneck of phase 1, named as in ``glc.networks.codebook``; None in
+    most models. Coded files do without."""
 
 
 def identity_of(data: bytes) -> bytes:
@@ -149,11 +155,15 @@ def load(path: Path) -> Checkpoint:
             f"manifest beside it says {str(expected)[:16]}...; reinstall the package"
         )
     try:
-        tensors = safetensors.numpy.load(data)
+        tensors = dict(safetensors.numpy.load(data))
         config = CodecConfig.from_dict(meta["config"])
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(f"{path}: malformed weights: {error}") from error
-    return Checkpoint(config, str(meta["name"]), str(meta["summary"]), identity, dict(tensors))
+    bottleneck = None
+    if "bottleneck" in meta:
+        bottleneck = _take_bottleneck(tensors, meta["bottleneck"], config.latent_channels, path)
+    named = str(meta["name"]), str(meta["summary"])
+    return Checkpoint(config, *named, identity, tensors, bottleneck)
 
 
 def save(
@@ -162,10 +172,12 @@ def save(
     name: str,
     summary: str,
     tensors: dict[str, NDArray[np.generic]],
+    bottleneck: dict[str, NDArray[np.generic]] | None = None,
 ) -> bytes:
     """Write a weights file atomically; returns its identity (32 bytes).
 
-    The same arguments give the same bytes.
+    The same arguments give the same bytes. Tensors and bottleneck are as ``Checkpoint`` has them;
+    parameters of the bottleneck are not counted among those of the model.
     """
     import safetensors.numpy
 
@@ -177,6 +189,9 @@ def save(
         "parameters": parameters,
         "config": config.to_dict(),
     }
+    if bottleneck is not None:
+        meta["bottleneck"] = _GAUSSIAN
+        tensors = tensors | {_BOTTLENECK + name: array for name, array in bottleneck.items()}
     # One key only: safetensors does not keep the order of several.
     data = safetensors.numpy.save(tensors, metadata={"glc": json.dumps(meta, sort_keys=True)})
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -210,6 +225,44 @@ def _describe(path: Path, default: str | None) -> ModelInfo:
         default=meta["name"] == default,
         summary=str(meta["summary"]),
     )
+
+
+def _take_bottleneck(
+    tensors: dict[str, NDArray[np.generic]], kind: object, channels: int, path: Path
+) -> dict[str, NDArray[np.generic]]:
+    """Remove the layers of the bottleneck from the tensors and return them, checked.
+
+    Raises:
+        WeightsError: a kind that is not known; a layer is missing, unknown, of another shape or
+            type, or not finite.
+    """
+    import numpy as np
+
+    if kind != _GAUSSIAN:
+        raise WeightsError(
+            f"{path}: bottleneck {repr(kind)[:60]}; this release knows {_GAUSSIAN!r}"
+        )
+    shapes = {
+        "moments.weight": (2 * channels, channels, 1, 1),
+        "moments.bias": (2 * channels,),
+        "expand.weight": (channels, channels, 1, 1),
+        "expand.bias": (channels,),
+    }
+    names = [name for name in tensors if name.startswith(_BOTTLENECK)]
+    taken = {name[len(_BOTTLENECK) :]: tensors.pop(name) for name in names}
+    unknown = sorted(set(taken) - set(shapes))
+    if unknown:
+        raise WeightsError(f"{path}: unexpected tensors: {_BOTTLENECK}{unknown[0]}")
+    for name, shape in shapes.items():
+        array = taken.get(name)
+        if array is None or array.shape != shape or array.dtype.kind != "f":
+            found = "nothing" if array is None else f"{array.dtype} {array.shape}"
+            raise WeightsError(
+                f"{path}: {_BOTTLENECK}{name}: expected shape {shape} of floats, found {found}"
+            )
+        if not np.isfinite(array).all():
+            raise WeightsError(f"{path}: {_BOTTLENECK}{name} holds values that are not finite")
+    return taken
 
 
 def _metadata(data: bytes, path: Path) -> dict[str, Any]:

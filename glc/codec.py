@@ -32,6 +32,7 @@ from glc.entropy import IndexTables, RangeDecoder, RangeEncoder, ScaleTables
 from glc.errors import WeightsError
 from glc.large import in_smaller_tiles
 from glc.networks.blank import WithoutRandomNumbers
+from glc.networks.codebook import GaussianBottleneck
 from glc.networks.model import GlcModel
 from glc.networks.tiled import TiledModel
 from glc.onnx.model import OnnxModel
@@ -97,6 +98,9 @@ class Codec:
         self.device = torch.device(pick_device(device))
         self._networks, self._scales, self._indices = _build(weights)
         self._networks.to(self.device)
+        self._bottleneck = _build_bottleneck(weights)
+        if self._bottleneck is not None:
+            self._bottleneck.to(self.device)
         self._wanted_device, self._path = device, ""
 
     @classmethod
@@ -388,23 +392,33 @@ class Codec:
         quality: int = 50,
         seed: int = 0,
         temperature: float = 1.0,
+        prior: str = "learned",
     ) -> list[Image.Image]:
-        """Draw pictures from the probability tables that the model codes with.
+        """Draw pictures from what the model takes for probable.
 
         Args:
             count: how many; the first ones of a seed do not depend on it.
             size: (width, height) in pixels.
-            quality: whose tables and gains.
-            seed: 0 or more; the same one gives the same symbols on every machine.
-            temperature: 1 draws as the tables say; less, more probable symbols; above 0.
+            quality: whose tables and gains; no matter to the prior ``normal``.
+            seed: 0 or more; the same one gives the same symbols, or normal numbers but for their
+                last digits, on every machine.
+            temperature: 1 draws as the prior says; less, what is more probable; above 0.
+            prior: ``learned`` draws from the probability tables that files are coded with;
+                ``normal`` draws z ~ N(0, I) and shows it as the bottleneck of phase 1 does.
 
         Raises:
             ValueError: an argument out of range.
+            WeightsError: prior ``normal``, and phase 1 of this model had no Gaussian bottleneck.
         """
         assembly.check_quality(quality)
         width, height = size
         if count < 0 or min(size) < 1:
             raise ValueError(f"expected a count of 0 and sides of 1 or more, found {count}, {size}")
+        if prior not in imagination.PRIORS:
+            raise ValueError(f"prior: expected one of {imagination.PRIORS}, found {prior!r}")
+        if prior == "normal":
+            draws = (imagination.Draw(seed, number, temperature) for number in range(count))
+            return self._sample_normal(draws, size)
         grid = tuple(side // IMAGE_STRIDE for side in assembly.padded(height, width))
         pictures = []
         for number in range(count):
@@ -413,6 +427,23 @@ class Codec:
             y_hat = imagination.draw_latent(self._model, self._scales, z, quality, draw)
             rgb = self._synthesise(y_hat, quality)[0]
             pictures.append(Image.fromarray(np.ascontiguousarray(rgb[:height, :width])))
+        return pictures
+
+    @torch.inference_mode()
+    def _sample_normal(
+        self, draws: Iterable[imagination.Draw], size: tuple[int, int]
+    ) -> list[Image.Image]:
+        if self._bottleneck is None:
+            raise WeightsError(
+                f"model {self.name} has no prior 'normal': its phase 1 was not trained with "
+                "--regulariser kl; use the prior 'learned'"
+            )
+        width, height = (-(-side // LATENT_STRIDE) for side in size)
+        pictures = []
+        for draw in draws:
+            z = imagination.draw_normal(self._model.config.latent_channels, height, width, draw)
+            (l,) = latent.to_arrays(self._bottleneck.expand(z.to(self.device)))
+            pictures.append(self.from_latents(l, size))
         return pictures
 
     def interpolate(self, a: Source, b: Source, steps: int = 8) -> list[Image.Image]:
@@ -433,7 +464,7 @@ class Codec:
         sizes = [(end.width, end.height) for end in ends]
         if steps < 2 or sizes[0] != sizes[1]:
             raise ValueError(f"expected 2 steps or more and one size, found {steps} and {sizes}")
-        path = imagination.path(self.analyse(ends), steps)
+        path = self._shown(imagination.path(self.analyse(ends), steps))
         return [self.from_latents(l, sizes[0]) for l in latent.to_arrays(path)]
 
     def latents(self, picture: Source | bytes) -> NDArray[np.float32]:
@@ -446,7 +477,8 @@ class Codec:
             (h, w, C_l) float32, a vector for every 16 x 16 pixels; h is 4 ceil(H / 64), w is
             4 ceil(W / 64). What lies beyond ceil(H / 16) or ceil(W / 16) belongs to the padding.
             Of a picture, every vector has unit mean square; of a file less, since what is not coded
-            is averaged (docs/latent.md).
+            is averaged (docs/latent.md). If phase 1 had a Gaussian bottleneck, l is as its decoder
+            was shown it, without noise, and of any length.
 
         Raises:
             GlcError: as ``encode`` or ``decode``.
@@ -467,7 +499,7 @@ class Codec:
         others = [index for index in range(len(items)) if index not in found]
         loaded = [_load(item) for item in items if not isinstance(item, bytes)]
         for members in _group(loaded):
-            l = self.analyse([loaded[index] for index in members])
+            l = self._shown(self.analyse([loaded[index] for index in members]))
             found |= zip([others[index] for index in members], latent.to_arrays(l), strict=True)
         return [found[index] for index in range(len(items))]
 
@@ -490,6 +522,13 @@ class Codec:
         width, height = latent.check(latents, self._model.config.latent_channels, size)
         rgb = _to_pixels(self._model.decoder(latent.to_tensor(latents).to(self.device)))[0]
         return Image.fromarray(np.ascontiguousarray(rgb[:height, :width]))
+
+    @torch.inference_mode()
+    def _shown(self, l: Tensor) -> Tensor:
+        """Return what D was trained to decode of l: itself, or what a Gaussian makes of it."""
+        if self._bottleneck is None:
+            return l
+        return self._bottleneck.clean(l.to(self.device))
 
     def _bits_of(self, pictures: list[image.Picture], quality: int) -> list[float]:
         """Return the bits of every picture, all of one padded size."""
@@ -763,6 +802,23 @@ def model_tensors(
     for name, array in indices.to_arrays().items():
         tensors[f"{_TABLES}index.{name}"] = array
     return tensors
+
+
+def bottleneck_tensors(bottleneck: GaussianBottleneck) -> dict[str, NDArray[np.generic]]:
+    """Return what a weights file holds of a Gaussian bottleneck: float16."""
+    state = bottleneck.state_dict().items()
+    return {n: value.detach().float().cpu().numpy().astype(np.float16) for n, value in state}
+
+
+def _build_bottleneck(weights: Checkpoint) -> GaussianBottleneck | None:
+    """Rebuild the Gaussian bottleneck of phase 1, if the weights have one; they are checked."""
+    if weights.bottleneck is None:
+        return None
+    with torch.device("cpu"), WithoutRandomNumbers():
+        bottleneck = GaussianBottleneck(weights.config.latent_channels)
+    state = {name: torch.from_numpy(array).float() for name, array in weights.bottleneck.items()}
+    bottleneck.load_state_dict(state)
+    return bottleneck.eval().requires_grad_(False)
 
 
 def _build(weights: Checkpoint) -> tuple[GlcModel, ScaleTables, IndexTables]:

@@ -157,9 +157,10 @@ class FastCodec:
         quality: int = 50,
         seed: int = 0,
         temperature: float = 1.0,
+        prior: str = "learned",
     ) -> list[Image.Image]:
-        """Draw pictures from the tables, with torch: see ``Codec.sample``."""
-        return self._whole.sample(count, size, quality, seed, temperature)
+        """Draw pictures, with torch: see ``Codec.sample``."""
+        return self._whole.sample(count, size, quality, seed, temperature, prior)
 
     @property
     def _whole(self) -> Codec:

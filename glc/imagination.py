@@ -1,4 +1,4 @@
-"""Pictures that nobody took: symbols drawn from the learned tables, and paths between latents.
+"""Pictures that nobody took: drawn from the learned tables or from noise, and between latents.
 
 Knows nothing of files. What the tables know is how often each index and each symbol occurs, given
 what the networks predict; whoever codes with them can also draw from them.
@@ -6,15 +6,21 @@ what the networks predict; whoever codes with them can also draw from them.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from glc.entropy import IndexTables, ScaleTables
 from glc.entropy.arrays import Int32Array
 from glc.networks.model import GlcModel
 
-__all__ = ["Draw", "draw_latent", "path", "spherical"]
+__all__ = ["PRIORS", "Draw", "draw_latent", "draw_normal", "path", "spherical"]
+
+PRIORS = ("learned", "normal")
+"""Where samples come from: the tables that files are coded with, or N(0, I)."""
 
 
 class Draw:
@@ -56,10 +62,27 @@ class Draw:
             symbols[where] = np.where(drawn & 1, -magnitudes, magnitudes)
         return symbols
 
+    def normals(self, count: int) -> NDArray[np.float64]:
+        """Return ``count`` numbers of N(0, T) at temperature T: (count,) float64.
+
+        By Box and Muller's transform, so that the numbers of a seed do not depend on the version
+        of numpy. As with tables, the density is taken to the power 1 / T.
+        """
+        pairs = (count + 1) // 2
+        # Above 0, which has no logarithm.
+        radius = np.sqrt(-2.0 / self._exponent * np.log(1.0 - self._uniform(pairs)))
+        angle = 2.0 * math.pi * self._uniform(pairs)
+        return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1).ravel()[:count]
+
+    def _uniform(self, count: int) -> NDArray[np.float64]:
+        """Return numbers in [0, 1): (count,) float64."""
+        uniform: NDArray[np.float64] = (self._bits.random_raw(count) >> np.uint64(11)) * 2.0**-53
+        return uniform
+
     def _choose(self, frequencies: Int32Array, count: int) -> Int32Array:
         weights = (frequencies / frequencies.max()) ** self._exponent
         ends = np.cumsum(weights)
-        uniform = (self._bits.random_raw(count) >> np.uint64(11)) * 2.0**-53
+        uniform = self._uniform(count)
         chosen = np.searchsorted(ends, uniform * ends[-1], side="right")
         # A product may round up to the last end itself.
         clipped: Int32Array = np.minimum(chosen, len(frequencies) - 1).astype(np.int32)
@@ -91,6 +114,12 @@ def draw_latent(
 
     digits = model.hyper_codebook.to_digits(torch.from_numpy(z[None]).long().to(device))
     return model.code_symbols(digits, torch.tensor([quality], device=device), exchange)
+
+
+def draw_normal(channels: int, height: int, width: int, draw: Draw) -> Tensor:
+    """Draw z ~ N(0, T I) at temperature T: (1, channels, height, width) float32."""
+    numbers = draw.normals(channels * height * width).astype(np.float32)
+    return torch.from_numpy(numbers.reshape(1, channels, height, width))
 
 
 def path(ends: Tensor, steps: int) -> Tensor:

@@ -97,16 +97,17 @@ def narrow_tables() -> Any:
     return ScaleTables(frequencies, half_widths)
 
 
-def export(path: Path, model: Any, name: str, scales: Any = None) -> bytes:
+def export(path: Path, model: Any, name: str, scales: Any = None, bottleneck: Any = None) -> bytes:
     """Write a weights file with tables that nothing was counted for; returns its identity."""
     from glc import checkpoint
-    from glc.codec import model_tensors
+    from glc.codec import bottleneck_tensors, model_tensors
     from glc.entropy import IndexTables, ScaleTables
 
     config = model.config
     counts = np.zeros((config.quality_anchors, config.hyper_size), np.int64)
     tensors = model_tensors(model, scales or ScaleTables.build(), IndexTables.build(counts))
-    return checkpoint.save(path, config, name, "random weights, for tests", tensors)
+    layers = None if bottleneck is None else bottleneck_tensors(bottleneck)
+    return checkpoint.save(path, config, name, "random weights, for tests", tensors, layers)
 
 
 @pytest.fixture(autouse=True)
@@ -145,6 +146,27 @@ def micro_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A weights file with random weights."""
     path = tmp_path_factory.mktemp("micro") / "micro.safetensors"
     export(path, random_model(1), "micro")
+    return path
+
+
+@pytest.fixture(scope="session")
+def gaussian_layers() -> Any:
+    """A bottleneck for the micro model, of weights that half floats hold exactly."""
+    import torch
+
+    from glc.networks.codebook import GaussianBottleneck
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(4)
+        layers = GaussianBottleneck(MICRO.latent_channels)
+    return layers.half().float().eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="session")
+def gaussian_path(gaussian_layers: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The micro weights with that bottleneck."""
+    path = tmp_path_factory.mktemp("gaussian") / "gaussian.safetensors"
+    export(path, random_model(1), "gaussian", bottleneck=gaussian_layers)
     return path
 
 

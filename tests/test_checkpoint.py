@@ -271,6 +271,7 @@ META = st.fixed_dictionaries(
         "name": st.text(max_size=5) | JSON,
         "summary": st.text(max_size=5) | JSON,
         "parameters": st.integers() | JSON,
+        "bottleneck": st.just("gaussian") | JSON,
         "config": st.dictionaries(
             st.sampled_from([field.name for field in dataclasses.fields(CodecConfig)]),
             st.integers(-1, 70_000) | JSON,

@@ -18,6 +18,7 @@ import torch
 from glc import checkpoint
 from glc.codec import pick_device
 from glc.errors import GlcError
+from glc.networks.codebook import GaussianBottleneck
 from glc.training import resume
 from glc.training.card import write_card
 from glc.training.crops import Pictures
@@ -280,7 +281,11 @@ def _export(
         args.summary or f"{settings.preset}, {settings.bpp_low:g} to {settings.bpp_high:g} bpp"
     )
     model = ensemble.model.to(device).eval()
-    identity = export(model, pictures, args.export, args.export.stem, summary)
+    codebook = ensemble.codebook
+    bottleneck = codebook if isinstance(codebook, GaussianBottleneck) else None
+    identity = export(
+        model, pictures, args.export, args.export.stem, summary, bottleneck=bottleneck
+    )
     _renew_manifest(args.export.parent)
     data = Path(args.data).name
     card = write_card(args.export, args.out, settings, pictures, held_out, data)

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from glc import checkpoint, image
 from glc.checkpoint import Checkpoint
-from glc.codec import Codec, model_tensors
+from glc.codec import Codec, bottleneck_tensors, model_tensors
 from glc.config import QUALITY_MAX
 from glc.entropy import ROWS, IndexTables, ScaleTables
+from glc.networks.codebook import GaussianBottleneck
 from glc.networks.model import GlcModel
 from glc.training.crops import Pictures
 
@@ -31,6 +32,7 @@ def export(
     summary: str,
     batches: int = 4,
     side: int = 512,
+    bottleneck: GaussianBottleneck | None = None,
 ) -> bytes:
     """Write the weights file of a trained model.
 
@@ -42,6 +44,7 @@ def export(
         summary: one line for ``glc models``.
         batches: batches of four crops per quality; qualities 0, 5, .. 100.
         side: of the crops; smaller if the pictures are.
+        bottleneck: that of phase 1, if it was Gaussian: goes into the file for ``Codec.sample``.
 
     Returns:
         The identity of the weights, 32 bytes.
@@ -55,7 +58,9 @@ def export(
     counted = _count(codec, pictures, batches, min(side, smallest), config.quality_anchors)
     scales = ScaleTables.build(counted[0])
     indices = IndexTables.build(counted[1])
-    return checkpoint.save(path, config, name, summary, model_tensors(model, scales, indices))
+    tensors = model_tensors(model, scales, indices)
+    extra = None if bottleneck is None else bottleneck_tensors(bottleneck)
+    return checkpoint.save(path, config, name, summary, tensors, extra)
 
 
 def _count(

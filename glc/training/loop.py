@@ -99,14 +99,16 @@ class Trainer:
 
         Args:
             path: run folder, ``checkpoint.pt``, compact folder, or ``.safetensors``. The last holds
-                neither codebook nor code predictor, which then start anew, nor the weights of the
-                rate, which begin between ``rate_weight_low`` and ``rate_weight_high``.
+                neither codebook (but a Gaussian bottleneck) nor code predictor, which then start
+                anew, nor the weights of the rate, which begin between ``rate_weight_low`` and
+                ``rate_weight_high``.
 
         Raises:
             TrainingError: not such a file, or a model of another shape.
         """
         if path.suffix == ".safetensors":
             resume.load_shipped(self.ensemble.model, path)
+            resume.load_bottleneck(self.ensemble.codebook, path)
             self.rate.begin_between(self.settings.rate_weight_low, self.settings.rate_weight_high)
             began = 1
         else:

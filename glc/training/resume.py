@@ -15,10 +15,11 @@ from typing import Any
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from torch import Tensor
+from torch import Tensor, nn
 
 from glc import checkpoint
 from glc.config import PRESETS
+from glc.networks.codebook import GaussianBottleneck
 from glc.networks.model import GlcModel
 from glc.training.guard import TrainingError
 from glc.training.settings import TrainingSettings
@@ -137,14 +138,17 @@ def _read_compact(listing: Path) -> State:
 def settings_of(path: Path) -> TrainingSettings:
     """Return the settings of a run; of a ``.safetensors`` file the defaults with its shape.
 
+    A weights file with a Gaussian bottleneck has the regulariser kl.
+
     Raises:
         TrainingError: there is neither.
         WeightsError: not a weights file.
     """
     if path.suffix == ".safetensors":
-        shape = checkpoint.load(path).config
+        weights = checkpoint.load(path)
+        shape, kind = weights.config, "vq" if weights.bottleneck is None else "kl"
         preset = next((name for name, config in PRESETS.items() if config == shape), None)
-        return TrainingSettings(preset or "custom", None if preset else shape)
+        return TrainingSettings(preset or "custom", None if preset else shape, regulariser=kind)
     state = read_state(path)
     if state is None:
         raise TrainingError(f"nothing to start from: {path} holds no run and no weights")
@@ -179,3 +183,21 @@ def load_shipped(model: GlcModel, path: Path) -> None:
     if missing or unexpected or set(integers) != {n for n, _ in model.scale_map.named_parameters()}:
         raise TrainingError(f"{path}: missing or unexpected tensors: {[*missing, *unexpected][:3]}")
     model.scale_map.load_integers(integers)
+
+
+def load_bottleneck(codebook: nn.Module, path: Path) -> None:
+    """Set the bottleneck of phase 1 to that of a ``.safetensors`` file, if it holds one.
+
+    Raises:
+        TrainingError: it does, and the run has another kind.
+        WeightsError: not a weights file.
+    """
+    given = checkpoint.load(path).bottleneck
+    if given is None:
+        return
+    if not isinstance(codebook, GaussianBottleneck):
+        raise TrainingError(
+            f"{path} was trained with --regulariser kl, and its decoder takes what that gives; "
+            "add --regulariser kl"
+        )
+    codebook.load_state_dict({n: torch.from_numpy(array).float() for n, array in given.items()})

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from codec_cli.main import main
+from glc import Codec
 from glc.bitstream import unpack
 
 
@@ -156,3 +157,23 @@ def test_wrong_samples_are_wrong_usage(run, arguments):
     code, _, err = run("sample", "-o", "x", *arguments)
     assert code == 2
     assert err.count("\n") == 1
+
+
+def test_samples_of_noise(run, gaussian_path, micro_path, tmp_path):
+    arguments = ("-n", "2", "--size", "70x40", "--seed", "3", "--prior", "normal", "--model")
+    code, out, err = run("sample", *arguments, gaussian_path, "-o", "drawn")
+    assert code == 0
+    assert "z ~ N(0, I)" in out + err
+    expected = Codec.from_pretrained(gaussian_path, "cpu").sample(
+        2, (70, 40), seed=3, prior="normal"
+    )
+    for number, picture in enumerate(expected):
+        with Image.open(tmp_path / "drawn" / f"sample-3-000{number}.png") as image:
+            assert np.array_equal(np.asarray(image), np.asarray(picture))
+    code, _, err = run("sample", *arguments, micro_path, "-o", "other")
+    assert code == 1
+    assert "--regulariser kl" in err
+    assert not (tmp_path / "other").exists()
+    code, _, err = run("sample", *arguments, gaussian_path, "-o", "other", "-q", "30")
+    assert code == 2
+    assert "--prior normal has none" in err

@@ -133,3 +133,32 @@ def test_help_reads_well(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     for part in ("usage: glc train", "--time-budget TIME", "examples:", "--export-only"):
         assert part in text
+
+
+def test_a_gaussian_bottleneck_goes_with_the_weights(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = tmp_path / "kl.safetensors"
+    given = ("--phase", "1", "--regulariser", "kl", "--export", str(weights))
+    assert glc.training.main(arguments(folder, tmp_path / "run", *given)) == 0
+    first = Codec.from_pretrained(weights, "cpu")
+    assert first.sample(1, (40, 70), prior="normal")[0].size == (40, 70)
+
+    # On from the file alone, whose settings say kl; no step, so that nothing may change.
+    again = tmp_path / "again.safetensors"
+    rest = ["--phase", "3", "--init", str(weights), "--export", str(again), "--crop", "64"]
+    rest = [*arguments(folder, tmp_path / "on", *rest)[2:], "--set", "steps_3=0"]
+    assert glc.training.main(rest) == 0
+    stored = glc.checkpoint.load(again).bottleneck
+    assert stored is not None
+    for name, value in (glc.checkpoint.load(weights).bottleneck or {}).items():
+        assert np.array_equal(value, stored[name]), name
+
+    capsys.readouterr()
+    other = arguments(folder, tmp_path / "other", "--phase", "3", "--init", str(weights))
+    assert glc.training.main(other) == 1
+    assert "add --regulariser kl" in capsys.readouterr().err
+
+    # Other bottlenecks stay where they are needed: in training.
+    assert glc.training.main(arguments(folder, tmp_path / "vq", "--phase", "1", *given[4:])) == 0
+    assert glc.checkpoint.load(weights).bottleneck is None
