@@ -109,7 +109,7 @@ class ShrunkCodec:
 class GlcCodec:
     """The codec of this project; one model holds all rates."""
 
-    qualities: tuple[float, ...] = (0, 20, 40, 60, 80, 100)
+    qualities: tuple[float, ...] = (0, 10, 20, 30, 40, 50, 60, 80, 100)
 
     def __init__(self, model: str | None, device: str, fast: bool = False) -> None:
         """Load a model by name or path, None for the shipped one; ``fast`` does without torch.
