@@ -99,7 +99,20 @@ COMMANDS = (
     Command(
         "avif",
         ".avif",
-        ("avifenc", "-q", "30", "IN", "OUT"),
+        # Versions before 1.0 have no -q; this is what it sets for 30.
+        (
+            "avifenc",
+            "--min",
+            "0",
+            "--max",
+            "63",
+            "-a",
+            "end-usage=q",
+            "-a",
+            "cq-level=44",
+            "IN",
+            "OUT",
+        ),
         ("avifdec", "IN", "OUT"),
         "libavif-bin",
     ),

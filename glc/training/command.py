@@ -119,6 +119,13 @@ def _parser() -> argparse.ArgumentParser:
         "--export", type=Path, metavar="FILE", help="write weights and model card when all is done"
     )
     group.add_argument("--export-only", action="store_true", help="do not train, only --export")
+    group.add_argument(
+        "--blend", type=Path, metavar="PATH",
+        help="export a mixture with another run of this shape, best one that this one began with",
+    )  # fmt: skip
+    group.add_argument(
+        "--blend-share", type=float, default=0.5, metavar="S", help="of that run (default 0.5)"
+    )
     group.add_argument("--summary", metavar="TEXT", help="one line about the model")
 
     group = parser.add_argument_group("machine")
@@ -170,6 +177,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     if args.export_only and args.export is None:
         parser.error("--export-only needs --export FILE")
+    if args.blend is not None and args.export is None:
+        parser.error("--blend needs --export FILE")
+    if not 0.0 <= args.blend_share <= 1.0:
+        parser.error("--blend-share must be between 0 and 1")
     if args.fit_steps and (args.time_budget is None or args.phase == "all"):
         parser.error("--fit-steps needs --time-budget and one --phase")
     if args.fit_steps and os.environ.get("WORLD_SIZE", "1") != "1":
@@ -262,7 +273,7 @@ def _pictures(
 def _read_run(out: Path) -> resume.State:
     state = resume.read_state(out)
     if state is None:
-        raise TrainingError(f"no run to export in {out}")
+        raise TrainingError(f"no run in {out}")
     return state
 
 
@@ -276,7 +287,10 @@ def _export(
     settings = TrainingSettings.from_dict(state["settings"])
     pictures, held_out = loaded or _pictures(args, settings.crop_3, device)
     ensemble = Ensemble(settings)
-    ensemble.load_state_dict(resume.averaged_weights(state))
+    weights = resume.averaged_weights(state)
+    if args.blend is not None:
+        weights = resume.blended_weights(state, _read_run(args.blend), args.blend_share)
+    ensemble.load_state_dict(weights)
     summary = (
         args.summary or f"{settings.preset}, {settings.bpp_low:g} to {settings.bpp_high:g} bpp"
     )

@@ -105,7 +105,7 @@ def test_streaming(folder: Path, tmp_path: Path) -> None:
         (["--set", "bf16=perhaps"], 2, "expected true or false"),
         (["--crop", "1024"], 2, "no usable picture"),
         (["--init", "nowhere.pt", "--resume", "never"], 1, "nothing to start from"),
-        (["--export-only", "--export", "x.safetensors"], 1, "no run to export"),
+        (["--export-only", "--export", "x.safetensors"], 1, "no run in"),
     ],
 )
 def test_wrong_calls(
@@ -117,6 +117,26 @@ def test_wrong_calls(
     message: str,
 ) -> None:
     assert glc.training.main(arguments(folder, tmp_path / "run", *more)) == code
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--blend", "another"], "--blend needs --export"),
+        (["--blend-share", "1.5"], "between 0 and 1"),
+        (["--export-only"], "--export-only needs --export"),
+    ],
+)
+def test_options_that_belong_together(
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    more: list[str],
+    message: str,
+) -> None:
+    with pytest.raises(SystemExit):
+        glc.training.main(arguments(folder, tmp_path / "run", *more))
     assert message in capsys.readouterr().err
 
 

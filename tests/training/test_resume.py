@@ -231,3 +231,24 @@ def test_starting_from_phase_1_remembers_its_encoder(make: Make) -> None:
 def test_starting_from_nothing_says_so(make: Make, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="nothing to start from"):
         make().initialise(tmp_path)
+
+
+def test_a_blend_lies_between_two_runs(make: Make) -> None:
+    states = []
+    for seed in (1, 2):
+        trainer = make(f"seed{seed}", seed=seed)
+        trainer.begin_phase(1)
+        trainer.run_phase()
+        states.append(trainer.state())
+    mine, theirs = (resume.averaged_weights(state) for state in states)
+    blend = resume.blended_weights(*states, share=0.25)
+    for name, value in blend.items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value, 0.75 * mine[name] + 0.25 * theirs[name])
+    assert not torch.equal(mine["model.encoder.stem.weight"], theirs["model.encoder.stem.weight"])
+    assert all(torch.equal(mine[n], v) for n, v in resume.blended_weights(*states, 0.0).items())
+    other = states[1] | {
+        "average": {n: v for n, v in states[1]["average"].items() if "stem" not in n}
+    }
+    with pytest.raises(TrainingError, match="one shape"):
+        resume.blended_weights(states[0], other, 0.5)
