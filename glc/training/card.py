@@ -21,7 +21,18 @@ from glc.training.settings import TrainingSettings
 _WEIGHTS_OF = {
     1: ("l1", "lpips", "mobilenet", "area", "grid", "adversarial", "codebook"),
     2: ("latent", "code"),
-    3: ("l1", "lpips", "mobilenet", "area", "grid", "adversarial", "latent", "code"),
+    3: (
+        "l1",
+        "lpips",
+        "mobilenet",
+        "afar",
+        "meaning",
+        "area",
+        "grid",
+        "adversarial",
+        "latent",
+        "code",
+    ),
 }
 _QUALITIES = (0, 20, 40, 60, 80, 100)
 
