@@ -23,6 +23,7 @@ from glc.training.grow import check_growth, grow
 from glc.training.guard import StepGuard, TrainingError, step_unless
 from glc.training.held_out import evaluate
 from glc.training.log import RunLog
+from glc.training.optimisers import Optimisers
 from glc.training.phases import Ensemble, Outcome
 from glc.training.processes import Processes
 from glc.training.rate import RateControl
@@ -151,19 +152,8 @@ class Trainer:
         self.ensemble.spread_hyper(x, _draw_qualities(crops, generator).to(self.device))
 
     def _make_optimisers(self) -> None:
-        s, scale_map = self.settings, self.ensemble.model.scale_map
-        # The scale map counts in rows of a table: its useful range is tens, not ones.
-        fast = {id(p): 3.0 for p in scale_map.parameters()} | {id(scale_map.bias): 20.0}
-        groups: dict[float, list[nn.Parameter]] = {}
-        for parameter in self.ensemble.parameters():
-            if parameter.requires_grad:
-                groups.setdefault(fast.get(id(parameter), 1.0), []).append(parameter)
-        self._trained = [p for parameters in groups.values() for p in parameters]
-        rate = s.learning_rate(self.phase)
-        self.optimiser = torch.optim.AdamW(
-            [{"params": p, "lr": rate * k, "factor": k} for k, p in groups.items()],
-            lr=rate, betas=(0.9, 0.99), weight_decay=s.weight_decay, fused=True,
-        )  # fmt: skip
+        s = self.settings
+        self.optimisers = Optimisers(self.ensemble, s, self.phase)
         self.adversary_optimiser = torch.optim.AdamW(
             self.adversary.parameters(), lr=s.discriminator_learning_rate, betas=(0.5, 0.9),
             weight_decay=0.0, fused=True,
@@ -237,8 +227,7 @@ class Trainer:
         """One step of the current phase; returns what is to be logged, scalars on the device."""
         s = self.settings
         progress = self.step / s.steps(self.phase)
-        for group in self.optimiser.param_groups:
-            group["lr"] = s.learning_rate(self.phase) * group["factor"] * self._schedule(progress)
+        self.optimisers.set_share(self._schedule(progress))
         batch = s.batch(self.phase)
         x = self.pictures.crops(batch, s.crop(self.phase), s.rescale_max, self._crop_generator)
         quality = _draw_qualities(batch, self._quality_generator)
@@ -251,20 +240,20 @@ class Trainer:
             adversarial = s.adversarial_weight > 0 and progress >= s.adversarial_start(self.phase)
             if outcome.x_hat is not None:
                 gradient = self._picture_gradient(x, outcome.x_hat, adversarial, logged)
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimisers.zero_grad()
         if outcome.x_hat is None:
             outcome.loss.backward()
         else:
             torch.autograd.backward([outcome.x_hat, outcome.loss], [gradient, None])
-        shared = logged["loss"].float().reshape(1)
+        shared, trained = logged["loss"].float().reshape(1), self.optimisers.trained
         if outcome.bpp is not None:
             logged["bpp"] = outcome.bpp.detach().mean()
             excess = self.rate.error(quality, outcome.bpp, self._excess(progress))
             shared = torch.cat([shared, excess])
-        shared = self.processes.average_gradients(self._trained, shared)
-        logged["gradient_norm"] = nn.utils.clip_grad_norm_(self._trained, s.clip_norm)
+        shared = self.processes.average_gradients(trained, shared)
+        logged["gradient_norm"] = nn.utils.clip_grad_norm_(trained, s.clip_norm)
         skip = self.guard.judge(logged["gradient_norm"], shared[0])
-        step_unless(skip, self.optimiser)
+        self.optimisers.step_unless(skip)
         self.average.update(self.ensemble, skip)
         if outcome.bpp is not None:
             self.rate.move(shared[1:])
@@ -369,7 +358,7 @@ class Trainer:
         usage = self.ensemble.take_usage()
         if usage is not None:
             means["codes_used"], means["perplexity"] = usage
-        means["learning_rate"] = self.optimiser.param_groups[0]["lr"]
+        means["learning_rate"] = self.optimisers.learning_rate
         if self.phase > 1:
             means["rate_weight_low"] = float(self.rate.log_weight[0].exp())
             means["rate_weight_high"] = float(self.rate.log_weight[-1].exp())
@@ -397,7 +386,7 @@ class Trainer:
             "ensemble": self.ensemble.state_dict(),
             "average": self.average.state_dict(),
             "adversary": self.adversary.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "optimisers": self.optimisers.state_dict(),
             "adversary_optimiser": self.adversary_optimiser.state_dict(),
             "random": random,
         }
@@ -432,7 +421,7 @@ class Trainer:
         self._make_optimisers()
         self._warm_from = self.step if compact else state["warm_from"]
         if not compact:
-            self.optimiser.load_state_dict(state["optimiser"])
+            self.optimisers.load_state_dict(state["optimisers"])
             self.adversary_optimiser.load_state_dict(state["adversary_optimiser"])
         self.processes.share(self.ensemble, self.adversary)
         self._restore_randomness(state["random"])

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -88,16 +89,23 @@ def spoil(trainer: Trainer, steps: set[int]) -> None:
     trainer.pictures = Spoiled()  # type: ignore[assignment]
 
 
+def moments_of(trainer: Trainer) -> list[dict[str, Any]]:
+    return [copy.deepcopy(state["state"]) for state in trainer.optimisers.state_dict()]
+
+
+@pytest.mark.parametrize("muon", [False, True])
 @pytest.mark.parametrize("phase", [1, 2, 3])
-def test_a_step_that_is_not_finite_is_skipped_and_counted(make: Make, phase: int) -> None:
-    trainer = make(adversarial_start_1=0.0, adversarial_start_3=0.0)
+def test_a_step_that_is_not_finite_is_skipped_and_counted(
+    make: Make, phase: int, muon: bool
+) -> None:
+    trainer = make(adversarial_start_1=0.0, adversarial_start_3=0.0, muon=muon)
     trainer.begin_phase(phase)
     spoil(trainer, {2})
     for _ in range(2):
         trainer.train_step()
     before = weights_of(trainer)
     adversary = copy.deepcopy(trainer.adversary.state_dict())
-    moments = copy.deepcopy(trainer.optimiser.state_dict()["state"])
+    moments = moments_of(trainer)
     rate = trainer.rate.log_weight.clone()
     trainer.train_step()
     assert trainer.guard.skipped == 1
@@ -107,7 +115,7 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted(make: Make, phase: int
         assert trainer.adversary_guard.skipped == 1
         for name, value in trainer.adversary.named_parameters():
             assert torch.equal(value, adversary[name]), name
-    torch.testing.assert_close(trainer.optimiser.state_dict()["state"], moments, rtol=0, atol=0)
+    torch.testing.assert_close(moments_of(trainer), moments, rtol=0, atol=0)
     assert torch.equal(trainer.rate.log_weight, rate)
     trainer.train_step()
     assert trainer.guard.skipped == 1

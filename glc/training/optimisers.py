@@ -1,0 +1,108 @@
+"""Which optimiser trains which weights of the codec, and all of them as one.
+
+The discriminators have one of their own, in ``glc.training.loop``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from glc.training.guard import step_unless
+from glc.training.muon import Muon
+from glc.training.phases import Ensemble
+from glc.training.settings import TrainingSettings
+
+
+class Optimisers:
+    """AdamW for the weights that a phase trains, and Muon for those that are matrices.
+
+    Args:
+        ensemble: after ``Ensemble.begin``; what requires no gradient is left alone.
+        settings: ``muon`` False leaves everything to AdamW.
+        phase: 1, 2 or 3.
+
+    Attributes:
+        trained: all parameters that are trained.
+    """
+
+    def __init__(self, ensemble: Ensemble, settings: TrainingSettings, phase: int) -> None:
+        self._peak = settings.learning_rate(phase)
+        self.trained = [p for p in ensemble.parameters() if p.requires_grad]
+        matrices = _matrices(ensemble) if settings.muon else []
+        taken = {id(p) for p in matrices}
+        # The scale map counts in rows of a table: its useful range is tens, not ones.
+        scale_map = ensemble.model.scale_map
+        fast = {id(p): 3.0 for p in scale_map.parameters()} | {id(scale_map.bias): 20.0}
+        groups: dict[float, list[nn.Parameter]] = {}
+        for parameter in self.trained:
+            if id(parameter) not in taken:
+                groups.setdefault(fast.get(id(parameter), 1.0), []).append(parameter)
+        self._all: list[torch.optim.Optimizer] = [
+            torch.optim.AdamW(
+                [{"params": p, "lr": self._peak * k, "factor": k} for k, p in groups.items()],
+                lr=self._peak, betas=(0.9, 0.99), weight_decay=settings.weight_decay, fused=True,
+            )
+        ]  # fmt: skip
+        if matrices:
+            self._all.append(Muon([{"params": matrices, "factor": 1.0}], self._peak))
+
+    @property
+    def learning_rate(self) -> float:
+        """Learning rate of the last step, where no factor applies."""
+        group = self._all[0].param_groups[0]
+        return float(group["lr"] / group["factor"])
+
+    def set_share(self, share: float) -> None:
+        """Set the learning rate to this share of the phase's peak."""
+        for optimiser in self._all:
+            for group in optimiser.param_groups:
+                group["lr"] = self._peak * group["factor"] * share
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for optimiser in self._all:
+            optimiser.zero_grad(set_to_none=True)
+
+    def step_unless(self, skip: Tensor) -> None:
+        """Take a step, or none where ``skip`` is 1 (``glc.training.guard``)."""
+        for optimiser in self._all:
+            step_unless(skip, optimiser)
+
+    def state_dict(self) -> list[dict[str, Any]]:
+        """Return the moments of every optimiser."""
+        return [optimiser.state_dict() for optimiser in self._all]
+
+    def load_state_dict(self, states: list[dict[str, Any]]) -> None:
+        """Take over what ``state_dict`` gave for the same settings and phase."""
+        for optimiser, state in zip(self._all, states, strict=True):
+            optimiser.load_state_dict(state)
+
+
+def _matrices(ensemble: Ensemble) -> list[nn.Parameter]:
+    """Return what Muon trains: dense layers of the bodies.
+
+    Not what touches pixels, as in the language models that Muon was made for: neither the first
+    layer of E nor the last ones of D. Nor the scale map, which counts in rows of a table, nor the
+    codebook.
+    """
+    model = ensemble.model
+    decoder = model.decoder
+    pixels = {model.encoder.stem, decoder.render, decoder.refine_in, decoder.refine_out}
+    parts = [
+        model.encoder, decoder, model.analysis, model.synthesis,
+        model.hyper_analysis, model.hyper_synthesis, model.context,
+    ]  # fmt: skip
+    if ensemble.predictor is not None:
+        parts.append(ensemble.predictor)
+    found: list[nn.Parameter] = []
+    for module in (module for part in parts for module in part.modules()):
+        dense = isinstance(module, nn.Linear) or (
+            isinstance(module, nn.Conv2d) and module.groups == 1
+        )
+        weight = module.weight if dense and module not in pixels else None
+        if isinstance(weight, nn.Parameter) and weight.requires_grad:
+            found.append(weight)
+    return found
