@@ -54,7 +54,8 @@ class TrainingSettings:
     decay_share: float = 0.3
     """Last share of a phase over which the learning rate falls linearly to 2 % of its peak."""
     muon: bool = False
-    """Matrices and convolutions by Muon (``glc.training.muon``), the rest by AdamW as ever."""
+    """Matrices and convolutions by Muon (``glc.training.muon``), the rest by AdamW. From nothing
+    two to three times AdamW's learning rate; docs/decisions.md, section 15."""
     weight_decay: float = 0.0
     clip_norm: float = 1.0
     ema_decay: float = 0.999
