@@ -108,8 +108,9 @@ def compress(  # noqa: PLR0913 - the one call that has to say everything about a
     # Loaded here, unless no picture may need it: a failure to load is none of a picture.
     device_type = "cpu" if choice.is_coded else choice.codec.device.type
     batch_size = batch_size or (1 if device_type == "cpu" else _GPU_BATCH)
-    encoder = Encoder(choice, quality, keep_metadata, batch_size, workers or _default_workers())
-    place = open_destination(destination, choice.identity, quality, resume, shard, staging)
+    workers = workers or _default_workers()
+    place = open_destination(destination, choice, quality, resume, shard, staging)
+    encoder = Encoder(choice, quality, keep_metadata, batch_size, workers, place.version)
     result = Result(place.name)
     started = time.perf_counter()
     try:
