@@ -84,7 +84,8 @@ def compress(  # noqa: PLR0913 - the one call that has to say everything about a
         workers: threads that read and threads that code; by default one per core, at most 4.
         on_error: ``skip`` notes a picture that fails in the list of failures beside the
             destination and goes on; ``raise`` ends at the first.
-        resume: keep what earlier calls have done; False does all of it again.
+        resume: keep what earlier calls have done; False does all of it again. An archive or table
+            that holds files of an earlier format version is gone on with in that version.
         shard: (i, n) takes pictures i, i + n, i + 2 n of the source, and an archive or table gets
             the number into its name. The folder of several shards is shared.
         model: name or path of a model, or a codec; by default the default model, or that of the

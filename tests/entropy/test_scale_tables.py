@@ -79,6 +79,22 @@ def test_golden_bytes(order: Order, expected: str) -> None:
     assert TABLES.decode(RangeDecoder(data), rows, order).tolist() == symbols.tolist()
 
 
+@pytest.mark.parametrize(
+    ("order", "expected"), [(Order.SMALL_FIRST, "d3c0"), (Order.LARGE_FIRST, "7d40")]
+)
+def test_worked_example(order: Order, expected: str) -> None:
+    """That of FORMAT_ENTROPY.md, section 4."""
+    frequencies, half_widths = np.zeros((ROWS, 4), np.int32), np.ones(ROWS, np.int32)
+    frequencies[1:] = [65533, 1, 1, 1]
+    frequencies[10], frequencies[20] = [32768, 16384, 8192, 8192], [16384] * 4
+    frequencies[0, 0], half_widths[0] = 65536, 0
+    tables = ScaleTables(frequencies, half_widths)
+    rows, symbols = np.array([20, 10, 0, 20, 10]), np.array([-1, 1, 0, 3, -1])
+    assert coded(tables, symbols, rows, order).hex() == expected
+    decoded = tables.decode(RangeDecoder(bytes.fromhex(expected)), rows, order)
+    assert decoded.tolist() == symbols.tolist()
+
+
 def test_checksum_is_stable() -> None:
     assert TABLES.checksum() == 0xC0C483C2
 
