@@ -47,6 +47,7 @@ def describe(path: Path) -> dict[str, object]:
         model = archive.identity[:MODEL_BYTES]
         return {
             "input": str(path),
+            "file_version": archive.version,
             "pictures": len(archive),
             "bytes": path.stat().st_size,
             "complete": archive.is_complete,

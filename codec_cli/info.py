@@ -15,7 +15,7 @@ from codec_cli.decode import GLC_SUFFIXES
 from codec_cli.options import Parser, add_device, add_inputs, add_limits, limits_of, quality
 from codec_cli.paths import expand
 from codec_cli.report import Report, one_line
-from glc.bitstream import ALPHA, EXIF, FORMAT_VERSION, GREY, ICC, XMP, Container, unpack
+from glc.bitstream import ALPHA, EXIF, GREY, ICC, XMP, Container, unpack
 from glc.errors import GlcError
 
 __all__ = ["run"]
@@ -78,7 +78,7 @@ def _describe(name: str, size: int, container: Container) -> dict[str, object]:
     in_chunks = sum(len(chunk.data) for chunk in container.chunks)
     return {
         "input": name,
-        "format_version": FORMAT_VERSION,
+        "format_version": container.version,
         "width": container.width,
         "height": container.height,
         "bytes": size,
@@ -97,7 +97,7 @@ def _line(name: str, size: int, container: Container) -> str:
     model = session.installed_name(container.model) or "not installed"
     extras = (f", {_CHUNK_NAMES.get(c.tag, c.tag)} {len(c.data):,} B" for c in container.chunks)
     return one_line(
-        f"{name}: GLC {FORMAT_VERSION}, {container.width} x {container.height}, {size:,} bytes, "
+        f"{name}: GLC {container.version}, {container.width} x {container.height}, {size:,} bytes, "
         f"{_bpp(size, container):.4f} bpp, q{container.quality}, "
         f"model {container.model.hex()} ({model}){''.join(extras)}"
     )

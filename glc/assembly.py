@@ -16,6 +16,8 @@ from PIL import Image
 from glc.bitstream import (
     ALPHA,
     EXIF,
+    FORMAT_VERSION,
+    FORMAT_VERSIONS,
     GREY,
     MODEL_BYTES,
     XMP,
@@ -34,6 +36,12 @@ def check_quality(quality: int) -> None:
     """Refuse what is not an integer from 0 to 100 with a ValueError."""
     if not isinstance(quality, int) or not 0 <= quality <= QUALITY_MAX:
         raise ValueError(f"quality: expected an integer from 0 to {QUALITY_MAX}, found {quality!r}")
+
+
+def check_version(version: int) -> None:
+    """Refuse what is no version of the format with a ValueError."""
+    if version not in FORMAT_VERSIONS:
+        raise ValueError(f"version: expected one of {FORMAT_VERSIONS}, found {version!r}")
 
 
 def bank_of(quality: int, anchors: int) -> int:
@@ -65,6 +73,7 @@ def to_file(
     identity: bytes,
     payload: bytes,
     symbols: bytes,
+    version: int = FORMAT_VERSION,
 ) -> bytes:
     """Return the file of a picture.
 
@@ -75,6 +84,7 @@ def to_file(
         identity: of the weights, 32 bytes.
         payload: coded integers.
         symbols: the same integers, canonical.
+        version: of the format, in whose order they were coded.
     """
     chunks = []
     if picture.alpha is not None:
@@ -92,6 +102,7 @@ def to_file(
         model=identity[:MODEL_BYTES],
         payload=payload,
         chunks=tuple(chunks),
+        version=version,
     )
     checksum = container.checksum_of(identity, symbols)
     return pack(dataclasses.replace(container, checksum=checksum))

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from glc import assembly, bit_map, checkpoint, image, imagination, large, latent
 from glc.bitstream import (
+    FORMAT_VERSION,
     MODEL_BYTES,
     Container,
     Limits,
@@ -39,6 +40,7 @@ from glc.onnx.model import OnnxModel
 from glc.preview import PartialPicture, Reading, missing, read
 from glc.quantize import to_symbols
 from glc.tiles import Tiling
+from glc.versions import order_of
 
 if TYPE_CHECKING:
     from glc.checkpoint import Checkpoint, ModelInfo
@@ -175,17 +177,32 @@ class Codec:
         return self.encode_batch([picture], quality, keep_metadata)[0]
 
     def encode_batch(
-        self, pictures: Iterable[Source], quality: int = 50, keep_metadata: bool = False
+        self,
+        pictures: Iterable[Source],
+        quality: int = 50,
+        keep_metadata: bool = False,
+        version: int = FORMAT_VERSION,
     ) -> list[bytes]:
         """Compress several pictures of any sizes; those of one padded size run as one batch.
 
         A batch may round differently from single pictures, so its bytes may differ from those of
         ``encode``; they decode to the same symbols everywhere, as all files do.
 
+        Args:
+            pictures: as in ``encode``.
+            quality: 0 to 100; higher is better and larger.
+            keep_metadata: store EXIF and XMP.
+            version: of the format; an older one for readers, and archives, that know no other.
+
         Returns:
             One file per picture, in order.
+
+        Raises:
+            ImageError: a picture cannot be read.
+            ValueError: quality out of range, no such version, or an array of the wrong kind.
         """
         assembly.check_quality(quality)
+        assembly.check_version(version)
         loaded = [_load(picture) for picture in pictures]
         files: list[bytes] = [b""] * len(loaded)
         done = 0
@@ -193,9 +210,9 @@ class Codec:
             batch = [loaded[index] for index in members]
             tiling = Tiling(self.tile).share(done, len(members), len(loaded))
             latents = self.analyse(batch, tiling=tiling.within(0.0, 0.5))
-            coded = self._code(batch, latents, quality, tiling.within(0.5, 1.0))
+            coded = self._code(batch, latents, quality, version, tiling.within(0.5, 1.0))
             for index, payload in zip(members, coded, strict=True):
-                files[index] = self._pack(loaded[index], quality, keep_metadata, *payload)
+                files[index] = self._pack(loaded[index], quality, keep_metadata, *payload, version)
             done += len(members)
         return files
 
@@ -215,7 +232,7 @@ class Codec:
             nonlocal tried
             tried += 1
             own = tiling.share(tried, 1, 8)
-            ((payload, symbols),) = self._code([loaded], latents, quality, own)
+            ((payload, symbols),) = self._code([loaded], latents, quality, tiling=own)
             return self._pack(loaded, quality, keep_metadata, payload, symbols)
 
         return assembly.best_fit(code, max_bytes)
@@ -563,7 +580,7 @@ class Codec:
     def _show(self, prefix: Prefix, reading: Reading) -> Image.Image:
         header = prefix.header
         fields = (header.width, header.height, header.quality, header.model)
-        container = Container(*fields, prefix.payload, prefix.chunks)
+        container = Container(*fields, prefix.payload, prefix.chunks, version=header.version)
         return assembly.finish(container, self._synthesise(reading.y_hat, header.quality)[0])
 
     @property
@@ -647,6 +664,7 @@ class Codec:
         pictures: list[image.Picture],
         latents: Tensor,
         quality: int,
+        version: int = FORMAT_VERSION,
         tiling: Tiling | None = None,
     ) -> list[tuple[bytes, bytes]]:
         """Return (payload, canonical symbol bytes) of every picture."""
@@ -656,7 +674,7 @@ class Codec:
             encoder = RangeEncoder()
             self._indices.encode(encoder, indices[index].ravel(), self.bank(quality))
             for rows, values in message:
-                self._scales.encode(encoder, values, rows)
+                self._scales.encode(encoder, values, rows, order_of(version))
             coded.append((encoder.to_bytes(), assembly.canonical(indices[index], symbols[index])))
         return coded
 
@@ -667,8 +685,11 @@ class Codec:
         keep_metadata: bool,
         payload: bytes,
         symbols: bytes,
+        version: int = FORMAT_VERSION,
     ) -> bytes:
-        return assembly.to_file(picture, quality, keep_metadata, self.identity, payload, symbols)
+        return assembly.to_file(
+            picture, quality, keep_metadata, self.identity, payload, symbols, version
+        )
 
     @in_smaller_tiles
     @torch.inference_mode()
@@ -685,6 +706,7 @@ class Codec:
             return self._read_tiles(containers, side, tiling)
         rows_z, columns_z = height // IMAGE_STRIDE, width // IMAGE_STRIDE
         decoders = [RangeDecoder(container.payload) for container in containers]
+        orders = [order_of(container.version) for container in containers]
         bank = self.bank(quality)
         flat = [self._indices.decode(decoder, rows_z * columns_z, bank) for decoder in decoders]
         indices = np.stack(flat).reshape(-1, rows_z, columns_z)
@@ -705,9 +727,9 @@ class Codec:
             where = mask.cpu().numpy() & inside
             tables = rows.cpu().numpy().astype(np.int32)
             symbols = np.zeros(shape, np.int32)
-            for index, decoder in enumerate(decoders):
+            for index, (decoder, order) in enumerate(zip(decoders, orders, strict=True)):
                 chosen = where[index]
-                symbols[index][chosen] = self._scales.decode(decoder, tables[index][chosen])
+                symbols[index][chosen] = self._scales.decode(decoder, tables[index][chosen], order)
             everything[...] += symbols
             return torch.from_numpy(symbols).float().to(self.device)
 
@@ -738,14 +760,14 @@ class Codec:
         """
         tiling = tiling or Tiling(self.tile)
         tiles = self._tiles(container, tiling.side_for(container.height, container.width))
-        decoder = RangeDecoder(container.payload)
+        decoder, order = RangeDecoder(container.payload), order_of(container.version)
         height, width = assembly.padded(container.height, container.width)
         shape = height // IMAGE_STRIDE, width // IMAGE_STRIDE
         flat = self._indices.decode(decoder, shape[0] * shape[1], self.bank(container.quality))
 
         def decode(rows: Tensor, coded: Tensor) -> Tensor:
             symbols, where = np.zeros(rows.shape, np.int16), coded.numpy()
-            symbols[where] = self._scales.decode(decoder, rows.numpy()[where])
+            symbols[where] = self._scales.decode(decoder, rows.numpy()[where], order)
             return torch.from_numpy(symbols)
 
         indices = torch.from_numpy(flat.reshape(1, *shape)).long()

@@ -19,11 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glc import assembly, checkpoint, image
-from glc.bitstream import Container, Limits
+from glc.bitstream import FORMAT_VERSION, Container, Limits
 from glc.config import IMAGE_STRIDE, LATENT_STRIDE
 from glc.entropy import MAX_MAGNITUDE, IndexTables, RangeDecoder, RangeEncoder, ScaleTables
 from glc.errors import WeightsError
 from glc.onnx.model import OnnxModel
+from glc.versions import order_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -200,7 +201,7 @@ class FastCodec:
             symbols = np.clip(np.rint((y - mean) / quant_step), -MAX_MAGNITUDE, MAX_MAGNITUDE)
             chosen = np.where(coded & (rows > 0), symbols, 0).astype(np.int32)
             everything[...] += chosen
-            self._scales.encode(encoder, chosen[coded], rows[coded])
+            self._scales.encode(encoder, chosen[coded], rows[coded], order_of(FORMAT_VERSION))
             return chosen.astype(np.float32)
 
         self._model.code_symbols(digits, quality, exchange)
@@ -234,7 +235,7 @@ class FastCodec:
         ) -> _Floats:
             coded = mask & inside
             symbols = np.zeros(whole, np.float32)
-            symbols[coded] = self._scales.decode(decoder, rows[coded])
+            symbols[coded] = self._scales.decode(decoder, rows[coded], order_of(container.version))
             everything[coded] = symbols[coded]
             return symbols
 

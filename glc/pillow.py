@@ -31,7 +31,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from PIL import Image, ImageFile
 
-from glc.bitstream import ALPHA, EXIF, FORMAT_VERSION, GREY, ICC, XMP, Limits, unpack
+from glc.bitstream import ALPHA, EXIF, FORMAT_VERSIONS, GREY, ICC, XMP, Limits, unpack
 from glc.bitstream.container import MAGIC
 from glc.errors import GlcError, TruncatedError
 from glc.loaded import codec_for_files, codec_named
@@ -176,9 +176,10 @@ def _accept(prefix: bytes) -> bool | str:
     if len(prefix) < len(MAGIC) or prefix[0] != MAGIC[0] or prefix[1] & 0xF0 != MAGIC[1]:
         return False
     version = prefix[1] & 0x0F
-    if version != FORMAT_VERSION:
+    if version not in FORMAT_VERSIONS:
         # Pillow shows this as a warning if nobody else knows the file.
-        return f".glc file of version {version}; this release of glc reads {FORMAT_VERSION}"
+        known = " and ".join(map(str, FORMAT_VERSIONS))
+        return f".glc file of version {version}; this release of glc reads {known}"
     return True
 
 

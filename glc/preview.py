@@ -18,12 +18,13 @@ from torch import Tensor
 
 from glc.bitstream import Prefix
 from glc.config import IMAGE_STRIDE, LATENT_STRIDE
-from glc.entropy import IndexTables, PrefixDecoder, ScaleTables, decode_known
+from glc.entropy import IndexTables, Order, PrefixDecoder, ScaleTables, decode_known
 from glc.errors import TruncatedError
 from glc.networks.context import put
 from glc.networks.model import GlcModel
 from glc.networks.tiled import TiledModel
 from glc.tiles import Tiling
+from glc.versions import order_of
 
 __all__ = ["PartialPicture", "Reading", "missing", "read"]
 
@@ -89,14 +90,14 @@ def read(
         TruncatedError: z is not complete; the message says about how many bytes it takes.
         CorruptError: the payload is not what an encoder writes.
     """
-    header = prefix.header
+    header, order = prefix.header, order_of(prefix.header.version)
     device = next(model.parameters()).device
     decoder = PrefixDecoder(prefix.payload, header.payload_bytes)
     z_shape = -(-header.height // IMAGE_STRIDE), -(-header.width // IMAGE_STRIDE)
     z = _read_z(indices, bank, prefix, decoder, z_shape[0] * z_shape[1]).reshape(z_shape)
     if side := (tiling or Tiling()).side_for(header.height, header.width):
         tiles = TiledModel(model, header.height, header.width, header.quality, side)
-        return _read_tiles(tiles, scales, decoder, z, with_symbols)
+        return _read_tiles(tiles, scales, order, decoder, z, with_symbols)
     digits = model.hyper_codebook.to_digits(torch.from_numpy(z[None]).long().to(device))
     scale = IMAGE_STRIDE // LATENT_STRIDE
     shape = model.config.y_channels, scale * z_shape[0], scale * z_shape[1]
@@ -111,7 +112,7 @@ def read(
             return torch.zeros_like(mean)
         where = mask[0].cpu().numpy() & inside
         tables = rows[0].cpu().numpy().astype(np.int32)[where]
-        symbols, known = decode_known(scales, decoder, tables)
+        symbols, known = decode_known(scales, decoder, tables, order)
         all_rows[where] = np.where(known, tables, 0)
         all_symbols[where] = symbols
         finished += not decoder.ended
@@ -127,6 +128,7 @@ def read(
 def _read_tiles(
     tiles: TiledModel,
     scales: ScaleTables,
+    order: Order,
     decoder: PrefixDecoder,
     z: NDArray[np.int32],
     with_symbols: bool,
@@ -141,7 +143,7 @@ def _read_tiles(
         symbols = np.zeros(rows.shape, np.int16)
         if with_symbols and not decoder.ended:
             chosen = rows.numpy()[where]
-            symbols[where], known = decode_known(scales, decoder, chosen)
+            symbols[where], known = decode_known(scales, decoder, chosen, order)
             tables[where] = np.where(known, chosen, 0)
             finished += not decoder.ended
         steps.append(torch.from_numpy(tables))

@@ -12,6 +12,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
+from glc.bitstream import FORMAT_VERSIONS
 from glc.config import CodecConfig
 
 # The networks of the tests are far too small for several threads, which would only wait for each
@@ -119,6 +120,13 @@ def same_threads_afterwards() -> Iterator[None]:
     torch = sys.modules.get("torch")
     if torch and torch.get_num_threads() != before:
         torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session", params=FORMAT_VERSIONS, ids="v{}".format)
+def version(request: pytest.FixtureRequest) -> int:
+    """Every version of the file: what holds for one holds for all."""
+    found: int = request.param
+    return found
 
 
 @pytest.fixture(scope="session")

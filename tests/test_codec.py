@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from glc import Codec, checkpoint
-from glc.bitstream import Container, Limits, pack, unpack
+from glc.bitstream import FORMAT_VERSION, FORMAT_VERSIONS, Container, Limits, pack, unpack
 from glc.config import QUALITY_MAX
 from glc.errors import (
     BitstreamError,
@@ -31,14 +31,15 @@ SIZES = [(1, 1), (1, 400), (63, 65), (128, 64), (200, 77)]
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("quality", [0, 50, 100])
-def test_round_trip(micro, make_picture, size, quality):
-    data = micro.encode(make_picture(*size), quality)
+def test_round_trip(micro, make_picture, size, quality, version):
+    (data,) = micro.encode_batch([make_picture(*size)], quality, version=version)
     micro.verify(data)
     decoded = micro.decode(data)
     assert (decoded.mode, decoded.size) == ("RGB", (size[1], size[0]))
     container = unpack(data)
     assert (container.height, container.width, container.quality) == (*size, quality)
     assert container.model == micro.identity[:3]
+    assert container.version == version
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -63,6 +64,37 @@ def test_the_decoder_shows_what_the_encoder_meant(micro, make_picture, size, qua
     expected = ((x_hat.clamp(-1, 1) + 1) * 127.5).permute(1, 2, 0).numpy()
     decoded = np.asarray(micro.decode(micro.encode(picture, quality)), np.float32)
     assert np.abs(decoded - expected).max() <= 1.0
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("quality", [0, 50, 100])
+def test_every_version_holds_the_same_symbols_in_as_many_bytes(
+    micro, make_picture, symbols_of, size, quality
+):
+    pixels = make_picture(*size)
+    files = [micro.encode_batch([pixels], quality, version=v)[0] for v in FORMAT_VERSIONS]
+    assert micro.encode(pixels, quality) == files[FORMAT_VERSIONS.index(FORMAT_VERSION)]
+    lengths = [len(data) for data in files]
+    assert max(lengths) - min(lengths) <= 2
+    # Read as one batch, each in its own order.
+    symbols = symbols_of(micro, *files)
+    assert symbols == [symbols[0]] * len(files)
+    pictures = micro.decode_batch(files)
+    assert all(np.array_equal(np.asarray(pictures[0]), np.asarray(p)) for p in pictures)
+
+
+def test_a_file_that_claims_another_version_is_damaged(micro, make_picture, version):
+    (data,) = micro.encode_batch([make_picture(70, 90)], 60, version=version)
+    claimed = data[:1] + bytes([data[1] ^ 3]) + data[2:]
+    assert unpack(claimed).version == 3 - version
+    with pytest.raises(CorruptError):
+        micro.verify(claimed)
+
+
+@pytest.mark.parametrize("wrong", [0, 3, 16, None])
+def test_versions_that_do_not_exist_are_a_wrong_call(micro, make_picture, wrong):
+    with pytest.raises(ValueError, match="version: expected one of"):
+        micro.encode_batch([make_picture(20, 20)], version=wrong)
 
 
 def test_symbols_of_the_test_model_vary(micro, make_picture):
@@ -217,8 +249,8 @@ def test_the_container_of_a_photo_takes_16_bytes(micro, make_picture):
     assert len(data) - len(unpack(data).payload) <= 16
 
 
-def test_every_prefix_is_truncated(micro, make_picture):
-    data = micro.encode(make_picture(40, 48, channels=4), 50)
+def test_every_prefix_is_truncated(micro, make_picture, version):
+    (data,) = micro.encode_batch([make_picture(40, 48, channels=4)], 50, version=version)
     for length in range(len(data)):
         for call in (micro.decode, micro.verify):
             with pytest.raises(TruncatedError):
@@ -228,11 +260,11 @@ def test_every_prefix_is_truncated(micro, make_picture):
 
 
 @pytest.mark.parametrize("channels", [3, 4])
-def test_every_changed_byte_is_an_error_or_the_same_picture(micro, make_picture, channels):
+def test_every_changed_byte_is_an_error_or_the_same_picture(micro, make_picture, channels, version):
     pixels = make_picture(40, 48, channels=channels)
     if channels == 4:
         pixels[..., 3] = np.where(np.arange(48) < 20, 0, 200)
-    data = micro.encode(pixels, 50)
+    (data,) = micro.encode_batch([pixels], 50, version=version)
     expected = np.asarray(micro.decode(data))
     rng = np.random.default_rng(0)
     survivors = 0
@@ -253,13 +285,13 @@ def test_every_changed_byte_is_an_error_or_the_same_picture(micro, make_picture,
     assert survivors <= 8
 
 
-def test_random_payloads_decode_to_an_error(micro, make_picture):
+def test_random_payloads_decode_to_an_error(micro, make_picture, version):
     container = unpack(micro.encode(make_picture(70, 70), 50))
     rng = np.random.default_rng(0)
     fields = (container.width, container.height, 50, container.model)
     for length in range(40):
         payload = rng.bytes(length * 10)
-        forged = pack(Container(*fields, payload, (), container.checksum))
+        forged = pack(Container(*fields, payload, (), container.checksum, version))
         with pytest.raises(CorruptError):
             micro.verify(forged)
 
@@ -268,7 +300,7 @@ def test_each_defect_has_its_error(micro, make_picture):
     data = micro.encode(make_picture(20, 20))
     cases = {
         NotGlcError: b"\x89PNG" + data[4:],
-        VersionError: data[:1] + b"\xc2" + data[2:],
+        VersionError: data[:1] + b"\xc3" + data[2:],
         TruncatedError: data[:-1],
         CorruptError: data[:5] + b"\x7f" + data[6:],
         WeightsError: data[:2] + bytes([data[2] ^ 1]) + data[3:],

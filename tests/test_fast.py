@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from glc import Codec, checkpoint, fast
-from glc.bitstream import Limits, pack, unpack
+from glc.bitstream import FORMAT_VERSION, FORMAT_VERSIONS, Limits, pack, unpack
 from glc.errors import BitstreamError, CorruptError, LimitError, WeightsError
 from glc.fast import FastCodec
 
@@ -30,7 +30,8 @@ def quick(micro_path) -> FastCodec:
 @pytest.mark.parametrize("quality", [0, 50, 100])
 def test_each_reads_what_the_other_wrote(micro, quick, make_picture, size, quality):
     picture = make_picture(*size)
-    for data in (micro.encode(picture, quality), quick.encode(picture, quality)):
+    files = [micro.encode_batch([picture], quality, version=v)[0] for v in FORMAT_VERSIONS]
+    for data in (*files, quick.encode(picture, quality)):
         micro.verify(data)
         quick.verify(data)
         theirs, mine = np.asarray(micro.decode(data), int), np.asarray(quick.decode(data), int)
@@ -45,6 +46,7 @@ def test_files_are_nearly_always_the_same(micro, quick, make_picture):
         mine, theirs = quick.encode(picture, 60), micro.encode(picture, 60)
         assert abs(len(mine) - len(theirs)) <= 0.01 * len(theirs)
         assert quick.encode(picture, 60) == mine
+        assert unpack(mine).version == FORMAT_VERSION
 
 
 def test_alpha_grey_and_metadata(micro, quick, make_picture):

@@ -39,6 +39,7 @@ CLOSED = {
         {"numpy", "PIL"},
         {"glc.bitstream", "glc.config", "glc.errors", "glc.image"},
     ),
+    "glc.versions": (set(), {"glc.entropy"}),
     "glc.quantize": ({"numpy", "torch"}, {"glc.errors"}),
     "glc.foreign": (set(), set()),
     "glc.image": ({"numpy", "PIL"}, {"glc.errors", "glc.foreign"}),

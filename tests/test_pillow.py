@@ -272,7 +272,7 @@ class TestStreams:
             image.load()
             assert not stream.closed
             stream.seek(0)
-            assert stream.read(2) == b"g\xc1"
+            assert stream.read(2) == b"g\xc2"
 
     def test_a_handle_is_read_from_its_start(self, path):
         with path.open("rb") as stream:
@@ -301,7 +301,7 @@ class TestStreams:
         stream = io.BytesIO(b"before")
         stream.seek(6)
         Image.fromarray(make_picture(20, 20)).save(stream, "GLC")
-        assert stream.getvalue()[:8] == b"beforeg\xc1"
+        assert stream.getvalue()[:8] == b"beforeg\xc2"
 
 
 class TestBroken:
@@ -310,8 +310,8 @@ class TestBroken:
         [
             b"",
             b"g",
-            b"g\xc1",
-            b"g\xc1abc\x7f" + bytes(30),
+            b"g\xc2",
+            b"g\xc2abc\x7f" + bytes(30),
             b"not a picture at all",
             pack(Container(9, 9, 1, b"abc", b"")) + b"trailing",
         ],
@@ -328,14 +328,14 @@ class TestBroken:
 
     def test_the_class_itself_raises_a_syntaxerror(self):
         with pytest.raises(SyntaxError):
-            glc.pillow.GlcImageFile(io.BytesIO(b"g\xc1"))
+            glc.pillow.GlcImageFile(io.BytesIO(b"g\xc2"))
 
     def test_a_newer_version_is_named_in_a_warning(self):
         with (
-            pytest.warns(UserWarning, match="version 2; this release of glc reads 1"),
+            pytest.warns(UserWarning, match="version 3; this release of glc reads 1 and 2"),
             pytest.raises(UnidentifiedImageError),
         ):
-            Image.open(io.BytesIO(b"g\xc2" + bytes(40)))
+            Image.open(io.BytesIO(b"g\xc3" + bytes(40)))
 
     def test_damage_shows_when_the_pixels_are_needed(self, files):
         data = bytearray(files["RGB"])
@@ -401,7 +401,7 @@ class TestClosing:
             gc.collect()
 
     def test_a_broken_file_is_closed(self, tmp_path):
-        (tmp_path / "bad.glc").write_bytes(b"g\xc1abc")
+        (tmp_path / "bad.glc").write_bytes(b"g\xc2abc")
         with warnings.catch_warnings():
             warnings.simplefilter("error", ResourceWarning)
             with pytest.raises(UnidentifiedImageError):

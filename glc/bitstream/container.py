@@ -22,6 +22,7 @@ __all__ = [
     "ALPHA",
     "EXIF",
     "FORMAT_VERSION",
+    "FORMAT_VERSIONS",
     "GREY",
     "ICC",
     "IDENTITY_BYTES",
@@ -36,7 +37,11 @@ __all__ = [
     "unpack",
 ]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""The version that is written, unless an older one is asked for."""
+FORMAT_VERSIONS = (1, 2)
+"""The versions that are read: all there have been. They differ in the order of the payload."""
+
 MAGIC = bytes((0x67, 0xC0))
 """The first 12 bits of every file; the version is in the low four bits of the second byte."""
 
@@ -125,6 +130,8 @@ class Container:
     """In file order, tags unique; optional chunks that nobody knows are kept here."""
     checksum: int = 0
     """CRC-32 as the file states it; compare it with ``checksum_of``."""
+    version: int = FORMAT_VERSION
+    """Of the format; says how the payload is to be read."""
 
     def __post_init__(self) -> None:
         for name in ("width", "height"):
@@ -141,6 +148,8 @@ class Container:
             raise ValueError("chunks: expected every tag at most once")
         if not 0 <= self.checksum <= 0xFFFF_FFFF:
             raise ValueError(f"checksum: expected 32 bits, found {self.checksum}")
+        if self.version not in FORMAT_VERSIONS:
+            raise ValueError(f"version: expected {_known_versions()}, found {self.version}")
 
     def checksum_of(self, identity: bytes, symbols: bytes | bytearray | memoryview) -> int:
         """Return the checksum that the file must carry if it decodes to these symbols.
@@ -212,9 +221,8 @@ def unpack(data: bytes | bytearray | memoryview, limits: Limits | None = None) -
     chunks = tuple(read_chunks(cursor, limits)) if header.has_chunks else ()
     checksum = int.from_bytes(cursor.take(CHECKSUM_BYTES, "checksum"), "little")
     cursor.finish()
-    return Container(
-        header.width, header.height, header.quality, header.model, payload, chunks, checksum
-    )
+    fields = header.width, header.height, header.quality, header.model
+    return Container(*fields, payload, chunks, checksum, header.version)
 
 
 @dataclass(frozen=True)
@@ -227,11 +235,12 @@ class Header:
     model: bytes
     has_chunks: bool
     payload_bytes: int
+    version: int
 
 
 def read_header(cursor: Cursor, limits: Limits) -> Header:
     """Read and check everything before the payload; errors as in ``unpack``."""
-    _read_magic(cursor)
+    version = _read_version(cursor)
     model = cursor.take(MODEL_BYTES, "model identity")
     flags = cursor.byte("quality")
     quality = flags & ~_CHUNKS_FLAG
@@ -243,7 +252,8 @@ def read_header(cursor: Cursor, limits: Limits) -> Header:
     height = cursor.varint("height") + 1
     _check_size(width, height, limits)
     payload_bytes = cursor.varint("payload length")
-    return Header(width, height, quality, model, bool(flags & _CHUNKS_FLAG), payload_bytes)
+    has_chunks = bool(flags & _CHUNKS_FLAG)
+    return Header(width, height, quality, model, has_chunks, payload_bytes, version)
 
 
 def _header(container: Container) -> bytes:
@@ -251,7 +261,7 @@ def _header(container: Container) -> bytes:
     flags = container.quality | (_CHUNKS_FLAG if container.chunks else 0)
     return b"".join(
         (
-            bytes((MAGIC[0], MAGIC[1] | FORMAT_VERSION)),
+            bytes((MAGIC[0], MAGIC[1] | container.version)),
             container.model,
             bytes((flags,)),
             encode_varint(container.width - 1),
@@ -271,8 +281,8 @@ def _chunks(chunks: tuple[Chunk, ...]) -> bytes:
     return b"".join(parts)
 
 
-def _read_magic(cursor: Cursor) -> None:
-    """Check the first two bytes, each as soon as it is there: a lone wrong byte is not a prefix."""
+def _read_version(cursor: Cursor) -> int:
+    """Check the magic, each byte as soon as it is there: a lone wrong byte is not a prefix."""
     first = cursor.byte("magic")
     if first != MAGIC[0]:
         raise NotGlcError(f"magic: expected {MAGIC[0]:02x}, found {first:02x}; not a .glc file")
@@ -283,11 +293,16 @@ def _read_magic(cursor: Cursor) -> None:
             f"found {second >> 4:x}; not a .glc file"
         )
     version = second & 0x0F
-    if version != FORMAT_VERSION:
+    if version not in FORMAT_VERSIONS:
         raise VersionError(
-            f"format version: expected {FORMAT_VERSION}, found {version}; "
+            f"format version: expected {_known_versions()}, found {version}; "
             "a newer release of glc may read this file"
         )
+    return version
+
+
+def _known_versions() -> str:
+    return " or ".join(map(str, FORMAT_VERSIONS))
 
 
 def _check_size(width: int, height: int, limits: Limits) -> None:

@@ -39,6 +39,7 @@ class Archive:
 
     Attributes:
         identity: 32 bytes, of the model that made all its pictures.
+        version: the format version of all its .glc files.
         is_complete: the index was there; False means that the file was scanned instead.
         leftover_bytes: how many bytes at the end belong to no whole picture; 0 if complete.
 
@@ -53,7 +54,7 @@ class Archive:
         self._cache: OrderedDict[int, tuple[bytes, list[Record]]] = OrderedDict()
         self._sizes: dict[int, bytes] = {}
         self._numbers: dict[str, int] | None = None
-        self.identity = decode_header(self._file.read(0, HEADER_BYTES))
+        self.identity, self.version = decode_header(self._file.read(0, HEADER_BYTES))
         groups = read_index(self._file)
         self.is_complete = groups is not None
         if groups is None:
@@ -141,7 +142,7 @@ class Archive:
             )
         sequence = Sequence()
         for picture in scan(self._file.read, self._offsets[-1], sequence, {}):
-            unpack(join(picture, self.identity), ANY_SIZE)
+            unpack(join(picture, self.identity, self.version), ANY_SIZE)
         if sequence.groups != self._groups:
             raise CorruptError("index: it does not fit the records; damaged archive")
 
@@ -176,7 +177,7 @@ class Archive:
 
     def _glc(self, data: bytes, record: Record, group: int) -> bytes:
         size = record.new_size or self._size(record.size_number, group)
-        return join(picture_of(data, record, size), self.identity)
+        return join(picture_of(data, record, size), self.identity, self.version)
 
     def _size(self, number: int, asking: int) -> bytes:
         """Return a size by its number; it was defined in the group that asks or an earlier one."""

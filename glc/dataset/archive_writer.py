@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
+from glc.bitstream import FORMAT_VERSION, FORMAT_VERSIONS
 from glc.dataset.frame import HEADER_BYTES, decode_header, encode_header, encode_index
 from glc.dataset.random_access import RandomAccess
 from glc.dataset.records import Sequence, encode_key
@@ -33,6 +34,12 @@ class ArchiveWriter:
             ``append`` the stream must be readable and seekable.
         identity: 32 bytes, of the model of all pictures.
         append: go on with an archive, complete or not. One that does not exist yet is begun.
+        version: of the .glc files in an archive that is begun. One that is gone on with keeps its
+            own.
+
+    Attributes:
+        identity: of the model.
+        version: the format version of all .glc files in the archive.
 
     Raises:
         ValueError: the archive to append to is that of another model.
@@ -41,10 +48,15 @@ class ArchiveWriter:
     """
 
     def __init__(
-        self, target: str | os.PathLike[str] | BinaryIO, identity: bytes, append: bool = False
+        self,
+        target: str | os.PathLike[str] | BinaryIO,
+        identity: bytes,
+        append: bool = False,
+        version: int = FORMAT_VERSION,
     ) -> None:
-        header = encode_header(identity)
-        self.identity = identity
+        # Before a file is replaced: it refuses an identity or version that cannot be.
+        encode_header(identity, version)
+        self.identity, self.version = identity, version
         self._keys: dict[str, int] = {}
         self._sequence = Sequence()
         self._is_mine = isinstance(target, (str, os.PathLike))
@@ -55,7 +67,7 @@ class ArchiveWriter:
         else:
             self._stream = target
         try:
-            self._begin(header, append)
+            self._begin(append)
         except BaseException:
             self._release()
             raise
@@ -85,17 +97,17 @@ class ArchiveWriter:
 
         Args:
             key: 1 to 1,024 bytes of UTF-8, unlike all others of the archive.
-            data: a complete .glc file of this archive's model.
+            data: a complete .glc file of this archive's model and version.
 
         Raises:
-            ValueError: the key is there already, empty or too long; the file is of another model;
-                the archive is closed.
+            ValueError: the key is there already, empty or too long; the file is of another model or
+                version; the archive is closed.
             BitstreamError: not a .glc file.
             OSError: it cannot be written; the archive is closed and ends before this picture.
         """
         if key in self._keys:
             raise ValueError(f"key: {key!r} is in the archive already; keys are unique")
-        encoded, picture = encode_key(key), split(data, self.identity)
+        encoded, picture = encode_key(key), split(data, self.identity, self.version)
         record = self._sequence.encode(encoded, picture)
         self._write(record)
         self._sequence.advance(record, picture.flags, len(encoded), picture.size)
@@ -116,22 +128,27 @@ class ArchiveWriter:
         """Stop without an index: the pictures stay, and the archive is incomplete."""
         self._release()
 
-    def _begin(self, header: bytes, append: bool) -> None:
+    def _begin(self, append: bool) -> None:
         end = 0
         if append:
             stream = self._open_stream()
             file = RandomAccess(stream)
             start = file.read(0, HEADER_BYTES)
             # Less than a header is what an interruption leaves at the very beginning.
-            if start != header[: len(start)]:
-                _check_identity(decode_header(start), self.identity)
+            versions = (self.version, *FORMAT_VERSIONS)
+            fitting = (v for v in versions if encode_header(self.identity, v).startswith(start))
+            begun = next(fitting, None)
+            if begun is None:
+                _check_identity(decode_header(start).identity, self.identity)
+            else:
+                self.version = begun
             if len(start) == HEADER_BYTES:
                 self._sequence, self._keys = resume(file)
                 end = HEADER_BYTES + self._sequence.length
             stream.seek(end)
             stream.truncate()
         if not end:
-            self._write(header)
+            self._write(encode_header(self.identity, self.version))
 
     def _write(self, data: bytes) -> None:
         stream = self._open_stream()

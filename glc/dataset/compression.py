@@ -84,7 +84,8 @@ def compress(  # noqa: PLR0913 - the one call that has to say everything about a
         workers: threads that read and threads that code; by default one per core, at most 4.
         on_error: ``skip`` notes a picture that fails in the list of failures beside the
             destination and goes on; ``raise`` ends at the first.
-        resume: keep what earlier calls have done; False does all of it again.
+        resume: keep what earlier calls have done; False does all of it again. An archive or table
+            that holds files of an earlier format version is gone on with in that version.
         shard: (i, n) takes pictures i, i + n, i + 2 n of the source, and an archive or table gets
             the number into its name. The folder of several shards is shared.
         model: name or path of a model, or a codec; by default the default model, or that of the
@@ -108,8 +109,9 @@ def compress(  # noqa: PLR0913 - the one call that has to say everything about a
     # Loaded here, unless no picture may need it: a failure to load is none of a picture.
     device_type = "cpu" if choice.is_coded else choice.codec.device.type
     batch_size = batch_size or (1 if device_type == "cpu" else _GPU_BATCH)
-    encoder = Encoder(choice, quality, keep_metadata, batch_size, workers or _default_workers())
-    place = open_destination(destination, choice.identity, quality, resume, shard, staging)
+    workers = workers or _default_workers()
+    place = open_destination(destination, choice, quality, resume, shard, staging)
+    encoder = Encoder(choice, quality, keep_metadata, batch_size, workers, place.version)
     result = Result(place.name)
     started = time.perf_counter()
     try:

@@ -13,12 +13,15 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
+from glc.bitstream import FORMAT_VERSION
 from glc.dataset.archive import Archive, ArchiveWriter
 from glc.dataset.failures import Failure, Journal, format_failures
 from glc.dataset.keys import relative_path
+from glc.dataset.model_choice import ModelChoice
 from glc.dataset.parquet import Row, load_pyarrow, read_rows, write_rows
 from glc.dataset.sources import Item
 from glc.dataset.storage import LocalFiles, open_place
+from glc.dataset.stripped import version_of
 
 __all__ = ["Destination", "FolderDestination", "StagedDestination", "open_destination"]
 
@@ -32,9 +35,11 @@ class Destination(Protocol):
 
     Attributes:
         name: path or URL.
+        version: of the format, for the files that are made.
     """
 
     name: str
+    version: int
 
     def has(self, item: Item) -> bool:
         """Tell whether an earlier run dealt with this picture."""
@@ -54,7 +59,7 @@ class Destination(Protocol):
 
 def open_destination(
     destination: str | os.PathLike[str],
-    identity: bytes,
+    choice: ModelChoice,
     quality: int,
     resume: bool,
     shard: tuple[int, int] | None,
@@ -67,7 +72,7 @@ def open_destination(
     if suffix.lower() not in (ARCHIVE_SUFFIX, PARQUET_SUFFIX):
         return FolderDestination(name, resume, number)
     name = f"{stem}{number}{suffix}"
-    return StagedDestination(name, identity, quality, resume, shard or (0, 1), staging)
+    return StagedDestination(name, choice, quality, resume, shard or (0, 1), staging)
 
 
 class FolderDestination:
@@ -82,7 +87,7 @@ class FolderDestination:
     """
 
     def __init__(self, name: str, resume: bool, shard: str) -> None:
-        self.name = name
+        self.name, self.version = name, FORMAT_VERSION
         self._files, root = open_place(name)
         self._root = root.rstrip("/" + os.sep) or root
         self._list = f"failed{shard}.csv"
@@ -119,7 +124,8 @@ class StagedDestination:
 
     Args:
         name: of the file, path or URL.
-        identity: of the model.
+        choice: the model, and the format version of an archive that is begun; one that an earlier
+            release left is gone on with in its own.
         quality: that a begun file must have.
         resume: go on with what an earlier run left, finished or not.
         shard: which pictures of the source come here.
@@ -134,7 +140,7 @@ class StagedDestination:
     def __init__(
         self,
         name: str,
-        identity: bytes,
+        choice: ModelChoice,
         quality: int,
         resume: bool,
         shard: tuple[int, int],
@@ -142,7 +148,7 @@ class StagedDestination:
     ) -> None:
         self.name = name
         self._files, self._path = open_place(name)
-        self._identity, self._shard = identity, shard
+        self._identity, self._shard, self.version = choice.identity, shard, choice.version
         self._exit = contextlib.ExitStack()
         folder = self._staging(staging)
         folder.mkdir(parents=True, exist_ok=True)
@@ -160,7 +166,8 @@ class StagedDestination:
         elif not self._part.exists() and self._files.exists(self._path):
             self._take_back(journal)
         self._journal = Journal(journal)
-        self._writer = ArchiveWriter(self._part, identity, append=True)
+        self._writer = ArchiveWriter(self._part, self._identity, append=True, version=self.version)
+        self.version = self._writer.version
         self._failed = {failure.number for failure in self._journal.failures}
         self._expected = len(self._writer) + len(self._failed)
         try:
@@ -232,7 +239,8 @@ class StagedDestination:
         self._files.get_file(self._path, str(copy))
         if self._is_parquet:
             table = copy.rename(self._part.with_name(self._part.name + ".table"))
-            with ArchiveWriter(copy, self._identity) as writer:
+            version = next(filter(None, map(version_of, _files_in(table))), self.version)
+            with ArchiveWriter(copy, self._identity, version=version) as writer:
                 for row in read_rows(str(table)):
                     if row.data is not None:
                         writer.add(row.key, row.data)
@@ -259,6 +267,10 @@ class StagedDestination:
             return
         self._files.put_file(str(path), self._path)
         path.unlink()
+
+
+def _files_in(table: Path) -> Iterator[bytes]:
+    return (row.data for row in read_rows(str(table)) if row.data is not None)
 
 
 def _split_suffix(name: str) -> tuple[str, str]:

@@ -21,7 +21,7 @@ from glc.bitstream import unpack
 from glc.config import IMAGE_STRIDE
 from glc.dataset.model_choice import ModelChoice
 from glc.dataset.sources import Item
-from glc.dataset.stripped import ANY_SIZE, GLC_MAGIC
+from glc.dataset.stripped import ANY_SIZE, version_of
 from glc.errors import BitstreamError, WeightsError
 
 __all__ = ["Coded", "Encoder"]
@@ -62,6 +62,7 @@ class Encoder:
         batch_size: how many pictures of one padded size run through the networks together. 1 gives
             the bytes of ``Codec.encode``; a larger one may round differently, on a GPU above all.
         workers: threads that read, and threads that code.
+        version: of the format, for the files that are made.
     """
 
     model: ModelChoice
@@ -69,6 +70,7 @@ class Encoder:
     keep_metadata: bool
     batch_size: int
     workers: int
+    version: int
 
     def run(self, items: Iterable[Item]) -> Iterator[Coded]:
         """Yield the result of every item, in order; nothing but the items' iterator raises."""
@@ -120,7 +122,7 @@ class Encoder:
         pictures = [picture for picture in contents if isinstance(picture, image.Picture)]
         try:
             codec = self.model.codec
-            coded = codec.encode_batch(pictures, self.quality, self.keep_metadata)
+            coded = codec.encode_batch(pictures, self.quality, self.keep_metadata, self.version)
             results.update(zip(places, coded, strict=True))
         except Exception as error:
             if len(places) == 1:
@@ -149,7 +151,7 @@ def _load(item: Item) -> _Loaded:
         if isinstance(content, (bytes, bytearray, memoryview)):
             content = bytes(content)
             size = len(content)
-            if content.startswith(GLC_MAGIC):
+            if version_of(content) is not None:
                 return _Loaded(content, None, size)
         if isinstance(content, np.ndarray):
             content = image.from_array(content)

@@ -9,7 +9,7 @@ import struct
 import zlib
 from typing import NamedTuple
 
-from glc.bitstream import FORMAT_VERSION
+from glc.bitstream import FORMAT_VERSIONS
 from glc.errors import CorruptError, NotGlcError, TruncatedError, VersionError
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "INDEX_MARK",
     "TRAILER_BYTES",
     "Group",
+    "Header",
     "decode_header",
     "decode_index",
     "encode_header",
@@ -38,6 +39,15 @@ _TRAILER = struct.Struct("<QI4s")
 TRAILER_BYTES = _TRAILER.size
 
 
+class Header(NamedTuple):
+    """What an archive says before its first record."""
+
+    identity: bytes
+    """32 bytes, of the model of all pictures."""
+    file_version: int
+    """The format version of all .glc files in it."""
+
+
 class Group(NamedTuple):
     """What the index says of one run of records."""
 
@@ -51,16 +61,18 @@ class Group(NamedTuple):
     """CRC-32 of these bytes."""
 
 
-def encode_header(identity: bytes) -> bytes:
-    """Return the first 42 bytes of an archive of this model's pictures."""
+def encode_header(identity: bytes, file_version: int) -> bytes:
+    """Return the first 42 bytes of an archive of this model's pictures, in files of one version."""
     if len(identity) != IDENTITY_BYTES:
         raise ValueError(f"identity: expected {IDENTITY_BYTES} bytes, found {len(identity)}")
-    start = MAGIC + bytes((ARCHIVE_VERSION, FORMAT_VERSION)) + identity
+    if file_version not in FORMAT_VERSIONS:
+        raise ValueError(f"version: expected one of {FORMAT_VERSIONS}, found {file_version}")
+    start = MAGIC + bytes((ARCHIVE_VERSION, file_version)) + identity
     return start + zlib.crc32(start).to_bytes(4, "little")
 
 
-def decode_header(data: bytes) -> bytes:
-    """Return the identity of the model.
+def decode_header(data: bytes) -> Header:
+    """Read the first 42 bytes of an archive.
 
     Args:
         data: the first 42 bytes of a file, or all of a shorter one.
@@ -74,11 +86,12 @@ def decode_header(data: bytes) -> bytes:
     if data[: len(MAGIC)] != MAGIC[: len(data)]:
         raise NotGlcError(f"magic: expected {MAGIC!r}, found {data[:4]!r}; not a .glca archive")
     versions = data[len(MAGIC) : len(MAGIC) + 2]
-    expected = bytes((ARCHIVE_VERSION, FORMAT_VERSION))
-    if versions != expected[: len(versions)]:
+    known = [bytes((ARCHIVE_VERSION, version)) for version in FORMAT_VERSIONS]
+    if not any(pair.startswith(versions) for pair in known):
         raise VersionError(
-            f"archive version and file version: expected {expected.hex(' ')}, found "
-            f"{versions.hex(' ')}; a newer release of glc may read this archive"
+            "archive version and file version: expected "
+            f"{' or '.join(pair.hex(' ') for pair in known)}, found {versions.hex(' ')}; "
+            "a newer release of glc may read this archive"
         )
     if len(data) < HEADER_BYTES:
         raise TruncatedError(
@@ -87,7 +100,7 @@ def decode_header(data: bytes) -> bytes:
     found = zlib.crc32(data[: HEADER_BYTES - 4])
     if found != int.from_bytes(data[HEADER_BYTES - 4 : HEADER_BYTES], "little"):
         raise CorruptError("header: its checksum does not match; the archive is damaged")
-    return data[len(MAGIC) + 2 : HEADER_BYTES - 4]
+    return Header(data[len(MAGIC) + 2 : HEADER_BYTES - 4], versions[1])
 
 
 def encode_index(groups: list[Group]) -> bytes:

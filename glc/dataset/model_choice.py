@@ -10,8 +10,8 @@ import threading
 from typing import TYPE_CHECKING, TypeAlias
 
 from glc import checkpoint
-from glc.bitstream import MODEL_BYTES
-from glc.dataset.stripped import GLC_MAGIC
+from glc.bitstream import FORMAT_VERSION, MAGIC, MODEL_BYTES
+from glc.dataset.stripped import version_of
 
 if TYPE_CHECKING:
     from glc.codec import Codec
@@ -32,6 +32,9 @@ class ModelChoice:
 
     Attributes:
         identity: 32 bytes.
+        is_coded: the first file is a .glc file.
+        version: of the format, for the files of a new archive: that of the first file if it is a
+            .glc file, else the one that is written.
 
     Raises:
         WeightsError: there is no such model.
@@ -41,12 +44,14 @@ class ModelChoice:
         self._lock = threading.Lock()
         self._device = device
         self._codec: Codec | None = None
-        self.is_coded = first is not None and first.startswith(GLC_MAGIC)
+        coded_version = None if first is None else version_of(first)
+        self.is_coded = coded_version is not None
+        self.version = coded_version or FORMAT_VERSION
         if model is not None and not isinstance(model, (str, os.PathLike)):
             self._codec, self.identity = model, model.identity
             return
         if model is None and first is not None and self.is_coded:
-            start = len(GLC_MAGIC)
+            start = len(MAGIC)
             info = checkpoint.find(first[start : start + MODEL_BYTES])
             self._path, self.identity = info.path, info.identity
             return

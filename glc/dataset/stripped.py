@@ -7,13 +7,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from glc.bitstream import FORMAT_VERSION, MODEL_BYTES, Limits, unpack
+from glc.bitstream import FORMAT_VERSIONS, MAGIC, MODEL_BYTES, Limits, unpack
 from glc.bitstream.fields import encode_varint
 
-__all__ = ["ANY_SIZE", "CHECKSUM_BYTES", "Picture", "join", "split"]
-
-GLC_MAGIC = bytes((0x67, 0xC0 | FORMAT_VERSION))
-"""The first two bytes of every .glc file that an archive of this version may hold."""
+__all__ = ["ANY_SIZE", "CHECKSUM_BYTES", "Picture", "join", "split", "version_of"]
 
 CHECKSUM_BYTES = 4
 
@@ -33,12 +30,17 @@ class Picture(NamedTuple):
     checksum: bytes
 
 
-def split(data: bytes, identity: bytes) -> Picture:
+def version_of(data: bytes) -> int | None:
+    """Return the format version of what begins as a .glc file does; None if nothing known does."""
+    return next((v for v in FORMAT_VERSIONS if data.startswith(_magic(v))), None)
+
+
+def split(data: bytes, identity: bytes, version: int) -> Picture:
     """Take a .glc file apart.
 
     Raises:
         BitstreamError: not a readable .glc file.
-        ValueError: it was made with another model.
+        ValueError: it was made with another model, or is of another version of the format.
     """
     container = unpack(data, ANY_SIZE)
     if container.model != identity[:MODEL_BYTES]:
@@ -46,18 +48,23 @@ def split(data: bytes, identity: bytes) -> Picture:
             f"model: the archive is for {identity[:MODEL_BYTES].hex()}, the file was made with "
             f"another model, {container.model.hex()}; put it into an archive of its own"
         )
+    if container.version != version:
+        raise ValueError(
+            f"version: the archive holds files of version {version}, this one is of version "
+            f"{container.version}; put it into an archive of its own"
+        )
     size = encode_varint(container.width - 1) + encode_varint(container.height - 1)
-    start = len(GLC_MAGIC) + MODEL_BYTES + 1 + len(size)
+    start = len(MAGIC) + MODEL_BYTES + 1 + len(size)
     start += len(encode_varint(len(container.payload))) + len(container.payload)
     chunks = data[start:-CHECKSUM_BYTES]
     return Picture(data[5], size, container.payload, chunks, data[-CHECKSUM_BYTES:])
 
 
-def join(picture: Picture, identity: bytes) -> bytes:
+def join(picture: Picture, identity: bytes, version: int) -> bytes:
     """Return the .glc file that ``split`` took apart, byte for byte."""
     return b"".join(
         (
-            GLC_MAGIC,
+            _magic(version),
             identity[:MODEL_BYTES],
             bytes((picture.flags,)),
             picture.size,
@@ -67,3 +74,8 @@ def join(picture: Picture, identity: bytes) -> bytes:
             picture.checksum,
         )
     )
+
+
+def _magic(version: int) -> bytes:
+    """Return the first two bytes of every .glc file of a version."""
+    return bytes((MAGIC[0], MAGIC[1] | version))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from glc.entropy.arrays import Int32Array, IntArray
 from glc.entropy.categorical import Categorical
+from glc.entropy.order import Order, coding_order
 from glc.entropy.range_coder import RangeDecoder
 from glc.entropy.scale_tables import ScaleTables
 from glc.errors import CorruptError
@@ -106,7 +107,7 @@ class PrefixDecoder(RangeDecoder):
 
 
 def decode_known(
-    tables: ScaleTables, decoder: PrefixDecoder, rows: IntArray
+    tables: ScaleTables, decoder: PrefixDecoder, rows: IntArray, order: Order
 ) -> tuple[Int32Array, NDArray[np.bool_]]:
     """Decode what is certain of a message of scaled symbols (FORMAT_ENTROPY.md, section 4).
 
@@ -114,6 +115,7 @@ def decode_known(
         tables: the tables it was coded with.
         decoder: the stream.
         rows: (n,), integers in [0, 64).
+        order: which rows come first.
 
     Returns:
         symbols: (n,) int32, 0 where they are not certain; an escaped one is certain only with all
@@ -124,16 +126,16 @@ def decode_known(
         CorruptError: data that no encoder writes.
     """
     before = decoder.certain
-    symbols = tables.decode(decoder, rows)
+    symbols = tables.decode(decoder, rows, order)
     certain = decoder.certain - before
-    order = np.argsort(rows, kind="stable")[np.count_nonzero(rows == 0) :]
+    positions, _ = coding_order(rows.astype(np.uint8), order)
     known = np.zeros(len(rows), np.bool_)
-    known[order[:certain]] = True
+    known[positions[:certain]] = True
     if decoder.ended:
-        escaped = order[np.abs(symbols[order]) > tables.half_widths[rows[order]]]
+        escaped = positions[np.abs(symbols[positions]) > tables.half_widths[rows[positions]]]
         excess = np.abs(symbols[escaped]) - tables.half_widths[rows[escaped]]
         # Behind all codes come the classes of the escapes, then k + 1 bits for class k.
         bits = np.cumsum(np.frexp(excess.astype(np.float64))[1])
-        known[escaped[bits > certain - len(order) - len(escaped)]] = False
+        known[escaped[bits > certain - len(positions) - len(escaped)]] = False
         symbols[~known] = 0
     return symbols, known

@@ -24,6 +24,7 @@ from glc.entropy.arrays import (
 )
 from glc.entropy.categorical import PRECISION, TOTAL, Categorical
 from glc.entropy.escape import MAX_MAGNITUDE, decode_escapes, encode_escapes, escape_bits
+from glc.entropy.order import Order, coding_order
 from glc.entropy.range_coder import RangeDecoder, RangeEncoder
 from glc.errors import WeightsError
 
@@ -109,49 +110,53 @@ class ScaleTables:
         # The coder's models cannot be pickled; worker processes build their own.
         return type(self), (self.frequencies, self.half_widths)
 
-    def encode(self, encoder: RangeEncoder, symbols: IntArray, rows: IntArray) -> None:
+    def encode(
+        self, encoder: RangeEncoder, symbols: IntArray, rows: IntArray, order: Order
+    ) -> None:
         """Append symbols: row after row, within a row in order of position, then all escapes.
 
         Args:
             encoder: the stream.
             symbols: (n,), integers of magnitude <= MAX_MAGNITUDE; 0 where the row is 0.
             rows: (n,), integers in [0, 64).
+            order: which rows come first.
 
         Raises:
             TypeError, ValueError: arguments that break these rules; nothing is appended.
         """
         rows = _checked_rows(rows)
         symbols = _checked_symbols(symbols, rows)
-        order, counts = _coding_order(rows)
-        values = symbols[order]
-        half_widths = self.half_widths[rows[order]]
+        positions, groups = coding_order(rows, order)
+        values = symbols[positions]
+        half_widths = self.half_widths[rows[positions]]
         magnitudes = np.abs(values)
         escaped = magnitudes > half_widths
         codes = np.where(escaped, 2 * half_widths + 1, 2 * magnitudes - (values < 0))
         start = 0
-        for row, count in counts:
+        for row, count in groups:
             encoder.encode(codes[start : start + count], self._models[row])
             start += count
         if escaped.any():
             encode_escapes(encoder, values[escaped], half_widths[escaped])
 
-    def decode(self, decoder: RangeDecoder, rows: IntArray) -> Int32Array:
-        """Return the symbols that encode wrote with the same rows: (n,), int32.
+    def decode(self, decoder: RangeDecoder, rows: IntArray, order: Order) -> Int32Array:
+        """Return the symbols that encode wrote with the same rows and order: (n,), int32.
 
         Args:
             decoder: the stream.
             rows: (n,), integers in [0, 64).
+            order: which rows come first.
 
         Raises:
             CorruptError: data that no encoder writes.
             TypeError, ValueError: rows that break these rules.
         """
         rows = _checked_rows(rows)
-        order, counts = _coding_order(rows)
-        half_widths = self.half_widths[rows[order]]
-        codes = np.empty(len(order), dtype=np.int32)
+        positions, groups = coding_order(rows, order)
+        half_widths = self.half_widths[rows[positions]]
+        codes = np.empty(len(positions), dtype=np.int32)
         start = 0
-        for row, count in counts:
+        for row, count in groups:
             codes[start : start + count] = decoder.decode(self._models[row], count)
             start += count
         magnitudes = (codes + 1) >> 1
@@ -160,7 +165,7 @@ class ScaleTables:
         if escaped.any():
             values[escaped] = decode_escapes(decoder, half_widths[escaped])
         symbols = np.zeros(len(rows), dtype=np.int32)
-        symbols[order] = values
+        symbols[positions] = values
         return symbols
 
     def bits(self, symbols: IntArray, rows: IntArray) -> NDArray[np.float64]:
@@ -264,13 +269,6 @@ def _checked_symbols(symbols: IntArray, rows: NDArray[np.uint8]) -> Int32Array:
     if np.any(symbols[rows == 0]):
         raise ValueError("symbols: expected 0 wherever the row is 0 (not coded), found others")
     return symbols.astype(np.int32)
-
-
-def _coding_order(rows: NDArray[np.uint8]) -> tuple[NDArray[np.intp], list[tuple[int, int]]]:
-    """Return the positions of the coded symbols in coding order, and (row, count) of each group."""
-    totals = np.bincount(rows, minlength=ROWS).tolist()
-    order = np.argsort(rows, kind="stable")[totals[0] :]
-    return order, [(row, totals[row]) for row in range(1, ROWS) if totals[row]]
 
 
 def _folded_gaussian(sigma: float, half_width: int) -> list[float]:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from glc.bitstream import (
     ALPHA,
     EXIF,
+    FORMAT_VERSIONS,
     GREY,
     ICC,
     XMP,
@@ -35,22 +36,27 @@ IDENTITY = hashlib.sha256(b"example weights").digest()
 MODEL = IDENTITY[:3]
 SYMBOLS = bytes(range(1, 9))
 
-# The two worked examples of FORMAT.md.
-PLAIN = bytes.fromhex("67c1 64b91c 32 ff05 ff03 03 c0ffee 40c41294")
-CHUNKED = bytes.fromhex("67c1 64b91c e4 00 ab02 00 03 41020102 6700 7101ff cd219fef")
+# The two worked examples of FORMAT.md, and what they were in version 1.
+PLAIN = bytes.fromhex("67c2 64b91c 32 ff05 ff03 03 c0ffee 12e830c3")
+CHUNKED = bytes.fromhex("67c2 64b91c e4 00 ab02 00 03 41020102 6700 7101ff 3933ad6a")
+PLAIN_1 = bytes.fromhex("67c1 64b91c 32 ff05 ff03 03 c0ffee 40c41294")
+CHUNKED_1 = bytes.fromhex("67c1 64b91c e4 00 ab02 00 03 41020102 6700 7101ff cd219fef")
+GOLDEN = [PLAIN, CHUNKED, PLAIN_1, CHUNKED_1]
 
 # Nothing, so that a test names its own bytes after the magic and the model.
-START = bytes.fromhex("67c1 64b91c")
+START = bytes.fromhex("67c2 64b91c")
 CHECKSUM = bytes(4)
 
 
-def plain() -> Container:
-    return Container(768, 512, 50, MODEL, b"\xc0\xff\xee", (), 0x9412C440)
+def plain(version: int = 2) -> Container:
+    checksum = {1: 0x9412C440, 2: 0xC330E812}[version]
+    return Container(768, 512, 50, MODEL, b"\xc0\xff\xee", (), checksum, version)
 
 
-def chunked() -> Container:
+def chunked(version: int = 2) -> Container:
     chunks = (Chunk(ALPHA, b"\x01\x02"), Chunk(GREY, b""), Chunk("q", b"\xff"))
-    return Container(1, 300, 100, MODEL, b"", chunks, 0xEF9F21CD)
+    checksum = {1: 0xEF9F21CD, 2: 0x6AAD3339}[version]
+    return Container(1, 300, 100, MODEL, b"", chunks, checksum, version)
 
 
 def with_chunks(chunks: bytes) -> bytes:
@@ -58,15 +64,19 @@ def with_chunks(chunks: bytes) -> bytes:
     return START + bytes.fromhex("80 00 00 00") + chunks + CHECKSUM
 
 
-@pytest.mark.parametrize(("golden", "container"), [(PLAIN, plain()), (CHUNKED, chunked())])
+@pytest.mark.parametrize(
+    ("golden", "container"),
+    [(PLAIN, plain()), (CHUNKED, chunked()), (PLAIN_1, plain(1)), (CHUNKED_1, chunked(1))],
+)
 def test_golden_bytes(golden: bytes, container: Container) -> None:
     assert pack(container) == golden
     assert unpack(golden) == container
 
 
 def test_golden_checksums() -> None:
-    assert plain().checksum_of(IDENTITY, SYMBOLS) == 0x9412C440
-    assert chunked().checksum_of(IDENTITY, b"") == 0xEF9F21CD
+    for version in FORMAT_VERSIONS:
+        assert plain(version).checksum_of(IDENTITY, SYMBOLS) == plain(version).checksum
+        assert chunked(version).checksum_of(IDENTITY, b"") == chunked(version).checksum
 
 
 def test_a_plain_photo_costs_sixteen_bytes() -> None:
@@ -85,7 +95,7 @@ def test_anything_else_is_a_wrong_call(data: object) -> None:
         unpack(data)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("golden", [PLAIN, CHUNKED])
+@pytest.mark.parametrize("golden", GOLDEN)
 def test_every_prefix_is_truncated(golden: bytes) -> None:
     for length in range(len(golden)):
         with pytest.raises(TruncatedError):
@@ -104,9 +114,9 @@ def test_second_byte_of_the_magic(second: int) -> None:
         unpack(bytes((0x67, second)) + PLAIN[2:])
 
 
-@pytest.mark.parametrize("version", [0, *range(2, 16)])
+@pytest.mark.parametrize("version", [0, *range(3, 16)])
 def test_other_versions(version: int) -> None:
-    with pytest.raises(VersionError, match=f"expected 1, found {version};"):
+    with pytest.raises(VersionError, match=f"expected 1 or 2, found {version};"):
         unpack(bytes((0x67, 0xC0 | version)) + PLAIN[2:])
 
 
@@ -117,7 +127,7 @@ def test_reserved_qualities(flags: int) -> None:
 
 
 @pytest.mark.parametrize("extra", [b"\x00", b"\n", PLAIN])
-@pytest.mark.parametrize("golden", [PLAIN, CHUNKED])
+@pytest.mark.parametrize("golden", GOLDEN)
 def test_trailing_bytes(golden: bytes, extra: bytes) -> None:
     with pytest.raises(CorruptError, match="end of file"):
         unpack(golden + extra)
@@ -235,6 +245,8 @@ def test_a_claim_allocates_nothing(data: bytes, error: type[BitstreamError]) -> 
         {"chunks": (Chunk(ICC, b"a"), Chunk(ICC, b"b"))},
         {"checksum": -1},
         {"checksum": 1 << 32},
+        {"version": 0},
+        {"version": 3},
     ],
     ids=str,
 )
@@ -273,6 +285,7 @@ def test_a_container_does_not_change() -> None:
         {"quality": 51},
         {"payload": b"\xc0\xff"},
         {"chunks": (Chunk("q", b""),)},
+        {"version": 1},
     ],
     ids=str,
 )
@@ -302,7 +315,8 @@ def test_any_bytes_unpack_or_raise(data: bytes) -> None:
 
 @given(st.binary(max_size=64))
 def test_any_bytes_after_a_good_start_unpack_or_raise(rest: bytes) -> None:
-    unpacks_to_itself_or_raises(START + rest)
+    for start in (START, PLAIN_1[:5]):
+        unpacks_to_itself_or_raises(start + rest)
 
 
 @given(st.binary(max_size=48))
@@ -310,7 +324,7 @@ def test_any_chunk_section_unpacks_or_raises(chunks: bytes) -> None:
     unpacks_to_itself_or_raises(with_chunks(chunks))
 
 
-@given(st.sampled_from([PLAIN, CHUNKED]), st.data())
+@given(st.sampled_from(GOLDEN), st.data())
 @settings(max_examples=300)
 def test_any_changed_byte_unpacks_or_raises(golden: bytes, data: st.DataObject) -> None:
     position = data.draw(st.integers(0, len(golden) - 1))
@@ -341,6 +355,7 @@ CONTAINERS = st.builds(
         unique_by=lambda chunk: chunk.tag,
     ).map(tuple),
     checksum=st.integers(0, 0xFFFF_FFFF),
+    version=st.sampled_from(FORMAT_VERSIONS),
 )
 
 

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from glc.bitstream import Chunk, Container, Limits, pack, unpack, unpack_prefix
+from glc.bitstream import (
+    FORMAT_VERSIONS,
+    Chunk,
+    Container,
+    Limits,
+    pack,
+    unpack,
+    unpack_prefix,
+)
 from glc.errors import (
     BitstreamError,
     CorruptError,
@@ -20,17 +30,21 @@ DATA = pack(FILE)
 HEADER = 11
 
 
-def test_every_prefix():
-    ends = [DATA.index(b"alpha") + 5, DATA.index(b"g\0") + 2, DATA.index(b"exif") + 4]
-    for length in range(HEADER, len(DATA) + 1):
-        prefix = unpack_prefix(DATA[:length])
+@pytest.mark.parametrize("version", FORMAT_VERSIONS)
+def test_every_prefix(version):
+    file = replace(FILE, version=version)
+    data = pack(file)
+    ends = [data.index(b"alpha") + 5, data.index(b"g\0") + 2, data.index(b"exif") + 4]
+    for length in range(HEADER, len(data) + 1):
+        prefix = unpack_prefix(data[:length])
         header = prefix.header
         assert (header.width, header.height, header.quality) == (768, 512, 50)
         assert (header.model, header.payload_bytes, header.has_chunks) == (b"abc", 10, True)
+        assert header.version == version
         assert prefix.header_bytes == HEADER
         assert prefix.payload == b"0123456789"[: length - HEADER]
         assert prefix.chunks == CHUNKS[: sum(length >= end for end in ends)]
-        assert prefix.container == (FILE if length == len(DATA) else None)
+        assert prefix.container == (file if length == len(data) else None)
 
 
 @pytest.mark.parametrize("length", range(HEADER))
@@ -52,7 +66,7 @@ def test_headers_are_as_long_as_the_message_says():
     ("data", "error"),
     [
         (b"\x89P", NotGlcError),
-        (b"\x67\xc2", VersionError),
+        (b"\x67\xc3", VersionError),
         (DATA[:5] + b"\x7f" + DATA[6:20], CorruptError),
         (DATA + b"\0", CorruptError),
         (DATA[:21] + b"\0", CorruptError),

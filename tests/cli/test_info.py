@@ -26,8 +26,14 @@ def test_info_line(glc, coded):
     assert result.code == 0
     assert result.err == ""
     size = Path("a.glc").stat().st_size
-    assert result.out.startswith(f"a.glc: GLC 1, 8 x 6, {size} bytes, ")
+    assert result.out.startswith(f"a.glc: GLC 2, 8 x 6, {size} bytes, ")
     assert "(fake), alpha 48 B" in result.out
+
+
+def test_info_says_the_version_of_the_file(glc, version):
+    Path("a.glc").write_bytes(pack(Container(9, 7, 3, b"abc", b"x", version=version)))
+    assert glc("info", "a.glc").out.startswith(f"a.glc: GLC {version}, 9 x 7, ")
+    assert json.loads(glc("info", "a.glc", "--json").out)["format_version"] == version
 
 
 def test_info_json(glc, coded, picture):

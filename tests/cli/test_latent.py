@@ -28,9 +28,9 @@ def run(monkeypatch, capsys, tmp_path, micro_path):
 
 
 @pytest.fixture
-def coded(micro, make_picture, tmp_path):
+def coded(micro, make_picture, tmp_path, version):
     """A file, and half of it, in the folder that commands run in."""
-    data = micro.encode(make_picture(72, 100), 70)
+    (data,) = micro.encode_batch([make_picture(72, 100)], 70, version=version)
     (tmp_path / "a.glc").write_bytes(data)
     (tmp_path / "half.glc").write_bytes(data[: len(data) // 2])
     return data

@@ -13,22 +13,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from glc.bitstream import Chunk, Container, pack
+from glc.bitstream import FORMAT_VERSION, Chunk, Container, pack
 
 IDENTITY = hashlib.sha256(b"some model").digest()
 SIZES = [(40, 24), (24, 40), (70, 50), (40, 24), (64, 64)]
 
 
-def glc_file(number: int, payload: bytes | None = None) -> bytes:
+def glc_file(number: int, payload: bytes | None = None, version: int = FORMAT_VERSION) -> bytes:
     """Return a .glc file that holds nothing real, with chunks now and then."""
     rng = random.Random(number)
     chunks = (Chunk("A", rng.randbytes(3)), Chunk("g", b"")) if number % 5 == 2 else ()
     width, height = rng.choice([(560, 560), (640, 480), (300, 200 + number), (5000, 40)])
     payload = rng.randbytes(rng.choice([0, 7, 90, 200])) if payload is None else payload
     quality = 50 if number % 4 else 60
-    return pack(
-        Container(width, height, quality, IDENTITY[:3], payload, chunks, rng.getrandbits(32))
-    )
+    fields = (width, height, quality, IDENTITY[:3], payload, chunks)
+    return pack(Container(*fields, rng.getrandbits(32), version))
 
 
 def png(number: int) -> bytes:

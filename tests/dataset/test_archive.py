@@ -11,42 +11,53 @@ from pathlib import Path
 
 import pytest
 
-from glc.bitstream import Container, pack
+from glc.bitstream import FORMAT_VERSION, Container, pack
 from glc.dataset import Archive, ArchiveWriter
 from glc.errors import BitstreamError, CorruptError, TruncatedError
 
-# The worked example of FORMAT.md.
+# The worked example of FORMAT.md, and what it was of files of version 1.
 EXAMPLE_IDENTITY = bytes.fromhex("64b91ca7fe644b145a842e1006d9709c2178300072b068ca382399e95536e646")
-EXAMPLE = bytes.fromhex(
+EXAMPLE_1 = bytes.fromhex(
     "67 6c 63 61 01 01 64 b9 1c a7 fe 64 4b 14 5a 84 2e 10 06 d9 70 9c 21 78"
     "30 00 72 b0 68 ca 38 23 99 e9 55 36 e6 46 20 07 44 c4"
     "c1 ff f2 1f 32 01 61 03 c0 ff ee 40 c4 12 94"
     "03 62 00 01 00 00 00"
     "00 01 01 16 00 00 00 99 dd 22 39 40 00 00 00 00 00 00 00 0f 99 50 d2 61 63 67 6c"
 )
-EXAMPLE_FILES = [
+EXAMPLE_FILES_1 = [
     ("a", bytes.fromhex("67c1 64b91c 32 ff05 ff03 03 c0ffee 40c41294")),
-    ("b", pack(Container(768, 512, 50, EXAMPLE_IDENTITY[:3], b"", (), 1))),
+    ("b", pack(Container(768, 512, 50, EXAMPLE_IDENTITY[:3], b"", (), 1, 1))),
+]
+EXAMPLE = bytes.fromhex(
+    "67 6c 63 61 01 02 64 b9 1c a7 fe 64 4b 14 5a 84 2e 10 06 d9 70 9c 21 78"
+    "30 00 72 b0 68 ca 38 23 99 e9 55 36 e6 46 35 b6 53 9f"
+    "c1 ff f2 1f 32 01 61 03 c0 ff ee 12 e8 30 c3"
+    "03 62 00 01 00 00 00"
+    "00 01 01 16 00 00 00 d8 0a 75 bf 40 00 00 00 00 00 00 00 5c 7b 75 11 61 63 67 6c"
+)
+EXAMPLE_FILES = [
+    ("a", bytes.fromhex("67c2 64b91c 32 ff05 ff03 03 c0ffee 12e830c3")),
+    ("b", pack(Container(768, 512, 50, EXAMPLE_IDENTITY[:3], b"", (), 1, 2))),
 ]
 
 
-def write(items, identity) -> bytes:
+def write(items, identity, version=FORMAT_VERSION) -> bytes:
     stream = io.BytesIO()
-    with ArchiveWriter(stream, identity) as writer:
+    with ArchiveWriter(stream, identity, version=version) as writer:
         for key, data in items:
             writer.add(key, data)
     return stream.getvalue()
 
 
 @pytest.fixture(scope="module")
-def items(make_glc):
+def items(make_glc, version):
     """Keys of several lengths and alphabets, more than two groups."""
-    return [(f"{'äx'[n % 2] * (n % 3)}/{n}", make_glc(n)) for n in range(300)]
+    return [(f"{'äx'[n % 2] * (n % 3)}/{n}", make_glc(n, version=version)) for n in range(300)]
 
 
 @pytest.fixture(scope="module")
-def data(items, identity) -> bytes:
-    return write(items, identity)
+def data(items, identity, version) -> bytes:
+    return write(items, identity, version)
 
 
 @pytest.fixture
@@ -56,10 +67,14 @@ def path(data, tmp_path) -> Path:
     return target
 
 
-def test_golden_bytes() -> None:
-    assert write(EXAMPLE_FILES, EXAMPLE_IDENTITY) == EXAMPLE
-    archive = Archive(io.BytesIO(EXAMPLE))
-    assert (archive.identity, list(archive)) == (EXAMPLE_IDENTITY, EXAMPLE_FILES)
+@pytest.mark.parametrize(
+    ("number", "golden", "files"), [(1, EXAMPLE_1, EXAMPLE_FILES_1), (2, EXAMPLE, EXAMPLE_FILES)]
+)
+def test_golden_bytes(number, golden, files) -> None:
+    assert write(files, EXAMPLE_IDENTITY, number) == golden
+    archive = Archive(io.BytesIO(golden))
+    assert (archive.identity, archive.version) == (EXAMPLE_IDENTITY, number)
+    assert list(archive) == files
 
 
 def test_what_goes_in_comes_out_in_order(path, items, identity):
@@ -161,9 +176,9 @@ def test_forked_processes_do_not_share_a_position(path, items):
         assert [child.exitcode for child in children] == [0, 0, 0]
 
 
-def test_a_picture_is_there_when_add_returns(tmp_path, items, identity):
+def test_a_picture_is_there_when_add_returns(tmp_path, items, identity, version):
     path = tmp_path / "a.glca"
-    writer = ArchiveWriter(path, identity)
+    writer = ArchiveWriter(path, identity, version=version)
     for number, (key, data) in enumerate(items[:10]):
         writer.add(key, data)
         with Archive(path) as found:
@@ -182,8 +197,8 @@ def _fail_after(writer, item):
     raise KeyError
 
 
-def test_an_exception_leaves_an_archive_without_index(tmp_path, items, identity):
-    writer = ArchiveWriter(tmp_path / "a.glca", identity)
+def test_an_exception_leaves_an_archive_without_index(tmp_path, items, identity, version):
+    writer = ArchiveWriter(tmp_path / "a.glca", identity, version=version)
     with pytest.raises(KeyError), writer:
         _fail_after(writer, items[0])
     with Archive(tmp_path / "a.glca") as archive:
@@ -192,9 +207,9 @@ def test_an_exception_leaves_an_archive_without_index(tmp_path, items, identity)
         writer.add(*items[1])
 
 
-def test_interrupted_at_any_byte_and_gone_on_gives_the_same_bytes(items, identity):
+def test_interrupted_at_any_byte_and_gone_on_gives_the_same_bytes(items, identity, version):
     few = items[:9]
-    whole = write(few, identity)
+    whole = write(few, identity, version)
     for length in range(len(whole)):
         stream = io.BytesIO(whole[:length])
         if length >= 42:
@@ -203,7 +218,7 @@ def test_interrupted_at_any_byte_and_gone_on_gives_the_same_bytes(items, identit
             assert list(archive) == few[: len(archive)]
             records_end = len(whole) - 10 - 17
             assert len(archive) == len(few) if length >= records_end else len(archive) < len(few)
-        with ArchiveWriter(stream, identity, append=True) as writer:
+        with ArchiveWriter(stream, identity, append=True, version=version) as writer:
             assert writer.keys == [key for key, _ in few[: len(writer)]]
             for key, data in few[len(writer) :]:
                 writer.add(key, data)
@@ -211,10 +226,10 @@ def test_interrupted_at_any_byte_and_gone_on_gives_the_same_bytes(items, identit
 
 
 @pytest.mark.parametrize("count", [0, 1, 159, 160, 161, 299, 300])
-def test_appending_to_a_complete_archive(count, items, identity, data, tmp_path):
+def test_appending_to_a_complete_archive(count, items, identity, data, tmp_path, version):
     path = tmp_path / "a.glca"
-    path.write_bytes(write(items[:count], identity))
-    with ArchiveWriter(path, identity, append=True) as writer:
+    path.write_bytes(write(items[:count], identity, version))
+    with ArchiveWriter(path, identity, append=True, version=version) as writer:
         assert len(writer) == count
         for key, file in items[count:]:
             assert key not in writer
@@ -223,10 +238,10 @@ def test_appending_to_a_complete_archive(count, items, identity, data, tmp_path)
     assert path.read_bytes() == data
 
 
-def test_appending_to_nothing_and_to_zeros(items, identity, data, tmp_path):
+def test_appending_to_nothing_and_to_zeros(items, identity, data, tmp_path, version):
     """A machine that lost power may leave zeros where a record should be."""
     path = tmp_path / "a.glca"
-    with ArchiveWriter(path, identity, append=True) as writer:
+    with ArchiveWriter(path, identity, append=True, version=version) as writer:
         for key, file in items[:5]:
             writer.add(key, file)
         writer.abandon()
@@ -234,13 +249,13 @@ def test_appending_to_nothing_and_to_zeros(items, identity, data, tmp_path):
         stream.write(bytes(5000))
     with Archive(path) as archive:
         assert archive.leftover_bytes == 5000
-    with ArchiveWriter(path, identity, append=True) as writer:
+    with ArchiveWriter(path, identity, append=True, version=version) as writer:
         for key, file in items[5:]:
             writer.add(key, file)
     assert path.read_bytes() == data
 
 
-def test_appending_never_destroys_what_lies_behind_damage(items, identity, data):
+def test_appending_never_destroys_what_lies_behind_damage(items, identity, data, version):
     records = data[: len(data) - 20 - 17]
     for damaged in (records, data):
         for offset in (43, 60, 200):
@@ -248,11 +263,37 @@ def test_appending_never_destroys_what_lies_behind_damage(items, identity, data)
                 stream = io.BytesIO(damaged[:offset] + bytes((value,)) + damaged[offset + 1 :])
                 before = stream.getvalue()
                 try:
-                    ArchiveWriter(stream, identity, append=True)
+                    ArchiveWriter(stream, identity, append=True, version=version)
                 except BitstreamError:
                     assert stream.getvalue() == before
                 else:
                     assert damaged is records or before == data
+
+
+def test_an_archive_keeps_the_version_of_its_files(items, identity, make_glc, version):
+    few = items[:5]
+    whole, other = write(few, identity, version), 3 - version
+    # From where its header says the version on, cut anywhere.
+    for length in range(6, len(whole) + 1):
+        stream = io.BytesIO(whole[:length])
+        with ArchiveWriter(stream, identity, append=True, version=other) as writer:
+            assert writer.version == version
+            before = stream.getvalue()
+            with pytest.raises(ValueError, match=f"holds files of version {version}, this one is"):
+                writer.add("other", make_glc(7, version=other))
+            assert stream.getvalue() == before
+            for key, data in few[len(writer) :]:
+                writer.add(key, data)
+        assert stream.getvalue() == whole
+
+
+def test_versions_that_do_not_exist_are_refused(identity, tmp_path):
+    path = tmp_path / "a.glca"
+    path.write_bytes(b"kept")
+    for version in (0, 3, 256):
+        with pytest.raises(ValueError, match="version: expected one of"):
+            ArchiveWriter(path, identity, version=version)
+    assert path.read_bytes() == b"kept"
 
 
 def test_appending_with_another_model_is_refused(items, path, data):
@@ -297,9 +338,9 @@ class Full(io.BytesIO):
         return super().write(data)
 
 
-def test_a_full_disk_ends_the_archive_before_the_picture(items, identity):
+def test_a_full_disk_ends_the_archive_before_the_picture(items, identity, version):
     stream = Full()
-    writer = ArchiveWriter(stream, identity)
+    writer = ArchiveWriter(stream, identity, version=version)
     writer.add(*items[0])
     stream.is_full = True
     with pytest.raises(OSError, match="No space"):
@@ -309,9 +350,9 @@ def test_a_full_disk_ends_the_archive_before_the_picture(items, identity):
         writer.add(*items[2])
     archive = Archive(stream)
     assert list(archive) == items[:1]
-    with ArchiveWriter(stream, identity, append=True) as writer:
+    with ArchiveWriter(stream, identity, append=True, version=version) as writer:
         writer.add(*items[1])
-    assert stream.getvalue() == write(items[:2], identity)
+    assert stream.getvalue() == write(items[:2], identity, version)
 
 
 def test_large_pictures_make_small_groups(identity):

@@ -23,21 +23,21 @@ from glc.errors import (
 
 
 @pytest.fixture(scope="module")
-def items(make_glc):
-    return [(f"k{n}", make_glc(n, bytes((n, 7, 9)))) for n in range(180)]
+def items(make_glc, version):
+    return [(f"k{n}", make_glc(n, bytes((n, 7, 9)), version)) for n in range(180)]
 
 
-def write(items, identity) -> bytes:
+def write(items, identity, version) -> bytes:
     stream = io.BytesIO()
-    with ArchiveWriter(stream, identity) as writer:
+    with ArchiveWriter(stream, identity, version=version) as writer:
         for key, file in items:
             writer.add(key, file)
     return stream.getvalue()
 
 
 @pytest.fixture(scope="module")
-def data(items, identity) -> bytes:
-    return write(items, identity)
+def data(items, identity, version) -> bytes:
+    return write(items, identity, version)
 
 
 def parts(data: bytes) -> tuple[bytes, list[bytes], list[tuple[int, ...]]]:
@@ -91,8 +91,8 @@ def test_every_prefix_is_refused_or_said_to_be_incomplete(data, items):
 
 
 @pytest.mark.parametrize(("count", "stride"), [(12, 1), (180, 43)])
-def test_every_changed_byte_is_refused(count, stride, items, identity):
-    data, known = write(items[:count], identity), dict(items)
+def test_every_changed_byte_is_refused(count, stride, items, identity, version):
+    data, known = write(items[:count], identity, version), dict(items)
     for offset in range(0, len(data), stride):
         changed = bytearray(data)
         changed[offset] ^= 1 << offset % 8
@@ -122,7 +122,11 @@ def test_every_changed_byte_is_refused(count, stride, items, identity):
         (b"glcb", NotGlcError),
         (b"\x67\xc1", NotGlcError),
         (b"glca\x02", VersionError),
-        (b"glca\x01\x02", VersionError),
+        (b"glca\x01\x00", VersionError),
+        (b"glca\x01\x01", TruncatedError),
+        (b"glca\x01\x02", TruncatedError),
+        (b"glca\x01\x03", VersionError),
+        (b"glca\x02\x02", VersionError),
         (b"glca\x00\x01" + bytes(90), VersionError),
     ],
 )

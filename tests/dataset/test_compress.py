@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from glc.dataset import Archive, compress
+from glc import image
+from glc.bitstream import unpack
+from glc.dataset import Archive, ArchiveWriter, compress
 from glc.dataset.failures import Failure
+from glc.dataset.parquet import read_rows
 from glc.errors import GlcError, ImageError
 
 
@@ -216,6 +219,67 @@ def test_coded_files_are_taken_as_they_are_and_load_no_networks(
     assert contents(tmp_path / "out.glca") == one_by_one
     assert [f.key for f in result.failures] == ["b/other"]
     assert "made with model" in result.failures[0].reason
+
+
+@pytest.fixture
+def older(micro, pictures) -> dict[str, bytes]:
+    """The pictures as files of version 1."""
+    loaded = [image.load(data) for data in pictures.values()]
+    files = [micro.encode_batch([picture], 40, version=1)[0] for picture in loaded]
+    return dict(zip(pictures, files, strict=True))
+
+
+def test_an_archive_of_an_earlier_release_is_gone_on_with_in_its_version(
+    folder, tmp_path, micro, make_png, older
+):
+    begun, finished = tmp_path / "begun.glca", tmp_path / "finished.glca"
+    for path, keys in ((tmp_path / "begun.glca.part", [*older][:5]), (finished, [*older])):
+        with ArchiveWriter(path, micro.identity, version=1) as writer:
+            for key in keys:
+                writer.add(key, older[key])
+    compress(folder, begun, 40, model=micro)
+    assert begun.read_bytes() == finished.read_bytes()
+    (folder / "c.png").write_bytes(make_png(50))
+    assert compress(folder, finished, 40, model=micro).pictures == 1
+    files = contents(finished)
+    assert {unpack(data).version for data in files.values()} == {1}
+    micro.verify_batch([*files.values()])
+    # Done again, it is written as this release writes.
+    compress(folder, finished, 40, model=micro, resume=False)
+    assert {unpack(data).version for data in contents(finished).values()} == {2}
+
+
+def test_a_table_of_an_earlier_release_is_gone_on_with_in_its_version(
+    folder, tmp_path, micro, make_png, older
+):
+    target = tmp_path / "out.parquet"
+    compress([*older.items()], target, 40, model=micro)
+    (folder / "c.png").write_bytes(make_png(50))
+    assert compress(folder, target, 40, model=micro).pictures == 1
+    rows = [row.data for row in read_rows(str(target))]
+    assert rows[:-1] == [*older.values()]
+    assert [unpack(data).version for data in rows] == [1] * 13
+
+
+def test_the_first_coded_file_says_the_version_of_a_new_archive(
+    tmp_path, micro, make_png, older, one_by_one
+):
+    source = [("old", older["a/000"]), ("new", make_png(60)), ("newer", one_by_one["a/001"])]
+    result = compress(source, tmp_path / "old.glca", 40, model=micro)
+    versions = {key: unpack(data).version for key, data in contents(tmp_path / "old.glca").items()}
+    assert versions == {"old": 1, "new": 1}
+    (failure,) = result.failures
+    assert failure.key == "newer"
+    assert "holds files of version 1, this one is of version 2" in failure.reason
+    # A folder takes every file as it is, and new pictures as this release writes them.
+    compress(source, tmp_path / "out", 40, model=micro)
+    files = contents(tmp_path / "out")
+    assert {key: unpack(data).version for key, data in files.items()} == {
+        "old": 1,
+        "new": 2,
+        "newer": 2,
+    }
+    assert files["old"] == older["a/000"]
 
 
 def test_a_key_that_leads_out_of_the_folder_is_a_failure(tmp_path, micro, make_png):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from glc.entropy import ScaleTables
+from glc.entropy import Order, ScaleTables
 
 
 class ReferenceDecoder:
@@ -41,10 +41,10 @@ class ReferenceDecoder:
             self._offset = (self._offset << 32) | self._next(4)
         return symbol
 
-    def scaled_symbols(self, tables: ScaleTables, rows: list[int]) -> list[int]:
+    def scaled_symbols(self, tables: ScaleTables, rows: list[int], version: int) -> list[int]:
         symbols = [0] * len(rows)
         escapes = []
-        for row in range(1, 64):
+        for row in {1: range(1, 64), 2: range(63, 0, -1)}[version]:
             half_width = int(tables.half_widths[row])
             frequencies = tables.frequencies[row, : 2 * half_width + 2].tolist()
             for position in [p for p, r in enumerate(rows) if r == row]:
@@ -68,6 +68,13 @@ class ReferenceDecoder:
 @pytest.fixture(scope="session")
 def reference() -> type[ReferenceDecoder]:
     return ReferenceDecoder
+
+
+@pytest.fixture(params=Order, ids=lambda order: order.name.lower())
+def order(request: pytest.FixtureRequest) -> Order:
+    """Each of the orders that files have had."""
+    found: Order = request.param
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glc.entropy import IndexTables, RangeDecoder, RangeEncoder, ScaleTables
+from glc.entropy import IndexTables, Order, RangeDecoder, RangeEncoder, ScaleTables
 from glc.errors import CorruptError, WeightsError
 
 TABLES = IndexTables.build(np.arange(3 * 256).reshape(3, 256) ** 2 % 97)
@@ -29,14 +29,14 @@ def test_round_trip(messages: list[tuple[int, list[int]]]) -> None:
 
 
 def test_shares_a_stream_with_scale_tables(
-    scale_tables: ScaleTables, rng: np.random.Generator
+    scale_tables: ScaleTables, rng: np.random.Generator, order: Order
 ) -> None:
     indices = rng.integers(0, 256, 96)
     steps = [(rng.integers(-3, 4, 50), rng.integers(1, 64, 50)) for _ in range(4)]
     encoder = RangeEncoder()
     TABLES.encode(encoder, indices, 1)
     for symbols, rows in steps:
-        scale_tables.encode(encoder, symbols, rows)
+        scale_tables.encode(encoder, symbols, rows, order)
     TABLES.encode(encoder, indices, 2)
     data = encoder.to_bytes()
     bits = TABLES.bits(indices, 1).sum() + TABLES.bits(indices, 2).sum()
@@ -45,7 +45,7 @@ def test_shares_a_stream_with_scale_tables(
     decoder = RangeDecoder(data)
     assert TABLES.decode(decoder, 96, 1).tolist() == indices.tolist()
     for symbols, rows in steps:
-        assert scale_tables.decode(decoder, rows).tolist() == symbols.tolist()
+        assert scale_tables.decode(decoder, rows, order).tolist() == symbols.tolist()
     assert TABLES.decode(decoder, 96, 2).tolist() == indices.tolist()
 
 

@@ -7,11 +7,13 @@ import pytest
 
 from glc.entropy import (
     Categorical,
+    Order,
     PrefixDecoder,
     RangeDecoder,
     RangeEncoder,
     ScaleTables,
     decode_known,
+    sigma_of_row,
 )
 from glc.errors import CorruptError
 
@@ -112,7 +114,7 @@ def narrow_tables() -> ScaleTables:
     return ScaleTables(frequencies, half_widths)
 
 
-def test_scaled_symbols_with_escapes_of_every_prefix(rng):
+def test_scaled_symbols_with_escapes_of_every_prefix(rng, order):
     tables = narrow_tables()
     rows = rng.integers(0, 45, 300)
     symbols = np.round(rng.normal(0.0, 3.0, 300)).astype(np.int32) * (rows > 0)
@@ -120,11 +122,11 @@ def test_scaled_symbols_with_escapes_of_every_prefix(rng):
     symbols[rows == 0] = 0
     assert (np.abs(symbols) > tables.half_widths[rows]).sum() > 40
     encoder = RangeEncoder()
-    tables.encode(encoder, symbols, rows)
+    tables.encode(encoder, symbols, rows, order)
     data = encoder.to_bytes()
     counts = []
     for length in range(len(data) + 1):
-        found, known = decode_known(tables, PrefixDecoder(data[:length], len(data)), rows)
+        found, known = decode_known(tables, PrefixDecoder(data[:length], len(data)), rows, order)
         assert np.array_equal(found, np.where(known, symbols, 0))
         assert not known[rows == 0].any()
         counts.append(int(known.sum()))
@@ -134,6 +136,25 @@ def test_scaled_symbols_with_escapes_of_every_prefix(rng):
     # Escapes become known one by one, not all at the end.
     held = np.abs(symbols) <= tables.half_widths[rows]
     assert len({count for count in counts if count > (held & (rows > 0)).sum()}) > 20
+
+
+def test_the_first_rows_of_the_order_are_known_first(rng):
+    tables = ScaleTables.build()
+    rows = rng.integers(0, 64, 2000)
+    sigmas = np.array([0.0, *map(sigma_of_row, range(1, 64))])
+    symbols = np.round(rng.normal(0.0, sigmas[rows])).astype(np.int32)
+    for order in Order:
+        encoder = RangeEncoder()
+        tables.encode(encoder, symbols, rows, order)
+        data = encoder.to_bytes()
+        prefix = PrefixDecoder(data[: len(data) // 3], len(data))
+        _, known = decode_known(tables, prefix, rows, order)
+        there, missing = rows[known], rows[~known & (rows > 0)]
+        assert 100 < len(there) < 1900
+        if order is Order.LARGE_FIRST:
+            assert there.min() >= missing.max()
+        else:
+            assert there.max() <= missing.min()
 
 
 def test_a_long_unknown_rest_costs_no_memory():

@@ -14,7 +14,7 @@ from glc.errors import GlcError
 
 SIDES = (1, 2, 15, 16, 17, 63, 64, 65, 127, 128, 129, 300, 511, 2048)
 GIANT_SIDES = (16_383, 16_384, 16_385, 60_000, 65_535, 65_536, 1 << 21, 1 << 28)
-_BYTES = (0, 1, 2, 0x2F, 0x41, 0x67, 0x7F, 0x80, 0xC1, 0xFE, 0xFF)
+_BYTES = (0, 1, 2, 0x2F, 0x41, 0x67, 0x7F, 0x80, 0xC1, 0xC2, 0xFE, 0xFF)
 _NUMBERS = (-1, 0, 1, 2, 3, 4, 5, 16, 127, 128, 1000, 65_535, 65_536, 1 << 24, 1 << 31, 1 << 53,
             1 << 63, 1 << 64, 0.5, 1e308)  # fmt: skip
 _WORDS = ("", "F16", "F32", "F64", "BF16", "F8_E4M3", "I8", "I32", "I64", "U8", "U64", "BOOL",
@@ -60,10 +60,11 @@ class Fields:
     payload_length: int | None = None
     count: int | None = None
     long_varints: bool = False
+    version: int = 2
 
     def spell(self) -> bytes:
         """Return the file."""
-        parts = [b"\x67\xc1", self.model, bytes([self.flags])]
+        parts = [bytes((0x67, 0xC0 | self.version)), self.model, bytes([self.flags])]
         lengths = (self.width - 1, self.height - 1)
         parts += [self._varint(length) for length in lengths]
         given = self.payload_length
@@ -98,7 +99,7 @@ def take_apart(data: bytes) -> Fields | None:
     checksum = container.checksum.to_bytes(4, "little")
     return Fields(
         container.model, flags, container.width, container.height, container.payload, [*chunks],
-        checksum,
+        checksum, version=container.version,
     )  # fmt: skip
 
 
@@ -137,7 +138,7 @@ def mutate_content(data: bytes, rng: Random) -> bytes:
 
 
 def _change(fields: Fields, rng: Random) -> None:
-    kind = rng.randrange(10)
+    kind = rng.randrange(11)
     if kind == 0:
         fields.width = rng.choice(SIDES + GIANT_SIDES)
     elif kind == 1:
@@ -154,6 +155,8 @@ def _change(fields: Fields, rng: Random) -> None:
         length = len(fields.payload)
         fields.payload_length = rng.choice((None, 0, length - 1, length + 1, (1 << 28) - 1))
         fields.long_varints = rng.random() < 0.1
+    elif kind == 9:
+        fields.version = rng.choice((1, 2, 1, 2, 0, 3, 15))
     else:
         fields.model = rng.choice((fields.model, rng.randbytes(3)))
 

@@ -9,11 +9,12 @@ from hashlib import sha256
 from pathlib import Path
 
 from glc import checkpoint
-from glc.bitstream import Chunk, Container, pack
+from glc.bitstream import FORMAT_VERSION, Chunk, Container, pack
 from glc.dataset import Archive, ArchiveWriter
 
 HERE = Path(__file__).parent
-VERSION = 1
+FOLDER = {1: "archive-v1", 2: "archive-v1-files-v2"}[FORMAT_VERSION]
+"""The version of the archive, and that of the files in it where it is not the first."""
 
 
 def many(model: bytes) -> list[tuple[str, bytes]]:
@@ -35,13 +36,13 @@ def many(model: bytes) -> list[tuple[str, bytes]]:
 
 def main() -> int:
     """Write the archives and what is in them; returns the exit code."""
-    folder = HERE / f"archive-v{VERSION}"
+    folder, files_folder = HERE / FOLDER, HERE / f"v{FORMAT_VERSION}"
     if folder.exists():
         sys.stderr.write(f"{folder} exists; golden files are only ever added\n")
         return 1
     folder.mkdir()
-    identity = checkpoint.identity_of((HERE / "v1" / "golden.safetensors").read_bytes())
-    photos = [(path.stem, path.read_bytes()) for path in sorted((HERE / "v1").glob("*.glc"))]
+    identity = checkpoint.identity_of((files_folder / "golden.safetensors").read_bytes())
+    photos = [(path.stem, path.read_bytes()) for path in sorted(files_folder.glob("*.glc"))]
     expected = {}
     for name, files in (("photos", photos), ("many", many(identity[:3])), ("empty", [])):
         with ArchiveWriter(folder / f"{name}.glca", identity) as writer:

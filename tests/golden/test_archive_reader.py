@@ -23,6 +23,18 @@ FROZEN = {
     "archive-v1/expected.json": "dcddbcf068c92d8b4e9260e4b5c40fb800c56329df06d326efd07d574f1d98a4",
     "archive-v1/many.glca": "d7160c5660a2f7128d1e86e35f6905a2b6c47dc0094e0de1071885495660befd",
     "archive-v1/photos.glca": "96f33678390066e61f8d4b48ff57d06ceab461230799d3a5050f1d59098396a3",
+    "archive-v1-files-v2/empty.glca": (
+        "158db51e600c43a926d0f1ad6ebba4d70472cce3417d045987cec0686cf884a6"
+    ),
+    "archive-v1-files-v2/expected.json": (
+        "b0f45b7312dbac0e876e020c3ea4a4a65d5d86571b8d8c0b935f5440f3e47865"
+    ),
+    "archive-v1-files-v2/many.glca": (
+        "88c55d1815eb59381961dbb7631d0e6432ff7168936943b06996e8cc1b38aa28"
+    ),
+    "archive-v1-files-v2/photos.glca": (
+        "c8caed98933f5ae0d06ff496f25130298bd17369d1dac15c463356f0b9ce2765"
+    ),
 }
 """SHA-256 of every golden file that exists: lines are only ever added."""
 
@@ -72,7 +84,9 @@ def leb128(value: int) -> bytes:
 def read(data: bytes) -> tuple[bytes, list[tuple[str, bytes]]]:
     """Return identity, keys and files of an archive."""
     source = Bytes(data)
-    assert source.take(6) == b"glca\x01\x01"
+    assert source.take(5) == b"glca\x01"
+    version = source.integer(1)
+    assert version in (1, 2)
     identity = source.take(32)
     assert source.integer(4) == zlib.crc32(data[:38])
     assert data[-4:] == b"acgl"
@@ -88,7 +102,7 @@ def read(data: bytes) -> tuple[bytes, list[tuple[str, bytes]]]:
         assert index.integer(4) == zlib.crc32(data[at : at + length])
         group, before = Bytes(data[at : at + length]), len(sizes)
         state: dict[str, int] = {}
-        files += [record(group, identity, sizes, state) for _ in range(count)]
+        files += [record(group, version, identity, sizes, state) for _ in range(count)]
         assert (group.rest, len(sizes) - before) == (b"", new)
         at += length
     assert at == mark
@@ -96,7 +110,7 @@ def read(data: bytes) -> tuple[bytes, list[tuple[str, bytes]]]:
 
 
 def record(
-    group: Bytes, identity: bytes, sizes: list[bytes], state: dict[str, int]
+    group: Bytes, version: int, identity: bytes, sizes: list[bytes], state: dict[str, int]
 ) -> tuple[str, bytes]:
     head = group.integer(1)
     code = head % 64
@@ -116,7 +130,8 @@ def record(
     length, spelling = group.varint()
     payload = group.take(length)
     chunks = group.take(group.varint()[0]) if state["flags"] & 128 else b""
-    start = b"\x67\xc1" + identity[:3] + bytes((state["flags"],)) + sizes[number] + spelling
+    start = bytes((0x67, 0xC0 + version)) + identity[:3] + bytes((state["flags"],))
+    start += sizes[number] + spelling
     return key, start + payload + chunks + group.take(4)
 
 
@@ -140,7 +155,7 @@ def test_a_golden_archive_holds_what_it_held(path):
 def test_a_golden_archive_is_written_again_as_it_was(path):
     with Archive(path) as archive:
         stream = io.BytesIO()
-        with ArchiveWriter(stream, archive.identity) as writer:
+        with ArchiveWriter(stream, archive.identity, version=archive.version) as writer:
             for key, data in archive:
                 writer.add(key, data)
     assert stream.getvalue() == path.read_bytes()
@@ -152,11 +167,13 @@ def test_the_second_reader_agrees(path):
     assert (identity, digests(files)) == expected_of(path)
 
 
-def test_the_golden_archives_hold_what_they_are_for():
-    with Archive(HERE / "archive-v1" / "photos.glca") as archive:
-        files = {path.stem: path.read_bytes() for path in (HERE / "v1").glob("*.glc")}
+@pytest.mark.parametrize(("version", "folder"), [(1, "archive-v1"), (2, "archive-v1-files-v2")])
+def test_the_golden_archives_hold_what_they_are_for(version, folder):
+    with Archive(HERE / folder / "photos.glca") as archive:
+        files = {path.stem: path.read_bytes() for path in (HERE / f"v{version}").glob("*.glc")}
+        assert archive.version == version
         assert dict(iter(archive)) == files
-    with Archive(HERE / "archive-v1" / "many.glca") as archive:
+    with Archive(HERE / folder / "many.glca") as archive:
         assert len(archive._groups) == 3
         # Numbers above 59, sides above 4,096, chunks, two qualities, payloads of two length bytes.
         assert sum(group.new_sizes for group in archive._groups) > 63

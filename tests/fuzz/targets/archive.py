@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable
 from random import Random
 
-from glc.bitstream import unpack
+from glc.bitstream import FORMAT_VERSIONS, unpack
 from glc.dataset import Archive, ArchiveWriter
 from glc.dataset.frame import HEADER_BYTES, Group, encode_header, encode_index
 from glc.errors import GlcError
@@ -25,22 +25,23 @@ class ArchiveTarget:
     max_bytes = 8192
 
     def seeds(self) -> list[bytes]:
-        return [_archive(count) for count in (0, 1, 3, 40)]
+        return [_archive(count, version) for version in FORMAT_VERSIONS for count in (0, 1, 3, 40)]
 
     def mutate(self, data: bytes, rng: Random) -> bytes:
         if rng.random() < 0.4:
             return mutate_bytes(data, rng)
         # The index of a real archive is short; where it begins matters little to a mutant.
         records = mutate_bytes(data[HEADER_BYTES : -rng.choice((27, 27, 16, 1))], rng)
+        header = encode_header(_IDENTITY, rng.choice(FORMAT_VERSIONS))
         if rng.random() < 0.3:
-            return encode_header(_IDENTITY) + records
+            return header + records
         groups = []
         while records[sum(group.length for group in groups) :]:
             start = sum(group.length for group in groups)
             part = records[start : start + rng.choice((1, 50, 400, len(records)))]
             claims = rng.randint(1, 160), rng.choice((0, 1, 2, 255))
             groups.append(Group(*claims, len(part), zlib.crc32(part)))
-        return encode_header(_IDENTITY) + records + encode_index(groups[:40])
+        return header + records + encode_index(groups[:40])
 
     def run(self, data: bytes) -> str:
         with Archive(io.BytesIO(data)) as archive:
@@ -69,10 +70,11 @@ class ArchiveTarget:
         return 64 * len(data) + (4 << 20)
 
 
-def _archive(count: int) -> bytes:
+def _archive(count: int, version: int) -> bytes:
     stream = io.BytesIO()
-    with ArchiveWriter(stream, _IDENTITY) as writer:
-        files = [data[:2] + _IDENTITY[:3] + data[5:] for data in real_files()]
+    with ArchiveWriter(stream, _IDENTITY, version=version) as writer:
+        start = bytes((0x67, 0xC0 | version)) + _IDENTITY[:3]
+        files = [start + data[5:] for data in real_files()]
         for number in range(count):
             writer.add(f"folder/{number % 7}/{number}.jpg", files[number % len(files)])
         writer.close()

@@ -8,12 +8,19 @@ from random import Random
 from glc.bitstream import Chunk, Container, pack, unpack
 from tests.fuzz.mutate import mutate_file
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "v1"
+GOLDEN = Path(__file__).parents[2] / "golden" / "v2"
+OLDER = (Path(__file__).parents[2] / "golden" / "v1",)
+
+
+def golden_files() -> list[bytes]:
+    """Return those of every version of the format."""
+    folders = (GOLDEN, *OLDER)
+    return [path.read_bytes() for folder in folders for path in sorted(folder.glob("*.glc"))]
 
 
 def real_files() -> list[bytes]:
     """Return golden files, and containers of several sizes with every kind of chunk."""
-    files = [path.read_bytes() for path in sorted(GOLDEN.glob("*.glc"))]
+    files = golden_files()
     exif = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x01\0\0\0\0\0\0\0"
     metadata = (Chunk("e", exif), Chunk("x", b"<x:xmpmeta/>"), Chunk("i", bytes(130)))
     every = tuple(Chunk(tag, b"") for tag in "Agzyxwvutsrqponmlkjihfedcba")

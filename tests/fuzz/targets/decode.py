@@ -1,7 +1,8 @@
 """``Codec.decode`` and ``Codec.verify``: any bytes give a picture or a GlcError.
 
-An input is a byte of choices, then the file. Most choices put magic and model right, and accept
-the checksum as if it had been computed for what the file decodes to, so that mutants go deep.
+An input is a byte of choices, then the file. Most choices put magic, version and model right, and
+accept the checksum as if it had been computed for what the file decodes to, so that mutants go
+deep.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from codec_cli.decode import encoded_as
 from glc import Codec, image
 from glc.bitstream import Container, Limits, unpack
 from tests.fuzz.mutate import mutate_content, mutate_file
-from tests.fuzz.targets.container import GOLDEN
+from tests.fuzz.targets.container import GOLDEN, golden_files
 
-NAMED, SIGNED, VERIFY, AS_FILE = 1, 2, 4, 8
+NAMED, SIGNED, VERIFY, AS_FILE, OLDER = 1, 2, 4, 8, 16
 LIMITS = Limits(max_pixels=1 << 14, max_side=2048)
 """Small, so that a case takes milliseconds; sides are padded to 64, so 2**17 pixels are decoded."""
 
@@ -35,7 +36,7 @@ class DecodeTarget:
 
     def seeds(self) -> list[bytes]:
         rng = np.random.default_rng(5)
-        files = [path.read_bytes() for path in sorted(GOLDEN.glob("*.glc"))]
+        files = golden_files()
         for height, width, quality, channels in (
             (1, 1, 0, 3), (1, 70, 33, 1), (65, 9, 50, 4), (64, 64, 66, 3), (100, 90, 100, 4),
         ):  # fmt: skip
@@ -48,19 +49,22 @@ class DecodeTarget:
             exif = tags.tobytes()[6:]
             picture = image.Picture(plain.rgb, plain.alpha, plain.grey, (), exif, b"<x:xmpmeta/>")
             files.append(self._codec.encode(picture, quality, keep_metadata=True))
-        return [bytes([NAMED | SIGNED | AS_FILE]) + data for data in files]
+        choices = NAMED | SIGNED | AS_FILE
+        return [bytes([choices | OLDER * (data[1] == 0xC1)]) + data for data in files]
 
     def mutate(self, data: bytes, rng: Random) -> bytes:
         choices = data[0] if data else 0
         if rng.random() < 0.3:
-            choices = rng.choice((NAMED, NAMED | SIGNED, NAMED | SIGNED | VERIFY, 0, 15))
+            signed = NAMED | SIGNED
+            choices = rng.choice((NAMED, signed, signed | VERIFY, signed | OLDER, 0, 15))
         mutate = mutate_content if rng.random() < 0.8 else mutate_file
         return bytes([choices]) + mutate(data[1:], rng)
 
     def run(self, data: bytes) -> str:
         choices, file = (data[0] if data else 0), data[1:]
         if choices & NAMED:
-            file = b"\x67\xc1" + self._codec.identity[:3] + file[5:]
+            version = 2 - choices // OLDER % 2
+            file = bytes((0x67, 0xC0 + version)) + self._codec.identity[:3] + file[5:]
         with ExitStack() as stack:
             if choices & SIGNED:
                 agree = mock.patch.object(Container, "checksum_of", lambda self, *_: self.checksum)

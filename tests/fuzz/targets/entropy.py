@@ -1,6 +1,6 @@
 """``glc.entropy``: any bytes against integer tables give symbols in range, or a CorruptError.
 
-An input is four bytes that choose tables, rows and counts, then the payload.
+An input is four bytes that choose tables, rows, their order and counts, then the payload.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from glc.entropy import (
     MAX_MAGNITUDE,
     ROWS,
     IndexTables,
+    Order,
     RangeDecoder,
     RangeEncoder,
     ScaleTables,
@@ -37,8 +38,8 @@ class EntropyTarget:
 
     def seeds(self) -> list[bytes]:
         made = []
-        for number in range(12):
-            choices = bytes((number + 8, 40 * number % 256, number * 7 % 256, number))
+        for number in range(24):
+            choices = bytes((number % 12 + 8, 40 * number % 256, number * 7 % 256, number))
             wide, z_count, rows = self._plan(choices)
             rng = np.random.default_rng(number)
             encoder = RangeEncoder()
@@ -46,7 +47,7 @@ class EntropyTarget:
             for row in rows:
                 spread = (row.astype(np.float64) + 1) ** 2 / 40
                 symbols = np.rint(rng.normal(0, spread)).astype(np.int32) * (row > 0)
-                self._scales[wide].encode(encoder, symbols, row)
+                self._scales[wide].encode(encoder, symbols, row, _order(choices))
             made.append(choices + encoder.to_bytes())
         return made
 
@@ -93,14 +94,15 @@ class EntropyTarget:
         indices = self._indices.decode(decoder, z_count, bank)
         assert indices.shape == (z_count,)
         assert not indices.size or 0 <= indices.min() <= indices.max() < self._size
-        messages = [tables.decode(decoder, row) for row in rows]
+        order = _order(choices)
+        messages = [tables.decode(decoder, row, order) for row in rows]
         for row, symbols in zip(rows, messages, strict=True):
             assert symbols.shape == row.shape
             assert symbols.dtype == np.int32
             assert not symbols.size or np.abs(symbols).max() <= MAX_MAGNITUDE
             assert not symbols[row == 0].any()
         if choices[0] & 8:
-            self._again(indices, bank, tables, rows, messages)
+            self._again(indices, bank, tables, rows, order, messages)
         largest = max(int(np.abs(symbols).max(initial=0)) for symbols in messages)
         return f"tables {('narrow', 'wide')[wide]}, largest symbol of {largest.bit_length()} bits"
 
@@ -110,21 +112,26 @@ class EntropyTarget:
         bank: int,
         tables: ScaleTables,
         rows: list[np.ndarray],
+        order: Order,
         messages: list[np.ndarray],
     ) -> None:
         """What was decoded can be encoded, and then decodes to itself."""
         encoder = RangeEncoder()
         self._indices.encode(encoder, indices, bank)
         for row, symbols in zip(rows, messages, strict=True):
-            tables.encode(encoder, symbols, row)
+            tables.encode(encoder, symbols, row, order)
         decoder = RangeDecoder(encoder.to_bytes())
         assert np.array_equal(self._indices.decode(decoder, len(indices), bank), indices)
         for row, symbols in zip(rows, messages, strict=True):
-            assert np.array_equal(tables.decode(decoder, row), symbols)
+            assert np.array_equal(tables.decode(decoder, row, order), symbols)
 
     def allowance(self, data: bytes) -> int:
         # At most 4 messages of 2,040 symbols, a few int64 and int32 copies of each.
         return 8 * len(data) + (2 << 20)
+
+
+def _order(choices: bytes) -> Order:
+    return Order.LARGE_FIRST if choices[3] & 16 else Order.SMALL_FIRST
 
 
 def make() -> EntropyTarget:
