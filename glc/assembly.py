@@ -17,7 +17,6 @@ from glc.bitstream import (
     ALPHA,
     EXIF,
     FORMAT_VERSION,
-    FORMAT_VERSIONS,
     GREY,
     MODEL_BYTES,
     XMP,
@@ -36,12 +35,6 @@ def check_quality(quality: int) -> None:
     """Refuse what is not an integer from 0 to 100 with a ValueError."""
     if not isinstance(quality, int) or not 0 <= quality <= QUALITY_MAX:
         raise ValueError(f"quality: expected an integer from 0 to {QUALITY_MAX}, found {quality!r}")
-
-
-def check_version(version: int) -> None:
-    """Refuse what is no version of the format with a ValueError."""
-    if version not in FORMAT_VERSIONS:
-        raise ValueError(f"version: expected one of {FORMAT_VERSIONS}, found {version!r}")
 
 
 def bank_of(quality: int, anchors: int) -> int:

@@ -28,6 +28,7 @@ from glc.bitstream import (
     unpack,
     unpack_prefix,
 )
+from glc.bitstream.container import check_version
 from glc.config import IMAGE_STRIDE, LATENT_STRIDE
 from glc.entropy import IndexTables, RangeDecoder, RangeEncoder, ScaleTables
 from glc.errors import WeightsError
@@ -202,7 +203,7 @@ class Codec:
             ValueError: quality out of range, no such version, or an array of the wrong kind.
         """
         assembly.check_quality(quality)
-        assembly.check_version(version)
+        check_version(version)
         loaded = [_load(picture) for picture in pictures]
         files: list[bytes] = [b""] * len(loaded)
         done = 0

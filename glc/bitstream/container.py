@@ -33,6 +33,8 @@ __all__ = [
     "Chunk",
     "Container",
     "Limits",
+    "check_version",
+    "magic_of",
     "pack",
     "unpack",
 ]
@@ -65,6 +67,17 @@ _REQUIRED_TAGS = frozenset((ALPHA,))
 _CHUNKS_FLAG = 0x80
 _MAX_CHUNKS = len(string.ascii_letters)
 _SIDE_MAX = VARINT_MAX + 1
+
+
+def check_version(version: int) -> None:
+    """Refuse what is no version of the format with a ValueError."""
+    if version not in FORMAT_VERSIONS:
+        raise ValueError(f"version: expected one of {FORMAT_VERSIONS}, found {version!r}")
+
+
+def magic_of(version: int) -> bytes:
+    """Return the first two bytes of every file of a version."""
+    return bytes((MAGIC[0], MAGIC[1] | version))
 
 
 @dataclass(frozen=True)
@@ -148,8 +161,7 @@ class Container:
             raise ValueError("chunks: expected every tag at most once")
         if not 0 <= self.checksum <= 0xFFFF_FFFF:
             raise ValueError(f"checksum: expected 32 bits, found {self.checksum}")
-        if self.version not in FORMAT_VERSIONS:
-            raise ValueError(f"version: expected {_known_versions()}, found {self.version}")
+        check_version(self.version)
 
     def checksum_of(self, identity: bytes, symbols: bytes | bytearray | memoryview) -> int:
         """Return the checksum that the file must carry if it decodes to these symbols.
@@ -261,7 +273,7 @@ def _header(container: Container) -> bytes:
     flags = container.quality | (_CHUNKS_FLAG if container.chunks else 0)
     return b"".join(
         (
-            bytes((MAGIC[0], MAGIC[1] | container.version)),
+            magic_of(container.version),
             container.model,
             bytes((flags,)),
             encode_varint(container.width - 1),
@@ -294,15 +306,12 @@ def _read_version(cursor: Cursor) -> int:
         )
     version = second & 0x0F
     if version not in FORMAT_VERSIONS:
+        known = " or ".join(map(str, FORMAT_VERSIONS))
         raise VersionError(
-            f"format version: expected {_known_versions()}, found {version}; "
+            f"format version: expected {known}, found {version}; "
             "a newer release of glc may read this file"
         )
     return version
-
-
-def _known_versions() -> str:
-    return " or ".join(map(str, FORMAT_VERSIONS))
 
 
 def _check_size(width: int, height: int, limits: Limits) -> None:

@@ -10,6 +10,7 @@ import zlib
 from typing import NamedTuple
 
 from glc.bitstream import FORMAT_VERSIONS
+from glc.bitstream.container import check_version
 from glc.errors import CorruptError, NotGlcError, TruncatedError, VersionError
 
 __all__ = [
@@ -65,8 +66,7 @@ def encode_header(identity: bytes, file_version: int) -> bytes:
     """Return the first 42 bytes of an archive of this model's pictures, in files of one version."""
     if len(identity) != IDENTITY_BYTES:
         raise ValueError(f"identity: expected {IDENTITY_BYTES} bytes, found {len(identity)}")
-    if file_version not in FORMAT_VERSIONS:
-        raise ValueError(f"version: expected one of {FORMAT_VERSIONS}, found {file_version}")
+    check_version(file_version)
     start = MAGIC + bytes((ARCHIVE_VERSION, file_version)) + identity
     return start + zlib.crc32(start).to_bytes(4, "little")
 

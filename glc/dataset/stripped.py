@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from glc.bitstream import FORMAT_VERSIONS, MAGIC, MODEL_BYTES, Limits, unpack
+from glc.bitstream.container import magic_of
 from glc.bitstream.fields import encode_varint
 
 __all__ = ["ANY_SIZE", "CHECKSUM_BYTES", "Picture", "join", "split", "version_of"]
@@ -32,7 +33,7 @@ class Picture(NamedTuple):
 
 def version_of(data: bytes) -> int | None:
     """Return the format version of what begins as a .glc file does; None if nothing known does."""
-    return next((v for v in FORMAT_VERSIONS if data.startswith(_magic(v))), None)
+    return next((v for v in FORMAT_VERSIONS if data.startswith(magic_of(v))), None)
 
 
 def split(data: bytes, identity: bytes, version: int) -> Picture:
@@ -64,7 +65,7 @@ def join(picture: Picture, identity: bytes, version: int) -> bytes:
     """Return the .glc file that ``split`` took apart, byte for byte."""
     return b"".join(
         (
-            _magic(version),
+            magic_of(version),
             identity[:MODEL_BYTES],
             bytes((picture.flags,)),
             picture.size,
@@ -74,8 +75,3 @@ def join(picture: Picture, identity: bytes, version: int) -> bytes:
             picture.checksum,
         )
     )
-
-
-def _magic(version: int) -> bytes:
-    """Return the first two bytes of every .glc file of a version."""
-    return bytes((MAGIC[0], MAGIC[1] | version))

@@ -1,6 +1,6 @@
 """Muon: momentum whose matrix is replaced by its nearest semi-orthogonal one.
 
-Knows nothing of networks: which parameters it suits is decided in ``glc.training.loop``.
+Knows nothing of networks: which parameters it suits is decided in ``glc.training.optimisers``.
 """
 
 from __future__ import annotations

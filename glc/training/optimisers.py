@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from glc.training.guard import step_unless
+from glc.training.guard import TrainingError, step_unless
 from glc.training.muon import Muon
 from glc.training.phases import Ensemble
 from glc.training.settings import TrainingSettings
@@ -76,7 +76,17 @@ class Optimisers:
         return [optimiser.state_dict() for optimiser in self._all]
 
     def load_state_dict(self, states: list[dict[str, Any]]) -> None:
-        """Take over what ``state_dict`` gave for the same settings and phase."""
+        """Take over what ``state_dict`` gave for the same settings and phase.
+
+        Raises:
+            TrainingError: the run was begun with another choice of ``muon``.
+        """
+        if len(states) != len(self._all):
+            begun = "true" if len(states) > 1 else "false"
+            raise TrainingError(
+                f"the run was begun with muon={begun}, and its optimisers fit no other; go on "
+                f"with --set muon={begun}, or start a run of its own from it with --init"
+            )
         for optimiser, state in zip(self._all, states, strict=True):
             optimiser.load_state_dict(state)
 

@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 import torch
 
+from glc.training.guard import TrainingError
 from glc.training.optimisers import Optimisers
 from glc.training.phases import Ensemble
 from glc.training.settings import TrainingSettings
@@ -59,6 +60,14 @@ def test_the_learning_rate_is_shared() -> None:
         for group in optimiser.param_groups
     }
     assert all(rate == pytest.approx(peak / 4) for rate in rates)
+
+
+@pytest.mark.parametrize("muon", [False, True])
+def test_a_run_does_not_go_on_with_other_optimisers(muon: bool) -> None:
+    states = made(2, muon)[1].state_dict()
+    made(2, muon)[1].load_state_dict(states)
+    with pytest.raises(TrainingError, match=f"begun with muon={str(muon).lower()}"):
+        made(2, not muon)[1].load_state_dict(states)
 
 
 def test_a_skipped_step_changes_nothing() -> None:
