@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 
 from eval.pictures import RGB, find, load, pixels
 from glc import Codec
+from glc.bitstream import FORMAT_VERSION, FORMAT_VERSIONS
 from glc.errors import TruncatedError
 
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
@@ -21,14 +22,16 @@ _COLOURS = 192
 """Of the palette of each figure, which makes it a third as large."""
 
 
-def parts(codec: Codec, pictures: Sequence[RGB], quality: int) -> list[dict[str, float]]:
+def parts(
+    codec: Codec, pictures: Sequence[RGB], quality: int, version: int = FORMAT_VERSION
+) -> list[dict[str, float]]:
     """Decode beginnings of files; returns means over the pictures, one record per share.
 
     Each record has the share (0 for a preview), bytes, the steps that were whole, and the PSNR to
     the original and to the picture of the whole file.
     """
     records = []
-    files = codec.encode_batch(pictures, quality)
+    files = codec.encode_batch(pictures, quality, version=version)
     wholes = [pixels(codec.decode(data)) for data in files]
     for share in (0.0, *SHARES):
         rows = []
@@ -100,6 +103,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--images", type=Path, default=Path("examples"), metavar="DIR")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--quality", type=int, default=50)
+    parser.add_argument(
+        "--file-version", type=int, choices=FORMAT_VERSIONS, default=FORMAT_VERSION,
+        help="of the files in the table; the figures are of the newest",
+    )  # fmt: skip
     parser.add_argument("--model", metavar="NAME|PATH")
     parser.add_argument("--device", default="auto")
     options = parser.parse_args(argv)
@@ -125,7 +132,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     names = [f"{step / 5:.1f}" for step in range(6)]
     strip(way, names, 6).save(options.out / "interpolation.png", optimize=True)
 
-    print(table(parts(codec, [pixels(image) for image in images], options.quality)))
+    originals = [pixels(image) for image in images]
+    print(table(parts(codec, originals, options.quality, options.file_version)))
     return 0
 
 

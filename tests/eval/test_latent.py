@@ -18,9 +18,9 @@ def test_the_last_byte_that_a_preview_needs(micro, make_picture):
         micro.preview(data[: needed - 1])
 
 
-def test_parts_end_with_the_whole(micro, make_picture):
+def test_parts_end_with_the_whole(micro, make_picture, version):
     pictures = [make_picture(70, 90, seed) for seed in (1, 2)]
-    records = latent.parts(micro, pictures, 50)
+    records = latent.parts(micro, pictures, 50, version)
     assert [r["share"] for r in records] == [0.0, *latent.SHARES]
     assert [r["bytes"] for r in records] == sorted(r["bytes"] for r in records)
     assert records[-1]["psnr_whole"] == np.inf
