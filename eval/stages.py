@@ -30,6 +30,15 @@ _NETWORKS = {
     "D": "decoder",
 }
 
+_PARTS = {
+    "E 16": "E",
+    "g_a": "g_a, h_a",
+    "h_a": "g_a, h_a",
+    "g_s, D 16": "g_s, D",
+    "D": "g_s, D",
+}
+"""Where a graph of ``glc.onnx`` is counted, if not under its own name."""
+
 
 def now() -> Seconds:
     """Return both clocks."""
@@ -136,7 +145,10 @@ class Parts:
         model = codec._model
         for name, attribute in _NETWORKS.items():
             if hasattr(model, "forward"):
-                self._wrap(getattr(model, attribute), "forward", lambda *_, name=name: name)
+                network = getattr(model, attribute)
+                # E and D come apart for pictures in tiles.
+                for method in ("fine", "coarse") if hasattr(network, "fine") else ("forward",):
+                    self._wrap(network, method, lambda *_, name=name: name)
         if not hasattr(model, "forward"):
             self._wrap(model, "_run", _name_of_graph)
         for method in ("base", "context", "to_rows"):
@@ -195,7 +207,7 @@ def _open(runtime: str, weights: Any) -> Any:
 def _name_of_graph(graph: str, *_: str) -> str:
     if graph.startswith("context"):
         return "context"
-    return {"g_a": "g_a, h_a", "g_s": "g_s, D"}.get(graph, graph)
+    return _PARTS.get(graph, graph)
 
 
 def main(arguments: list[str]) -> int:

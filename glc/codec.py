@@ -32,12 +32,12 @@ from glc.bitstream.container import check_version
 from glc.config import IMAGE_STRIDE, LATENT_STRIDE
 from glc.entropy import IndexTables, RangeDecoder, RangeEncoder, ScaleTables
 from glc.errors import WeightsError
-from glc.large import in_smaller_tiles
+from glc.networks.arrays import ArrayNetworks, to_pixels
 from glc.networks.blank import WithoutRandomNumbers
 from glc.networks.codebook import GaussianBottleneck
 from glc.networks.model import GlcModel
-from glc.networks.tiled import TiledModel
 from glc.onnx.model import OnnxModel
+from glc.out_of_memory import in_smaller_tiles
 from glc.preview import PartialPicture, Reading, missing, read
 from glc.quantize import to_symbols
 from glc.tiles import Tiling
@@ -51,9 +51,7 @@ __all__ = ["Codec"]
 Source: TypeAlias = "image.Picture | Image.Image | str | os.PathLike[str] | NDArray[Any] | Tensor"
 
 _Array = TypeVar("_Array")
-_Message: TypeAlias = "tuple[large.Integers, large.Integers]"
-"""Rows and symbols of one step, in coding order."""
-
+_Kind = TypeVar("_Kind", bound="np.generic")
 _TABLES = "tables."
 _SCALE_MAP = "scale_map."
 _UNUSED = "num_batches_tracked"
@@ -538,7 +536,7 @@ class Codec:
             ValueError: another shape, values that are not finite, or a size that does not fit.
         """
         width, height = latent.check(latents, self._model.config.latent_channels, size)
-        rgb = _to_pixels(self._model.decoder(latent.to_tensor(latents).to(self.device)))[0]
+        rgb = to_pixels(self._model.decoder(latent.to_tensor(latents).to(self.device)))[0]
         return Image.fromarray(np.ascontiguousarray(rgb[:height, :width]))
 
     @torch.inference_mode()
@@ -590,6 +588,10 @@ class Codec:
         return self._networks
 
     @property
+    def _arrays(self) -> ArrayNetworks:
+        return ArrayNetworks(self._model)
+
+    @property
     def hyper_size(self) -> int:
         """Number of different z indices."""
         return self._model.config.hyper_size
@@ -605,7 +607,12 @@ class Codec:
         height, width = assembly.padded(pictures[0].height, pictures[0].width)
         tiling = tiling or Tiling(self.tile)
         if side := tiling.side_for(height, width):
-            return large.analyse(self._model, pictures, side, tiling)
+            shares = _shares(tiling, len(pictures))
+            found = [
+                large.analyse(self._arrays, picture, side, own.progress)
+                for picture, own in zip(pictures, shares, strict=True)
+            ]
+            return torch.from_numpy(_join(found))
         batch = np.stack([assembly.pad(picture.rgb, height, width) for picture in pictures])
         x = torch.from_numpy(batch).to(self.device).permute(0, 3, 1, 2)
         l: Tensor = self._model.encoder(x.float() / 127.5 - 1.0)
@@ -620,7 +627,7 @@ class Codec:
         quality: int,
         *,
         tiling: Tiling | None = None,
-    ) -> tuple[NDArray[np.int32], list[list[_Message]], large.Integers]:
+    ) -> tuple[NDArray[np.int32], list[list[large.Message]], large.Integers]:
         """Turn latents into the integers that are coded.
 
         Args:
@@ -636,13 +643,20 @@ class Codec:
         """
         tiling, model = tiling or Tiling(self.tile), self._model
         if side := tiling.side_for(pictures[0].height, pictures[0].width):
-            return large.quantise(model, pictures, latents, quality, side, tiling)
+            shares = _shares(tiling, len(pictures))
+            items = zip(pictures, latents.cpu().split(1), shares, strict=True)
+            found = [
+                large.quantise(self._arrays, picture, l.numpy(), quality, side, own.progress)
+                for picture, l, own in items
+            ]
+            z, steps, symbols_of_all = zip(*found, strict=True)
+            return np.stack(z).astype(np.int32), list(steps), _stack(symbols_of_all)
         levels = torch.full((len(pictures),), quality, device=self.device)
         y = model.analysis(latents.to(self.device), levels)
         indices = model.hyper_codebook.to_indices(model.hyper_codebook(model.hyper_analysis(y)))
         digits = model.hyper_codebook.to_digits(indices)
         inside = _inside([(p.height, p.width) for p in pictures], y.shape).to(self.device)
-        messages: list[list[_Message]] = [[] for _ in pictures]
+        messages: list[list[large.Message]] = [[] for _ in pictures]
         everything = np.zeros(y.shape, np.int32)
 
         def exchange(
@@ -742,43 +756,21 @@ class Codec:
     def _read_tiles(self, containers: list[Container], side: int, tiling: Tiling) -> Tensor:
         """Do as ``_read_symbols``; no float is computed for a file before it has been checked."""
         batch = []
-        for number, container in enumerate(containers):
-            own = tiling.share(number, 1, len(containers))
+        for container, own in zip(containers, _shares(tiling, len(containers)), strict=True):
             integers = self._read_integers(container, tiling=own.within(0.0, 0.5))
-            tiles = self._tiles(container, side)
+            tiles = large.tiles_of(self._arrays, container, side)
             batch.append(tiles.y_hat(*integers, own.within(0.5, 1.0).progress))
-        return large.join(batch)
+        return torch.from_numpy(_join(batch))
 
     @in_smaller_tiles
-    @torch.inference_mode()
     def _read_integers(
         self, container: Container, *, tiling: Tiling | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Decode a payload in tiles: indices of z and symbols, checksum checked.
-
-        Raises:
-            CorruptError: as ``_read_symbols``.
-        """
+    ) -> tuple[large.Integers, large.Integers]:
+        """Decode a payload in tiles: see ``glc.large.read``."""
         tiling = tiling or Tiling(self.tile)
-        tiles = self._tiles(container, tiling.side_for(container.height, container.width))
-        decoder, order = RangeDecoder(container.payload), order_of(container.version)
-        height, width = assembly.padded(container.height, container.width)
-        shape = height // IMAGE_STRIDE, width // IMAGE_STRIDE
-        flat = self._indices.decode(decoder, shape[0] * shape[1], self.bank(container.quality))
-
-        def decode(rows: Tensor, coded: Tensor) -> Tensor:
-            symbols, where = np.zeros(rows.shape, np.int16), coded.numpy()
-            symbols[where] = self._scales.decode(decoder, rows.numpy()[where], order)
-            return torch.from_numpy(symbols)
-
-        indices = torch.from_numpy(flat.reshape(1, *shape)).long()
-        symbols = tiles.read(indices, decode, tiling.progress)
-        self._compare(container, flat, symbols.numpy())
-        return indices, symbols
-
-    def _tiles(self, container: Container, side: int) -> TiledModel:
-        size = container.height, container.width
-        return TiledModel(self._model, *size, container.quality, side)
+        side = tiling.side_for(container.height, container.width)
+        tables = self._scales, self._indices
+        return large.read(self._arrays, tables, container, self.identity, side, tiling.progress)
 
     def _compare(
         self, container: Container, indices: large.Integers, symbols: large.Integers
@@ -803,10 +795,16 @@ class Codec:
         height, width = (LATENT_STRIDE * positions for positions in y_hat.shape[2:])
         tiling = tiling or Tiling(self.tile)
         if side := tiling.side_for(height, width):
-            height, width = size or (height, width)
-            return large.synthesise(self._model, y_hat, quality, (height, width), side, tiling)
+            items = zip(y_hat.cpu().split(1), _shares(tiling, len(y_hat)), strict=True)
+            shown = size or (height, width)
+            return _stack(
+                [
+                    large.synthesise(self._arrays, own.numpy(), quality, shown, side, part.progress)
+                    for own, part in items
+                ]
+            )
         levels = torch.full((len(y_hat),), quality, device=self.device)
-        return _to_pixels(self._model.decoder(self._model.synthesis(y_hat.to(self.device), levels)))
+        return to_pixels(self._model.decoder(self._model.synthesis(y_hat.to(self.device), levels)))
 
 
 def model_tensors(
@@ -955,8 +953,16 @@ def _group(pictures: list[image.Picture]) -> list[list[int]]:
     return list(groups.values())
 
 
-def _to_pixels(x_hat: Tensor) -> NDArray[np.uint8]:
-    """(B, 3, H, W) about [-1, 1] -> (B, H, W, 3) uint8."""
-    rounded = ((x_hat.clamp(-1.0, 1.0) + 1.0) * 127.5).round().to(torch.uint8)
-    array: NDArray[np.uint8] = rounded.permute(0, 2, 3, 1).cpu().numpy()
-    return array
+def _shares(tiling: Tiling, count: int) -> list[Tiling]:
+    """Return what of the progress is for each of ``count`` pictures."""
+    return [tiling.share(number, 1, count) for number in range(count)]
+
+
+def _join(batches: Sequence[NDArray[_Kind]]) -> NDArray[_Kind]:
+    """Put batches into one; a single one is not copied."""
+    return batches[0] if len(batches) == 1 else np.concatenate(batches)
+
+
+def _stack(items: Sequence[NDArray[_Kind]]) -> NDArray[_Kind]:
+    """Make a batch of arrays; a single one is not copied."""
+    return _join([item[None] for item in items])

@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from glc import assembly, checkpoint, image
+from glc import assembly, checkpoint, image, large
 from glc.bitstream import FORMAT_VERSION, Container, Limits
 from glc.config import IMAGE_STRIDE, LATENT_STRIDE
 from glc.entropy import MAX_MAGNITUDE, IndexTables, RangeDecoder, RangeEncoder, ScaleTables
 from glc.errors import WeightsError
 from glc.onnx.model import OnnxModel
+from glc.tiles import Tiling
 from glc.versions import order_of
 
 if TYPE_CHECKING:
@@ -55,28 +56,24 @@ def is_usable(device: str = "auto") -> bool:
     return device == "cpu" or (device == "auto" and not _may_have_accelerator())
 
 
-_PIXELS_MAX = 1 << 22
-"""Larger pictures are left to ``Codec``."""
-
-
 class FastCodec:
     """One model, ready to encode and decode single pictures on a CPU; see ``glc.Codec``.
 
     Safe to use from several threads at once, and in forked processes. Uses as many threads as
-    OMP_NUM_THREADS says, or as there are processors. Pictures of more than 4 megapixels are
-    handed to a ``Codec`` of the same weights, which loads torch.
+    OMP_NUM_THREADS says, or as there are processors. What has nothing to do with encoding and
+    decoding whole files is handed to a ``Codec`` of the same weights, which loads torch.
 
     Attributes:
         identity: 32 bytes, SHA-256 of the weights file.
         name: of the model.
         limits: what ``decode`` accepts.
-        tile: into what tiles that codec cuts them.
+        tile: as of ``Codec``: large pictures are worked on in tiles.
     """
 
-    def __init__(self, weights: Checkpoint) -> None:
+    def __init__(self, weights: Checkpoint, tile: int | None = None) -> None:
         self.identity, self.name = weights.identity, weights.name
         self.limits = Limits()
-        self.tile: int | None = None
+        self.tile = Tiling(tile).side
         self._weights = weights
         given = dict(weights.tensors)
         self._scales = ScaleTables.from_arrays(_take(given, "tables.scale."))
@@ -87,22 +84,27 @@ class FastCodec:
         self._model = OnnxModel(weights.config, given)
 
     @classmethod
-    def from_pretrained(cls, name_or_path: str | os.PathLike[str] | None = None) -> FastCodec:
+    def from_pretrained(
+        cls, name_or_path: str | os.PathLike[str] | None = None, tile: int | None = None
+    ) -> FastCodec:
         """Load an installed model by name, any model by path, or the default one.
+
+        Args:
+            name_or_path: as listed by ``glc models``, or a ``.safetensors`` file.
+            tile: see the class.
 
         Raises:
             WeightsError: missing or malformed weights.
         """
         wanted = None if name_or_path is None else os.fspath(name_or_path)
-        return cls(checkpoint.load(checkpoint.locate(wanted)))
+        return cls(checkpoint.load(checkpoint.locate(wanted)), tile)
 
     def encode(self, picture: Source, quality: int = 50, keep_metadata: bool = False) -> bytes:
         """Compress a picture: see ``Codec.encode``; tensors are not taken."""
         assembly.check_quality(quality)
-        loaded = _load(picture)
-        if _is_large(loaded):
-            return self._whole.encode(loaded, quality, keep_metadata)
-        return self._code(loaded, self._latent(loaded), quality, keep_metadata)
+        loaded, tiling = _load(picture), Tiling(self.tile)
+        l = self._latent(loaded, tiling.within(0.0, 0.5))
+        return self._code(loaded, l, quality, keep_metadata, tiling.within(0.5, 1.0))
 
     def encode_to_size(self, picture: Source, max_bytes: int, keep_metadata: bool = False) -> bytes:
         """Compress with the highest quality whose file has at most ``max_bytes`` bytes.
@@ -110,20 +112,26 @@ class FastCodec:
         Raises:
             ValueError: the file is larger even at quality 0.
         """
-        loaded = _load(picture)
-        if _is_large(loaded):
-            return self._whole.encode_to_size(loaded, max_bytes, keep_metadata)
-        l = self._latent(loaded)
+        loaded, tiling = _load(picture), Tiling(self.tile)
+        # A search among 101 qualities tries at most seven.
+        shares = (tiling.share(number, 1, 8) for number in range(8))
+        l = self._latent(loaded, next(shares))
         return assembly.best_fit(
-            lambda quality: self._code(loaded, l, quality, keep_metadata), max_bytes
+            lambda quality: self._code(loaded, l, quality, keep_metadata, next(shares)), max_bytes
         )
 
     def decode(self, data: bytes) -> Image.Image:
         """Decompress a ``.glc`` file made with this model: see ``Codec.decode``."""
         container = assembly.open_file(data, self.limits, self.identity, self.name)
-        if _is_large(container):
-            return self._whole.decode(data)
-        pixels = self._model.pixels(self._read_symbols(container), container.quality)[0]
+        tiling, size = Tiling(self.tile), (container.height, container.width)
+        if side := tiling.side_for(*size):
+            integers = self._read_integers(container, side, tiling.within(0.0, 0.25))
+            tiles = large.tiles_of(self._model, container, side)
+            y_hat = tiles.y_hat(*integers, tiling.within(0.25, 0.5).progress)
+            own = tiling.within(0.5, 1.0).progress
+            pixels = large.synthesise(self._model, y_hat, container.quality, size, side, own)
+        else:
+            pixels = self._model.pixels(self._read_symbols(container), container.quality)[0]
         return assembly.finish(container, pixels)
 
     def verify(self, data: bytes) -> None:
@@ -133,10 +141,11 @@ class FastCodec:
             GlcError: as ``decode``.
         """
         container = assembly.open_file(data, self.limits, self.identity, self.name)
-        if _is_large(container):
-            self._whole.verify(data)
-            return
-        self._read_symbols(container)
+        tiling = Tiling(self.tile)
+        if side := tiling.side_for(container.height, container.width):
+            self._read_integers(container, side, tiling)
+        else:
+            self._read_symbols(container)
         assembly.alpha_of(container)
 
     def preview(self, data: bytes) -> Image.Image:
@@ -165,7 +174,7 @@ class FastCodec:
 
     @property
     def _whole(self) -> Codec:
-        """The codec for large pictures, and for what is not worth a second way to do it."""
+        """The codec for what is not worth a second way to do it."""
         self._with_torch.limits, self._with_torch.tile = self.limits, self.tile
         return self._with_torch
 
@@ -175,17 +184,43 @@ class FastCodec:
 
         return Codec(self._weights, "cpu")
 
-    def _latent(self, picture: image.Picture) -> _Floats:
+    def _latent(self, picture: image.Picture, tiling: Tiling) -> _Floats:
+        if side := tiling.side_for(picture.height, picture.width):
+            return large.analyse(self._model, picture, side, tiling.progress)
         size = assembly.padded(picture.height, picture.width)
         l: _Floats = self._model.encoder(assembly.pad(picture.rgb, *size)[None])
         return l
 
-    def _code(self, picture: image.Picture, l: _Floats, quality: int, keep_metadata: bool) -> bytes:
+    def _code(
+        self,
+        picture: image.Picture,
+        l: _Floats,
+        quality: int,
+        keep_metadata: bool,
+        tiling: Tiling,
+    ) -> bytes:
         """Quantise and code a latent, (1, C_l, h, w)."""
-        y, digits = self._model.analysis(l, quality)
-        indices = self._model.to_indices(digits)
         encoder = RangeEncoder()
         bank = assembly.bank_of(quality, self._model.config.quality_anchors)
+        if side := tiling.side_for(picture.height, picture.width):
+            indices, message, everything = large.quantise(
+                self._model, picture, l, quality, side, tiling.progress
+            )
+            self._indices.encode(encoder, indices.ravel(), bank)
+            for rows, values in message:
+                self._scales.encode(encoder, values, rows, order_of(FORMAT_VERSION))
+            symbols = assembly.canonical(indices, everything)
+        else:
+            symbols = self._code_whole(picture, l, quality, encoder, bank)
+        payload = encoder.to_bytes()
+        return assembly.to_file(picture, quality, keep_metadata, self.identity, payload, symbols)
+
+    def _code_whole(
+        self, picture: image.Picture, l: _Floats, quality: int, encoder: RangeEncoder, bank: int
+    ) -> bytes:
+        """Quantise and code a latent in one piece; returns the canonical symbols."""
+        y = self._model.analysis(l, quality)
+        indices = self._model.hyper_analysis(y)
         self._indices.encode(encoder, indices.ravel(), bank)
         inside = _inside(picture.height, picture.width, y.shape)
         everything = np.zeros(y.shape, np.int32)
@@ -204,11 +239,15 @@ class FastCodec:
             self._scales.encode(encoder, chosen[coded], rows[coded], order_of(FORMAT_VERSION))
             return chosen.astype(np.float32)
 
-        self._model.code_symbols(digits, quality, exchange)
-        symbols = assembly.canonical(indices, everything)
-        return assembly.to_file(
-            picture, quality, keep_metadata, self.identity, encoder.to_bytes(), symbols
-        )
+        self._model.code_symbols(self._model.to_digits(indices), quality, exchange)
+        return assembly.canonical(indices, everything)
+
+    def _read_integers(
+        self, container: Container, side: int, tiling: Tiling
+    ) -> tuple[large.Integers, large.Integers]:
+        """Decode a payload in tiles: see ``glc.large.read``."""
+        tables = self._scales, self._indices
+        return large.read(self._model, tables, container, self.identity, side, tiling.progress)
 
     def _read_symbols(self, container: Container) -> _Floats:
         """Decode a payload: y_hat (1, C_y, h, w), its checksum compared.
@@ -249,10 +288,6 @@ def _load(source: Source) -> image.Picture:
     if isinstance(source, image.Picture):
         return source
     return image.from_array(source) if isinstance(source, np.ndarray) else image.load(source)
-
-
-def _is_large(size: image.Picture | Container) -> bool:
-    return size.height * size.width > _PIXELS_MAX
 
 
 def _inside(height: int, width: int, shape: tuple[int, ...]) -> NDArray[np.bool_]:

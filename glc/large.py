@@ -1,149 +1,143 @@
-"""The codec's stages for a picture that is cut into tiles: same results, bounded memory.
+"""The codec's stages for one picture that is cut into tiles: same results, bounded memory.
 
-Called by ``glc.codec`` alone. What is whole here has 1/256 of the picture's positions, or is the
-picture itself as uint8.
+Called by ``glc.codec`` and ``glc.fast``, which hand in what computes a tile. What is whole here has
+1/256 of the picture's positions, or is the picture itself as uint8.
 """
 
 from __future__ import annotations
 
 import functools
-import warnings
-from collections.abc import Callable
-from typing import Any, ParamSpec, TypeAlias, TypeVar, cast
+from typing import Any, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from glc import image
-from glc.networks.model import GlcModel
-from glc.networks.tiled import TiledModel
-from glc.tiles import SmallerTilesWarning, Tiling, Window
+from glc import assembly, image
+from glc.bitstream import Container
+from glc.config import IMAGE_STRIDE
+from glc.entropy import IndexTables, RangeDecoder, ScaleTables
+from glc.tiled import Networks, TiledModel
+from glc.tiles import Progress, Window
+from glc.versions import order_of
 
-__all__ = [
-    "Integers",
-    "analyse",
-    "in_smaller_tiles",
-    "join",
-    "quantise",
-    "synthesise",
-]
+__all__ = ["Integers", "Message", "analyse", "quantise", "read", "synthesise", "tiles_of"]
 
 Integers: TypeAlias = "NDArray[np.integer[Any]]"
+Message: TypeAlias = "tuple[Integers, Integers]"
+"""Rows and symbols of one step, in coding order."""
 
-_Parameters = ParamSpec("_Parameters")
-_Result = TypeVar("_Result")
-
-
-def in_smaller_tiles(method: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
-    """Call a method again with smaller tiles whenever the GPU has not enough memory for it.
-
-    The method has a keyword ``tiling``, and its object an attribute ``tile``. What a failed call
-    has changed must not matter to the next.
-
-    Warns:
-        SmallerTilesWarning: each time.
-    """
-
-    @functools.wraps(method)
-    def fitting(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Result:
-        tiling = cast("Tiling | None", kwargs.get("tiling")) or Tiling(cast("Any", args[0]).tile)
-        while True:
-            kwargs["tiling"] = tiling
-            try:
-                return method(*args, **kwargs)
-            except torch.cuda.OutOfMemoryError:
-                smaller = tiling.smaller()
-                if smaller is None:
-                    raise
-            # Only here: the error, and with it the tensors of the attempt, are gone.
-            warnings.warn(
-                f"not enough memory on the device; going on in tiles of {smaller.side} pixels",
-                SmallerTilesWarning,
-                stacklevel=2,
-            )
-            torch.cuda.empty_cache()
-            tiling = smaller
-
-    return fitting
+_Floats: TypeAlias = "NDArray[np.float32]"
 
 
-def analyse(model: GlcModel, pictures: list[image.Picture], side: int, tiling: Tiling) -> Tensor:
-    """Return the latent l of pictures of one padded size: (B, C_l, h, w) float32."""
-    device = next(model.parameters()).device
-    latents = []
-    for number, picture in enumerate(pictures):
-        progress = tiling.share(number, 1, len(pictures)).progress
-        tiles = TiledModel(model, picture.height, picture.width, 0, side)
-        read = functools.partial(_read_pixels, picture.rgb, device)
-        latents.append(tiles.latent(read, progress))
-    return join(latents)
+def analyse(
+    networks: Networks, picture: image.Picture, side: int, progress: Progress | None
+) -> _Floats:
+    """Return the latent l of a picture: (1, C_l, h, w)."""
+    tiles = TiledModel(networks, picture.height, picture.width, 0, side)
+    return tiles.latent(functools.partial(_read_pixels, picture.rgb), progress)
 
 
 def quantise(
-    model: GlcModel,
-    pictures: list[image.Picture],
-    latents: Tensor,
+    networks: Networks,
+    picture: image.Picture,
+    l: _Floats,
     quality: int,
     side: int,
-    tiling: Tiling,
-) -> tuple[NDArray[np.int32], list[list[tuple[Integers, Integers]]], Integers]:
-    """Return what ``Codec.quantise`` does; rows are uint8 and symbols int16."""
-    indices, messages, symbols = [], [], []
-    for number, (picture, l) in enumerate(zip(pictures, latents.split(1), strict=True)):
-        progress = tiling.share(number, 1, len(pictures)).progress
-        tiles = TiledModel(model, picture.height, picture.width, quality, side)
-        y, chosen = tiles.transform(l)
-        steps, everything = tiles.write(y, chosen, progress)
-        messages.append(
-            [(rows[coded].numpy(), values[coded].numpy()) for rows, values, coded in steps]
-        )
-        indices.append(chosen)
-        symbols.append(everything)
-    return join(indices).numpy().astype(np.int32), messages, join(symbols).numpy()
+    progress: Progress | None,
+) -> tuple[Integers, list[Message], NDArray[np.int16]]:
+    """Turn a latent into the integers that are coded.
+
+    Args:
+        networks: of the model.
+        picture: whose latent it is; positions outside of it are not coded.
+        l: (1, C_l, h, w).
+        quality: 0 to 100.
+        side: of the tiles.
+        progress: told of every tile.
+
+    Returns:
+        Indices of z (h / 4, w / 4); rows (uint8) and symbols (int16) of each step in coding order;
+        and all symbols, (C_y, h, w).
+    """
+    tiles = TiledModel(networks, picture.height, picture.width, quality, side)
+    y, indices = tiles.transform(l)
+    steps, symbols = tiles.write(y, indices, progress)
+    message: list[Message] = [(rows[coded], values[coded]) for rows, values, coded in steps]
+    return indices[0], message, symbols[0]
+
+
+def read(
+    networks: Networks,
+    tables: tuple[ScaleTables, IndexTables],
+    container: Container,
+    identity: bytes,
+    side: int,
+    progress: Progress | None,
+) -> tuple[NDArray[np.int32], NDArray[np.int16]]:
+    """Decode a payload and compare its checksum; no float is computed.
+
+    Args:
+        networks: of the model.
+        tables: those of its symbols, and of z.
+        container: the file.
+        identity: of the weights, 32 bytes.
+        side: of the tiles.
+        progress: told of every tile.
+
+    Returns:
+        Indices of z (1, h / 4, w / 4) and symbols (1, C_y, h, w).
+
+    Raises:
+        CorruptError: the payload cannot be decoded, or decodes to something else.
+    """
+    scales, of_z = tables
+    decoder, order = RangeDecoder(container.payload), order_of(container.version)
+    height, width = assembly.padded(container.height, container.width)
+    shape = 1, height // IMAGE_STRIDE, width // IMAGE_STRIDE
+    bank = assembly.bank_of(container.quality, networks.config.quality_anchors)
+    indices = of_z.decode(decoder, shape[1] * shape[2], bank).reshape(shape)
+
+    def decode(rows: NDArray[np.uint8], coded: NDArray[np.bool_]) -> NDArray[np.int16]:
+        symbols = np.zeros(rows.shape, np.int16)
+        symbols[coded] = scales.decode(decoder, rows[coded], order)
+        return symbols
+
+    symbols = tiles_of(networks, container, side).read(indices, decode, progress)
+    assembly.check_symbols(container, identity, assembly.canonical(indices, symbols))
+    return indices, symbols
 
 
 def synthesise(
-    model: GlcModel,
-    y_hat: Tensor,
+    networks: Networks,
+    y_hat: _Floats,
     quality: int,
     size: tuple[int, int],
     side: int,
-    tiling: Tiling,
+    progress: Progress | None,
 ) -> NDArray[np.uint8]:
-    """Return the pixels of y_hat (B, C_y, h, w) up to this height and width: (B, H, W, 3)."""
-    rgb = np.empty((len(y_hat), *size, 3), np.uint8)
-    for number, (own, target) in enumerate(zip(y_hat.split(1), rgb, strict=True)):
-        progress = tiling.share(number, 1, len(y_hat)).progress
-        tiles = TiledModel(model, *size, quality, side)
-        tiles.picture(own, functools.partial(_write_pixels, target), progress)
+    """Return the pixels of y_hat (1, C_y, h, w) up to this height and width: (H, W, 3)."""
+    rgb = np.empty((*size, 3), np.uint8)
+    tiles = TiledModel(networks, *size, quality, side)
+    tiles.picture(y_hat, functools.partial(_write_pixels, rgb), progress)
     return rgb
 
 
-def join(batches: list[Tensor]) -> Tensor:
-    """Put batches into one; a single one is not copied."""
-    return batches[0] if len(batches) == 1 else torch.cat(batches)
+def tiles_of(networks: Networks, container: Container, side: int) -> TiledModel:
+    """Return a model at work on the picture of a file."""
+    return TiledModel(networks, container.height, container.width, container.quality, side)
 
 
-def _read_pixels(rgb: NDArray[np.uint8], device: torch.device, window: Window) -> Tensor:
-    """Return a window, (1, 3, h, w) in [-1, 1], of a picture that repeats its last row and column.
-
-    Converted here and not before, since floats take four times the memory of the picture.
-    """
+def _read_pixels(rgb: NDArray[np.uint8], window: Window) -> NDArray[np.uint8]:
+    """Return a window, (1, h, w, 3), of a picture that repeats its last row and column."""
     rows, columns = window.at(1)
     pixels = rgb[rows, columns]
     below = rows.stop - rows.start - pixels.shape[0]
     beside = columns.stop - columns.start - pixels.shape[1]
-    # Also a copy for torch, which takes neither read-only arrays nor those with negative strides.
-    pixels = np.pad(pixels, ((0, below), (0, beside), (0, 0)), mode="edge")
-    x = torch.from_numpy(pixels).to(device).permute(2, 0, 1).unsqueeze(0)
-    return x.float() / 127.5 - 1.0
+    # Also a copy, since not everyone takes read-only arrays, or those with negative strides.
+    return np.pad(pixels, ((0, below), (0, beside), (0, 0)), mode="edge")[None]
 
 
-def _write_pixels(rgb: NDArray[np.uint8], tile: Window, x_hat: Tensor) -> None:
-    """Round (1, 3, h, w) into its place in (H, W, 3); what lies in the padding is dropped."""
-    rows, columns = tile.at(1)
-    target = rgb[rows, columns]
-    pixels = ((x_hat[0].clamp(-1.0, 1.0) + 1.0) * 127.5).round().to(torch.uint8)
-    target[...] = pixels.permute(1, 2, 0)[: target.shape[0], : target.shape[1]].cpu().numpy()
+def _write_pixels(rgb: NDArray[np.uint8], tile: Window, pixels: NDArray[np.uint8]) -> None:
+    """Write (1, H, W, 3) into its place in (H, W, 3); what lies in the padding is dropped."""
+    target = rgb[tile.at(1)]
+    target[...] = pixels[0, : target.shape[0], : target.shape[1]]

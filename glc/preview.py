@@ -20,9 +20,9 @@ from glc.bitstream import Prefix
 from glc.config import IMAGE_STRIDE, LATENT_STRIDE
 from glc.entropy import IndexTables, Order, PrefixDecoder, ScaleTables, decode_known
 from glc.errors import TruncatedError
-from glc.networks.context import put
+from glc.networks.arrays import ArrayNetworks
 from glc.networks.model import GlcModel
-from glc.networks.tiled import TiledModel
+from glc.tiled import TiledModel, put
 from glc.tiles import Tiling
 from glc.versions import order_of
 
@@ -96,7 +96,8 @@ def read(
     z_shape = -(-header.height // IMAGE_STRIDE), -(-header.width // IMAGE_STRIDE)
     z = _read_z(indices, bank, prefix, decoder, z_shape[0] * z_shape[1]).reshape(z_shape)
     if side := (tiling or Tiling()).side_for(header.height, header.width):
-        tiles = TiledModel(model, header.height, header.width, header.quality, side)
+        networks = ArrayNetworks(model)
+        tiles = TiledModel(networks, header.height, header.width, header.quality, side)
         return _read_tiles(tiles, scales, order, decoder, z, with_symbols)
     digits = model.hyper_codebook.to_digits(torch.from_numpy(z[None]).long().to(device))
     scale = IMAGE_STRIDE // LATENT_STRIDE
@@ -134,28 +135,26 @@ def _read_tiles(
     with_symbols: bool,
 ) -> Reading:
     """Read the symbols of a large picture; its rows are uint8 and its symbols int16."""
-    steps: list[Tensor] = []
+    steps: list[NDArray[np.uint8]] = []
     finished = 0
 
-    def decode(rows: Tensor, coded: Tensor) -> Tensor:
+    def decode(rows: NDArray[np.uint8], coded: NDArray[np.bool_]) -> NDArray[np.int16]:
         nonlocal finished
-        where, tables = coded.numpy(), np.zeros(rows.shape, np.uint8)
-        symbols = np.zeros(rows.shape, np.int16)
+        tables, symbols = np.zeros(rows.shape, np.uint8), np.zeros(rows.shape, np.int16)
         if with_symbols and not decoder.ended:
-            chosen = rows.numpy()[where]
-            symbols[where], known = decode_known(scales, decoder, chosen, order)
-            tables[where] = np.where(known, chosen, 0)
+            chosen = rows[coded]
+            symbols[coded], known = decode_known(scales, decoder, chosen, order)
+            tables[coded] = np.where(known, chosen, 0)
             finished += not decoder.ended
-        steps.append(torch.from_numpy(tables))
-        return torch.from_numpy(symbols)
+        steps.append(tables)
+        return symbols
 
-    indices = torch.from_numpy(z[None]).long()
-    symbols = tiles.read(indices, decode)
-    rows = torch.zeros(symbols.shape, dtype=torch.uint8)
+    symbols = tiles.read(z[None], decode)
+    rows = np.zeros(symbols.shape, np.uint8)
     for step, picked in enumerate(steps):
         put(step, rows, picked)
-    y_hat = tiles.y_hat(indices, symbols)
-    return Reading(z, rows[0].numpy(), symbols[0].numpy(), y_hat, finished)
+    y_hat = torch.from_numpy(tiles.y_hat(z[None], symbols))
+    return Reading(z, rows[0], symbols[0], y_hat, finished)
 
 
 def missing(prefix: Prefix) -> tuple[str, ...]:

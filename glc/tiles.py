@@ -146,6 +146,15 @@ class Window:
             min(self.right + margin, limit.right),
         )
 
+    def stretched(self, inner: Window, outer: Window) -> Window:
+        """Return the window with its sides on the border of ``inner`` moved to ``outer``'s."""
+        return Window(
+            outer.top if self.top == inner.top else self.top,
+            outer.left if self.left == inner.left else self.left,
+            outer.bottom if self.bottom == inner.bottom else self.bottom,
+            outer.right if self.right == inner.right else self.right,
+        )
+
     def inside(self, outer: Window) -> Window:
         """Return this window in the coordinates of one that holds it."""
         top, left = self.top - outer.top, self.left - outer.left
@@ -168,13 +177,15 @@ def cut(whole: Window, side: int) -> list[Window]:
     hyper-latent, 64 pixels, so that every network finds its phases as in the whole picture.
 
     Args:
-        whole: sides are multiples of 64.
+        whole: the picture, or a window of it that is to be cut like one; its borders lie on the
+            grid of the hyper-latent.
         side: at least 64.
 
     Returns:
-        Disjoint windows that cover the picture, row by row.
+        Disjoint windows that cover it, row by row.
     """
-    rows, columns = (whole.bottom // IMAGE_STRIDE, whole.right // IMAGE_STRIDE)
+    rows = (whole.bottom - whole.top) // IMAGE_STRIDE
+    columns = (whole.right - whole.left) // IMAGE_STRIDE
     area = max(1, side * side // IMAGE_STRIDE**2)
     grids = [
         (across - 1, -(-rows // max(1, area // -(-columns // across))) - 1, across)
@@ -183,7 +194,7 @@ def cut(whole: Window, side: int) -> list[Window]:
     ]
     _, down, across = min((a * rows + d * columns, d + 1, n) for a, d, n in grids)
     return [
-        Window(top, left, bottom, right)
+        Window(whole.top + top, whole.left + left, whole.top + bottom, whole.left + right)
         for top, bottom in _pieces(rows, down)
         for left, right in _pieces(columns, across)
     ]
@@ -199,12 +210,13 @@ def _pieces(count: int, pieces: int) -> Iterator[tuple[int, int]]:
 class Reach:
     """How many pixels beyond its own each output of a network depends on, at most and exactly.
 
-    Outputs of E, g_a and g_s are positions of 16 x 16 pixels, of h_a 64 x 64, those of the others
-    single positions of y or pixels, but counted from the border of any block that is aligned to
-    the input's grid.
+    Outputs of E, g_a, g_s and D at 1/16 are positions of 16 x 16 pixels, of h_a 64 x 64, those of
+    the others single positions of y or pixels, but counted from the border of any block that is
+    aligned to the input's grid. Fine and coarse parts: ``glc.tiled.Networks``.
     """
 
-    encoder: int
+    encoder_fine: int
+    encoder_coarse: int
     analysis: int
     hyper_analysis: int
     hyper_synthesis: int
@@ -212,33 +224,35 @@ class Reach:
     """Of y_hat and of the features alike, in the steps after the first."""
     scale_base: int
     scale_context: int
-    synthesis: int
-    decoder: int
+    decoder_coarse: int
+    """Of g_s and D at 1/16, one after the other."""
+    decoder_fine: int
 
 
 def reach_of(config: CodecConfig) -> Reach:
     """Return the receptive fields of a model's networks, from its configuration alone."""
     transform = 1 + config.transform_depth
     return Reach(
-        encoder=_reach(
-            (16, config.encoder_depth_16),
+        encoder_fine=_reach(
             (8, 2 * config.encoder_depth_8),
             (4, 2 * config.encoder_depth_4 + 1),
         ),
+        encoder_coarse=_reach((16, config.encoder_depth_16)),
         analysis=_reach((16, transform)),
         hyper_analysis=_reach((64, 1), (32, 1), (16, 1)),
         hyper_synthesis=_reach((16, 1), (32, 1), (64, 2)),
         context=_reach((16, 1 + config.context_depth)),
         scale_base=_reach((64, 1)),
         scale_context=_reach((16, 1)),
-        synthesis=_reach((16, transform)),
-        # A 5x5 and a 3x3 layer at full resolution; then two 3x3 layers per plain block, one per
-        # depthwise block, and one each to render and to begin.
-        decoder=_reach(
+        # One depthwise layer per block, and one to begin.
+        decoder_coarse=_reach((16, transform + 1 + config.decoder_depth_16)),
+        # A 5x5 and a 3x3 layer at full resolution; then two 3x3 layers per plain block, and one to
+        # render.
+        decoder_fine=_reach(
             (1, 3),
             (4, 1 + 2 * config.decoder_depth_4),
             (8, 2 * config.decoder_depth_8),
-            (16, 1 + config.decoder_depth_16),
+            (16, 0),
         ),
     )
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from glc import tiled
 from glc.bitstream import pack, unpack
 from glc.errors import CorruptError
-from glc.networks import tiled
 from glc.tiles import Reach, SmallerTilesWarning, watched_by
 
 SIZES = [(65, 400), (400, 65), (331, 257)]
@@ -79,7 +79,17 @@ def test_tiles_change_what_is_coded_by_roundings_only(codecs, make):
         assert [len(r) for r, _ in other_messages[0]] == [len(r) for r, _ in messages[0]]
 
 
-@pytest.mark.parametrize("network", ["encoder", "context", "decoder", "scale_base"])
+PARTS = [
+    "encoder_fine",
+    "encoder_coarse",
+    "context",
+    "decoder_coarse",
+    "decoder_fine",
+    "scale_base",
+]
+
+
+@pytest.mark.parametrize("network", PARTS)
 def test_a_reach_too_small_would_be_seen(load_micro, codecs, monkeypatch, network):
     """Guards the tests above: with less than what a network reads they fail."""
     real = tiled.reach_of
@@ -92,12 +102,13 @@ def test_a_reach_too_small_would_be_seen(load_micro, codecs, monkeypatch, networ
     monkeypatch.setattr(tiled, "reach_of", short)
     picture = noise(331, 257)
     codec = codecs[64]
-    if network == "encoder":
+    if network.startswith("encoder"):
         from glc import image
 
         pictures = [image.from_array(picture)]
         expected = codecs[0].analyse(pictures)
-        assert (codec.analyse(pictures) - expected).abs().max() > 0.01
+        # Ten times what the test above allows.
+        assert (codec.analyse(pictures) - expected).abs().max() > 1e-3
         return
     data = codecs[0].encode(picture, 60)
     if network == "scale_base":
@@ -163,8 +174,10 @@ def test_no_float_is_computed_for_a_file_that_is_wrong(load_micro, make_picture,
     def never(*arguments):
         raise AssertionError("a network was run")
 
-    for name in ("context", "hyper_synthesis", "synthesis", "decoder"):
+    for name in ("context", "hyper_synthesis", "synthesis"):
         monkeypatch.setattr(getattr(codec._model, name), "forward", never)
+    for name in ("coarse", "fine"):
+        monkeypatch.setattr(codec._model.decoder, name, never)
 
     for payload in (b"", good.payload, bytes(range(256))):
         forged = pack(dataclasses.replace(good, width=3000, height=500, payload=payload))
@@ -194,8 +207,10 @@ class OutOfMemory:
     """A GPU that holds no more than some elements of what a network is given."""
 
     def __init__(self, network, limit: int, monkeypatch) -> None:
-        self.limit, self.sizes, self._forward = limit, [], network.forward
-        monkeypatch.setattr(network, "forward", self)
+        # What is whole and what is in tiles both run this part of E and D.
+        name = "fine" if hasattr(network, "fine") else "forward"
+        self.limit, self.sizes, self._forward = limit, [], getattr(network, name)
+        monkeypatch.setattr(network, name, self)
 
     def __call__(self, *arguments):
         x = next(argument for argument in arguments if isinstance(argument, torch.Tensor))

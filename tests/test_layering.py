@@ -30,10 +30,11 @@ CLOSED = {
     "glc.entropy": ({"numpy", "constriction"}, {"glc.errors"}),
     "glc.steps": (set(), set()),
     "glc.networks": (
-        {"torch"},
-        {"glc.errors", "glc.config", "glc.quantize", "glc.steps", "glc.tiles"},
+        {"numpy", "torch"},
+        {"glc.errors", "glc.config", "glc.quantize", "glc.steps"},
     ),
     "glc.tiles": (set(), {"glc.config"}),
+    "glc.tiled": ({"numpy"}, {"glc.config", "glc.entropy", "glc.steps", "glc.tiles"}),
     "glc.onnx": ({"numpy", "onnxruntime"}, {"glc.errors", "glc.config", "glc.steps"}),
     "glc.assembly": (
         {"numpy", "PIL"},

@@ -77,19 +77,20 @@ def test_the_reach_of_every_network_is_what_its_gradient_says(name):
             return torch.randn(1, channels, SIDE // stride, SIDE // stride, requires_grad=True)
 
         x, l, y = inputs(3, 1), inputs(4, 16), inputs(4, 16)
-        digits, features = inputs(2, 64), inputs(8, 16)
+        digits, features, wide = inputs(2, 64), inputs(8, 16), inputs(8, 16)
         symbols = torch.randint(-2, 3, y.shape).float().requires_grad_()
         mean, _ = model.context(3, y, features)
         found = Reach(
-            encoder=seen(model.encoder(x), 16, x, 1),
+            encoder_fine=seen(model.encoder.fine(x), 16, x, 1),
+            encoder_coarse=seen(model.encoder.coarse(wide), 16, wide, 16),
             analysis=seen(model.analysis(l, quality), 16, l, 16),
             hyper_analysis=seen(model.hyper_analysis(y), 64, y, 16),
             hyper_synthesis=seen(model.hyper_synthesis(digits, quality), 16, digits, 64),
             context=seen(mean, 16, y, 16),
             scale_base=seen(model.scale_map.base(digits, quality, False), 16, digits, 64),
             scale_context=seen(model.scale_map.context(symbols, 3, False), 16, symbols, 16),
-            synthesis=seen(model.synthesis(y, quality), 16, y, 16),
-            decoder=seen(model.decoder(l), 1, l, 16),
+            decoder_coarse=seen(model.decoder.coarse(model.synthesis(y, quality)), 16, y, 16),
+            decoder_fine=seen(model.decoder.fine(wide), 1, wide, 16),
         )
         assert found == reach_of(config)
         mean, _ = model.context(3, y, features)
@@ -132,6 +133,16 @@ def test_windows_stop_at_the_border_and_move_by_the_grid():
     assert grown == Window(0, 48, 272, 336)
     assert tile.inside(grown) == Window(64, 80, 192, 208)
     assert tile.at(16) == (slice(4, 12), slice(8, 16))
+
+
+def test_outer_tiles_take_what_lies_around():
+    inner, outer = Window(64, 64, 320, 320), Window(0, 32, 352, 320)
+    pieces = [piece.stretched(inner, outer) for piece in cut(inner, 128)]
+    covered = torch.zeros(352 // 32, 320 // 32, dtype=torch.long)
+    for piece in pieces:
+        covered[piece.at(32)] += 1
+    assert covered[:, 1:].unique().tolist() == [1]
+    assert not covered[:, 0].any()
 
 
 def test_which_pictures_are_cut():

@@ -25,7 +25,7 @@ class ImageEncoder(nn.Module):
     Every position of l lies on a sphere, as in ViT-VQGAN (arXiv 2110.04627, section 3.2), after
     each channel was centred by the statistics of phase 1: without the centring all of l points
     the same way at first, and the codebook collapses (docs/decisions.md). About 4.5 kMAC per pixel
-    in ``tiny``, 21 in ``base``.
+    in ``tiny``, 21 in ``base``. ``forward`` is ``coarse`` after ``fine``.
     """
 
     def __init__(self, config: CodecConfig) -> None:
@@ -44,9 +44,18 @@ class ImageEncoder(nn.Module):
         self.centre = nn.BatchNorm2d(config.latent_channels, affine=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.coarse(self.fine(x))
+
+    def fine(self, x: Tensor) -> Tensor:
+        """Run the layers above 1/16: (B, 3, 16h, 16w) -> (B, C_16, h, w)."""
         x = self.stem(functional.pixel_unshuffle(x, 4))
         x = self.body_8(self.down_8(self.body_4(x)))
-        l: Tensor = self.centre(self.head(self.body_16(self.down_16(x))).float())
+        features: Tensor = self.down_16(x)
+        return features
+
+    def coarse(self, features: Tensor) -> Tensor:
+        """Run the layers at 1/16: (B, C_16, h, w) -> l."""
+        l: Tensor = self.centre(self.head(self.body_16(features)).float())
         scale: Tensor = l.square().mean(dim=1, keepdim=True).add(1e-6).rsqrt()
         return l * scale
 
@@ -56,7 +65,7 @@ class ImageDecoder(nn.Module):
 
     A body at 1/16 and 1/8, a renderer at 1/4 and one shuffle to full size, as in PULSE (arXiv
     2609.18602, table 2); a few channels at full resolution take away the grid of the shuffle.
-    About 16 kMAC per pixel in ``tiny``, 44 in ``base``.
+    About 16 kMAC per pixel in ``tiny``, 44 in ``base``. ``forward`` is ``fine`` after ``coarse``.
     """
 
     def __init__(self, config: CodecConfig) -> None:
@@ -77,8 +86,17 @@ class ImageDecoder(nn.Module):
         self.refine_out = nn.Conv2d(config.refine_channels, 3, 3, padding=1)
 
     def forward(self, l: Tensor) -> Tensor:
-        x = self.up_8(self.body_16(self.stem(l)))
-        x = self.body_4(self.up_4(self.body_8(x)))
+        return self.fine(self.coarse(l))
+
+    def coarse(self, l: Tensor) -> Tensor:
+        """Run the layers at 1/16: l -> (B, C_16, h, w)."""
+        features: Tensor = self.body_16(self.stem(l))
+        return features
+
+    def fine(self, features: Tensor) -> Tensor:
+        """Run the layers above 1/16: (B, C_16, h, w) -> (B, 3, 16h, 16w)."""
+        x = self.body_8(self.up_8(features))
+        x = self.body_4(self.up_4(x))
         x = functional.pixel_shuffle(self.render(x), 4)
         x_hat: Tensor = x + self.refine_out(functional.silu(self.refine_in(x)))
         return x_hat.float()

@@ -6,8 +6,6 @@ GLC): in every step each quarter of the channels codes another corner of the 2x2
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -28,26 +26,6 @@ def step_mask(
     for index, corner in enumerate(STEP_CORNERS[step]):
         mask[:, index * quarter : (index + 1) * quarter, corner // 2 :: 2, corner % 2 :: 2] = True
     return mask
-
-
-def pick(step: int, whole: Tensor) -> Tensor:
-    """Return what ``step`` codes of (B, C, 2h, 2w): (B, C, h, w), in coding order."""
-    return torch.cat(list(_corners(step, whole)), dim=1)
-
-
-def put(step: int, whole: Tensor, picked: Tensor) -> None:
-    """Write what ``pick`` gave back to its places in ``whole``."""
-    parts = picked.split(picked.shape[1] // 4, dim=1)
-    for corner, values in zip(_corners(step, whole), parts, strict=True):
-        corner.copy_(values)
-
-
-def _corners(step: int, whole: Tensor) -> Iterator[Tensor]:
-    """Yield views of the elements of each quarter of the channels that ``step`` codes."""
-    quarter = whole.shape[1] // 4
-    for index, corner in enumerate(STEP_CORNERS[step]):
-        channels = whole[:, index * quarter : (index + 1) * quarter]
-        yield channels[:, :, corner // 2 :: 2, corner % 2 :: 2]
 
 
 class ContextModel(nn.Module):

@@ -36,6 +36,9 @@ _GAINS = (
     "synthesis.gain_inner",
 )
 
+_LARGE = ("E", "E 16", "g_a", "g_s, D 16", "D")
+"""Graphs that take most of the time and memory: they keep memory for the next run."""
+
 Array = NDArray[np.float32]
 Exchange = Callable[[int, Array, Array, NDArray[np.uint8], NDArray[np.bool_]], Array]
 """As ``glc.networks.model.Exchange``, of arrays."""
@@ -67,10 +70,13 @@ class OnnxModel:
         self.scale_map = ScaleMap(config, STEPS, integers)
         weights = Weights(tensors)
         self._graphs: dict[str, Graph] = {
-            "E": networks.image_encoder(config, weights),
+            "E": networks.encoder_fine(config, weights),
+            "E 16": networks.encoder_coarse(config, weights),
             "g_a": networks.analysis(config, weights),
+            "h_a": networks.hyper_analysis(config, weights),
             "h_s": networks.hyper_synthesis(config, weights),
-            "g_s": networks.synthesis(config, weights),
+            "g_s, D 16": networks.decoder_coarse(config, weights),
+            "D": networks.decoder_fine(config, weights),
         }
         for step in range(STEPS):
             self._graphs[f"context {step}"] = networks.context(config, weights, step)
@@ -86,21 +92,32 @@ class OnnxModel:
 
     def encoder(self, pixels: NDArray[np.uint8]) -> Array:
         """E: (B, 16h, 16w, 3) uint8 -> l (B, C_l, h, w)."""
+        return self.encode_coarse(self.encode_fine(pixels))
+
+    def encode_fine(self, pixels: NDArray[np.uint8]) -> Array:
+        """E above 1/16: (B, 16h, 16w, 3) uint8 -> features (B, C_16, h, w)."""
         batch, height, width, _ = pixels.shape
         cells = pixels.reshape(batch, height // 4, 4, width // 4, 4, 3)
         # The order of pixel_unshuffle: colour, row, column.
         channels = cells.transpose(0, 5, 2, 4, 1, 3).reshape(batch, 48, height // 4, width // 4)
-        l: Array = self._run("E", "l", x=channels)[0]
-        return l
+        return self._run("E", "features", x=channels)[0]
 
-    def analysis(self, l: Array, quality: int) -> tuple[Array, Array]:
-        """g_a and h_a: l -> y (B, C_y, h, w) and the digits of z (B, D, h / 4, w / 4)."""
+    def encode_coarse(self, features: Array) -> Array:
+        """E at 1/16: features (B, C_16, h, w) -> l (B, C_l, h, w)."""
+        return self._run("E 16", "l", features=features)[0]
+
+    def analysis(self, l: Array, quality: int) -> Array:
+        """g_a: l -> y (B, C_y, h, w)."""
         gain_inner = self._gain("analysis.gain_inner", quality)
         gain = self._gain("analysis.gain", quality)
-        y, z = self._run("g_a", "y", "z", l=l, gain_inner=gain_inner, gain=gain)
+        return self._run("g_a", "y", l=l, gain_inner=gain_inner, gain=gain)[0]
+
+    def hyper_analysis(self, y: Array) -> NDArray[np.int32]:
+        """h_a: y -> indices of z (B, h / 4, w / 4)."""
+        (z,) = self._run("h_a", "z", y=y)
         count = np.array(self.config.hyper_levels, np.float32)[:, None, None]
         level = np.rint(np.tanh(z) * (count / 2 - 0.5) * 1.05 + (count / 2 - 0.5))
-        return y, 2 * np.clip(level, 0, count - 1) - (count - 1)
+        return self.to_indices(2 * np.clip(level, 0, count - 1) - (count - 1))
 
     def to_indices(self, digits: Array) -> NDArray[np.int32]:
         """(B, D, h, w) digits -> (B, h, w) indices in [0, hyper_size)."""
@@ -116,16 +133,33 @@ class OnnxModel:
         count = np.array(levels)[:, None, None]
         return np.asarray(2 * level - (count - 1), np.float32)
 
+    def hyper_synthesis(self, indices: NDArray[np.integer], quality: int) -> Array:
+        """h_s: indices of z (B, h / 4, w / 4) -> features (B, C_h, h, w)."""
+        return self._features(self.to_digits(indices), quality)
+
+    def context(self, step: int, y_hat: Array, features: Array) -> tuple[Array, Array]:
+        """The context model: y_hat and features -> mean and quant_step, each (B, C_y, h, w)."""
+        given = {"features": features} | ({"y_hat": y_hat} if step else {})
+        mean, quant_step = self._run(f"context {step}", "mean", "quant_step", **given)
+        return mean, quant_step
+
+    def rows(
+        self, step: int, indices: NDArray[np.integer], symbols: NDArray[np.integer], quality: int
+    ) -> NDArray[np.uint8]:
+        """The scale map: indices of z and symbols so far -> rows (B, C_y, h, w), exact."""
+        total = self.scale_map.base(self.to_digits(indices), quality)
+        if step:
+            total += self.scale_map.context(symbols, step)
+        return self.scale_map.to_rows(total)
+
     def code_symbols(self, digits: Array, quality: int, exchange: Exchange) -> Array:
         """Run the coding steps as ``GlcModel.code_symbols`` does; returns y_hat."""
-        gain = self._gain("hyper_synthesis.gain", quality)
-        (features,) = self._run("h_s", "features", digits=digits, gain=gain)
+        features = self._features(digits, quality)
         base = self.scale_map.base(digits, quality)
         y_hat = np.zeros(base.shape, np.float32)
         decoded = np.zeros_like(y_hat)
         for step in range(STEPS):
-            given = {"features": features} | ({"y_hat": y_hat} if step else {})
-            mean, quant_step = self._run(f"context {step}", "mean", "quant_step", **given)
+            mean, quant_step = self.context(step, y_hat, features)
             total = base + self.scale_map.context(decoded, step) if step else base
             mask = step_mask(step, *base.shape[1:])
             symbols = exchange(step, mean, quant_step, self.scale_map.to_rows(total), mask)
@@ -135,12 +169,23 @@ class OnnxModel:
 
     def pixels(self, y_hat: Array, quality: int) -> NDArray[np.uint8]:
         """g_s and D: y_hat -> (B, 16h, 16w, 3) uint8."""
+        return self.decode_fine(self.decode_coarse(y_hat, quality))
+
+    def decode_coarse(self, y_hat: Array, quality: int) -> Array:
+        """g_s and D at 1/16: y_hat -> features (B, C_16, h, w)."""
         gain = self._gain("synthesis.gain", quality)
         gain_inner = self._gain("synthesis.gain_inner", quality)
-        found: NDArray[np.uint8] = self._run(
-            "g_s", "pixels", y_hat=y_hat, gain=gain, gain_inner=gain_inner
-        )[0]
+        given = {"y_hat": y_hat, "gain": gain, "gain_inner": gain_inner}
+        return self._run("g_s, D 16", "features", **given)[0]
+
+    def decode_fine(self, features: Array) -> NDArray[np.uint8]:
+        """D above 1/16: features -> (B, 16h, 16w, 3) uint8."""
+        found: NDArray[np.uint8] = self._run("D", "pixels", features=features)[0]
         return found
+
+    def _features(self, digits: Array, quality: int) -> Array:
+        gain = self._gain("hyper_synthesis.gain", quality)
+        return self._run("h_s", "features", digits=digits, gain=gain)[0]
 
     def _gain(self, name: str, quality: int) -> Array:
         """Interpolate a ``QualityGain`` in the log: (1, C, 1, 1)."""
@@ -152,12 +197,12 @@ class OnnxModel:
         gain: Array = np.exp(mixed)[None, :, None, None]
         return gain
 
-    def _run(self, graph: str, *outputs: str, **inputs: NDArray[Any]) -> list[Any]:
+    def _run(self, graph: str, *outputs: str, **inputs: NDArray[Any]) -> list[NDArray[Any]]:
         key = os.getpid(), graph
         session = self._sessions.get(key)
         if session is None:
             with self._lock:
-                session = self._sessions.get(key) or _open(self._graphs[graph])
+                session = self._sessions.get(key) or _open(self._graphs[graph], graph in _LARGE)
                 self._sessions[key] = session
         return list(session.run(outputs, inputs))
 
@@ -180,13 +225,17 @@ def threads() -> int:
     return len(available(0)) if available else os.cpu_count() or 1
 
 
-def _open(graph: Graph) -> InferenceSession:
+def _open(graph: Graph, keeps_memory: bool) -> InferenceSession:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads()
     # Threads that wait turn circles otherwise, and slow the others down (docs/performance.md).
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # A plan of all memory for every size of picture: twice the memory, for 2 % of the time.
+    options.enable_mem_pattern = False
+    # Each session has an arena of its own, which only grows.
+    options.enable_cpu_mem_arena = keeps_memory
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(graph.to_bytes(), options, ["CPUExecutionProvider"])
 

@@ -1,6 +1,7 @@
-"""The networks of a coded file as ONNX graphs: E, g_a and h_a, h_s, the context steps, g_s and D.
+"""The networks of a coded file as ONNX graphs: E, g_a, h_a, h_s, the context steps, g_s and D.
 
-Each function mirrors a class of ``glc.networks`` of the same purpose, with the same letters.
+Each function mirrors a class of ``glc.networks`` of the same purpose, with the same letters. E and
+D are two graphs each, fine and coarse: see ``glc.tiled.Networks``.
 """
 
 from __future__ import annotations
@@ -13,15 +14,24 @@ from glc.config import CodecConfig
 from glc.onnx.layers import Layers, Weights
 from glc.onnx.proto import Graph
 
-__all__ = ["analysis", "context", "hyper_synthesis", "image_encoder", "synthesis"]
+__all__ = [
+    "analysis",
+    "context",
+    "decoder_coarse",
+    "decoder_fine",
+    "encoder_coarse",
+    "encoder_fine",
+    "hyper_analysis",
+    "hyper_synthesis",
+]
 
 
-def image_encoder(config: CodecConfig, weights: Weights) -> Graph:
-    """E: ``x`` uint8 (B, 48, 4h, 4w), a picture whose 4x4 cells became channels -> ``l``."""
+def encoder_fine(config: CodecConfig, weights: Weights) -> Graph:
+    """E above 1/16: ``x`` uint8 (B, 48, 4h, 4w), 4x4 cells as channels -> ``features``."""
     graph = Graph()
     layers = Layers(graph, weights)
     width_4, width_8 = config.encoder_width_4, config.encoder_width_8
-    width_16, channels = config.encoder_width_16, config.latent_channels
+    width_16 = config.encoder_width_16
     x = graph.input("x", ("b", 48, "h4", "w4"), "uint8")
     x = graph.node("Div", graph.node("Cast", x, to=1), graph.scalar(127.5))
     x = layers.conv(graph.node("Sub", x, graph.scalar(1.0)), "encoder.stem", 48, width_4, 3)
@@ -29,6 +39,16 @@ def image_encoder(config: CodecConfig, weights: Weights) -> Graph:
     x = layers.downsample(x, "encoder.down_8", width_4, width_8)
     x = layers.plain_blocks(x, "encoder.body_8", width_8, config.encoder_depth_8)
     x = layers.downsample(x, "encoder.down_16", width_8, width_16)
+    graph.output("features", x, ("b", width_16, "h", "w"))
+    return graph
+
+
+def encoder_coarse(config: CodecConfig, weights: Weights) -> Graph:
+    """E at 1/16: ``features`` -> ``l``."""
+    graph = Graph()
+    layers = Layers(graph, weights)
+    width_16, channels = config.encoder_width_16, config.latent_channels
+    x = graph.input("features", ("b", width_16, "h", "w"))
     x = layers.depthwise_blocks(x, "encoder.body_16", width_16, config.encoder_depth_16)
     x = layers.conv(x, "encoder.head", width_16, channels)
     mean = weights.take("encoder.centre.running_mean", channels).astype(np.float32)
@@ -44,7 +64,7 @@ def image_encoder(config: CodecConfig, weights: Weights) -> Graph:
 
 
 def analysis(config: CodecConfig, weights: Weights) -> Graph:
-    """g_a and h_a: ``l``, ``gain_inner``, ``gain`` -> ``y`` and ``z``, not yet rounded."""
+    """g_a: ``l``, ``gain_inner``, ``gain`` -> ``y``."""
     graph = Graph()
     layers = Layers(graph, weights)
     width, channels = config.transform_width, config.y_channels
@@ -56,7 +76,15 @@ def analysis(config: CodecConfig, weights: Weights) -> Graph:
     x = layers.depthwise_blocks(x, "analysis.body", width, config.transform_depth)
     y = graph.node("Mul", layers.conv(x, "analysis.head", width, channels), gain)
     graph.output("y", y, ("b", channels, "h", "w"))
-    width = config.hyper_channels
+    return graph
+
+
+def hyper_analysis(config: CodecConfig, weights: Weights) -> Graph:
+    """h_a: ``y`` -> ``z``, not yet rounded."""
+    graph = Graph()
+    layers = Layers(graph, weights)
+    width, channels = config.hyper_channels, config.y_channels
+    y = graph.input("y", ("b", channels, "h", "w"))
     root = graph.node("Sqrt", graph.node("Add", graph.node("Abs", y), graph.scalar(1e-3)))
     x = graph.node("Mul", graph.node("Sign", y), root)
     x = layers.silu(layers.conv(x, "hyper_analysis.stem", channels, width, 3))
@@ -108,8 +136,8 @@ def context(config: CodecConfig, weights: Weights, step: int) -> Graph:
     return graph
 
 
-def synthesis(config: CodecConfig, weights: Weights) -> Graph:
-    """g_s and D: ``y_hat``, ``gain``, ``gain_inner`` -> ``pixels`` uint8 (B, 16h, 16w, 3)."""
+def decoder_coarse(config: CodecConfig, weights: Weights) -> Graph:
+    """g_s and D at 1/16: ``y_hat``, ``gain``, ``gain_inner`` -> ``features``."""
     graph = Graph()
     layers = Layers(graph, weights)
     width, channels = config.transform_width, config.y_channels
@@ -120,25 +148,30 @@ def synthesis(config: CodecConfig, weights: Weights) -> Graph:
     x = graph.node("Mul", x, gain_inner)
     x = layers.depthwise_blocks(x, "synthesis.body", width, config.transform_depth)
     l_hat = layers.conv(x, "synthesis.head", width, config.latent_channels)
-    x_hat = _image_decoder(config, layers, l_hat)
-    limits = graph.scalar(-1.0), graph.scalar(1.0)
-    shifted = graph.node("Add", graph.node("Clip", x_hat, *limits), graph.scalar(1.0))
-    levels = graph.node("Round", graph.node("Mul", shifted, graph.scalar(127.5)))
-    pixels = graph.node("Transpose", graph.node("Cast", levels, to=2), perm=[0, 2, 3, 1])
-    graph.output("pixels", pixels, ("b", "height", "width", 3), "uint8")
-    return graph
-
-
-def _image_decoder(config: CodecConfig, layers: Layers, l_hat: str) -> str:
-    width_4, width_8 = config.decoder_width_4, config.decoder_width_8
     width_16 = config.decoder_width_16
     x = layers.conv(l_hat, "decoder.stem", config.latent_channels, width_16, 3)
     x = layers.depthwise_blocks(x, "decoder.body_16", width_16, config.decoder_depth_16)
-    x = layers.upsample(x, "decoder.up_8", width_16, width_8)
+    graph.output("features", x, ("b", width_16, "h", "w"))
+    return graph
+
+
+def decoder_fine(config: CodecConfig, weights: Weights) -> Graph:
+    """D above 1/16: ``features`` -> ``pixels`` uint8 (B, 16h, 16w, 3)."""
+    graph = Graph()
+    layers = Layers(graph, weights)
+    width_4, width_8 = config.decoder_width_4, config.decoder_width_8
+    x = graph.input("features", ("b", config.decoder_width_16, "h", "w"))
+    x = layers.upsample(x, "decoder.up_8", config.decoder_width_16, width_8)
     x = layers.plain_blocks(x, "decoder.body_8", width_8, config.decoder_depth_8)
     x = layers.upsample(x, "decoder.up_4", width_8, width_4)
     x = layers.plain_blocks(x, "decoder.body_4", width_4, config.decoder_depth_4)
     x = layers.shuffle(layers.conv(x, "decoder.render", width_4, 48, 3), 4)
     refined = layers.silu(layers.conv(x, "decoder.refine_in", 3, config.refine_channels, 5))
     refined = layers.conv(refined, "decoder.refine_out", config.refine_channels, 3, 3)
-    return layers.graph.node("Add", x, refined)
+    x_hat = graph.node("Add", x, refined)
+    limits = graph.scalar(-1.0), graph.scalar(1.0)
+    shifted = graph.node("Add", graph.node("Clip", x_hat, *limits), graph.scalar(1.0))
+    levels = graph.node("Round", graph.node("Mul", shifted, graph.scalar(127.5)))
+    pixels = graph.node("Transpose", graph.node("Cast", levels, to=2), perm=[0, 2, 3, 1])
+    graph.output("pixels", pixels, ("b", "height", "width", 3), "uint8")
+    return graph

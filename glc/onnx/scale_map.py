@@ -82,7 +82,7 @@ class ScaleMap:
         found: Reals = total + self._quality_bias(quality)[:, None, None]
         return found
 
-    def context(self, symbols: Reals, step: int) -> Reals:
+    def context(self, symbols: Reals | NDArray[np.integer], step: int) -> Reals:
         """Return what the decoded symbols add before step ``step`` >= 1, in the same units."""
         magnitude = np.minimum(np.abs(symbols.astype(self.kind)), _MAGNITUDE_MAX)
         hidden = _conv3x3(magnitude, self._context_hidden_weight[:, step - 1])
