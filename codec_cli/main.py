@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import NoReturn
 
 import glc
-from codec_cli import exits
+from codec_cli import exits, memory
 from codec_cli.report import say
 
 __all__ = ["entry", "main"]
@@ -33,6 +33,9 @@ COMMANDS = {
     "finetune": "adapt a model to pictures of one kind",
     "eval": "measure rate and distortion",
 }
+
+# Those whose process spends its time on the networks of one picture after another.
+_CODING = ("encode", "decode", "verify", "pack", "unpack")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -102,6 +105,8 @@ def entry() -> NoReturn:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
+    if sys.argv[1:2] and sys.argv[1] in _CODING:
+        memory.keep_freed()
     code = main()
     if code in (exits.INTERRUPTED, exits.TERMINATED):
         # Worker threads may sit in a long computation that nothing can interrupt, and Python would
