@@ -23,12 +23,14 @@ from codec_cli.options import (
     Parser,
     add_device,
     add_inputs,
+    add_int8,
     add_jobs,
     add_limits,
     add_outputs,
     add_reporting,
     add_tile,
     limits_of,
+    precision_of,
 )
 from codec_cli.paths import Job, expand, plan
 from codec_cli.report import Report
@@ -64,7 +66,8 @@ def run(arguments: Sequence[str]) -> int:
     ):
         report_missing(expansion, report)
         jobs = writable_jobs(jobs, options.force, options.skip_existing, report, is_cut_picture)
-        codecs = Codecs(options.model, options.device, limits_of(options), options.tile)
+        limits, precision = limits_of(options), precision_of(options)
+        codecs = Codecs(options.model, options.device, limits, options.tile, precision)
         if jobs and options.model is not None:
             try:
                 codecs.for_encoding()
@@ -215,6 +218,8 @@ def _parser() -> Parser:
         action="store_true",
         help="decode what has arrived of a file that was cut off, and say how much that is",
     )
+    # Parts are shown with torch.
+    add_int8(parts)
     add_device(parser, "default: for each file the model that it was made with")
     add_tile(parser)
     add_jobs(parser)

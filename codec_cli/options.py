@@ -101,6 +101,21 @@ def add_tile(parser: Parser) -> None:
     )
 
 
+def add_int8(parser: Parser | argparse._MutuallyExclusiveGroup) -> None:
+    """Add ``--int8``."""
+    parser.add_argument(
+        "--int8",
+        action="store_true",
+        help="decode faster, with 8-bit integers: pixels differ a little from those without it "
+        "(needs the extra fast, and a model that knows its ranges)",
+    )
+
+
+def precision_of(options: argparse.Namespace) -> str:
+    """Return what ``--int8`` means for ``Codecs``."""
+    return "int8" if options.int8 else "float32"
+
+
 def _tile(text: str) -> int:
     try:
         tiling = Tiling(int(text))

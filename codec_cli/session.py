@@ -82,12 +82,19 @@ class CodecLike(EncoderLike, Protocol):
         """Return pictures drawn from the model."""
 
 
-def open_codec(model: str | Path | None, device: str) -> CodecLike:
-    """Load a model; the default one when ``model`` is None."""
+def open_codec(model: str | Path | None, device: str, precision: str = "float32") -> CodecLike:
+    """Load a model; the default one when ``model`` is None.
+
+    Raises:
+        ValueError: the device or the precision cannot be used here.
+        WeightsError: as ``glc.Codec.from_pretrained``.
+    """
     from glc import fast
 
     if fast.is_usable(device):
-        return fast.FastCodec.from_pretrained(model)
+        return fast.FastCodec.from_pretrained(model, precision=precision)
+    if precision != fast.FLOAT32:
+        raise ValueError(f"{precision} needs a CPU and the extra: pip install 'glc[fast]'")
     from glc import Codec
 
     try:
@@ -154,8 +161,9 @@ class Codecs:
         device: str,
         limits: Limits | None = None,
         tile: int | None = None,
+        precision: str = "float32",
     ) -> None:
-        self._tile = tile
+        self._tile, self._precision = tile, precision
         self._limits = limits or Limits()
         self._model = model
         self._device = device
@@ -201,7 +209,7 @@ class Codecs:
     def _get(self, model: str | Path | None) -> CodecLike:
         with self._lock:
             if model not in self._open:
-                codec = open_codec(model, self._device)
+                codec = open_codec(model, self._device, self._precision)
                 codec.limits, codec.tile = self._limits, self._tile
                 self._open[model] = codec
             return self._open[model]

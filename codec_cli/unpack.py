@@ -11,7 +11,14 @@ from codec_cli import exits
 from codec_cli.archives import opened
 from codec_cli.batch import Outcome, reason_of, run_jobs
 from codec_cli.decode import encoded_as
-from codec_cli.options import Parser, add_device, add_jobs, add_reporting
+from codec_cli.options import (
+    Parser,
+    add_device,
+    add_int8,
+    add_jobs,
+    add_reporting,
+    precision_of,
+)
 from codec_cli.paths import Job, Source
 from codec_cli.report import Report, say
 from codec_cli.session import Codecs
@@ -29,6 +36,8 @@ def run(arguments: Sequence[str]) -> int:
     options = _parser().parse_intermixed_args(arguments)
     if options.format and not options.decode:
         raise exits.UsageError("--format is for --decode")
+    if options.int8 and not options.decode:
+        raise exits.UsageError("--int8 is for --decode")
     code = exits.OK
     for name in options.archives:
         try:
@@ -62,7 +71,10 @@ def _unpack(archive: Archive, options: argparse.Namespace) -> int:
                 report.done(f"{key} -> {target}  skipped: exists", record)
             else:
                 jobs.append(Job(Source(Path(key), Path(below)), target))
-        codecs = Codecs(options.model, options.device) if options.decode else None
+        codecs = None
+        if options.decode:
+            precision = precision_of(options)
+            codecs = Codecs(options.model, options.device, precision=precision)
         return run_jobs(jobs, _Unpacking(archive, codecs, outputs, suffix), options.jobs, report)
 
 
@@ -116,6 +128,7 @@ def _parser() -> Parser:
     existing.add_argument(
         "--skip-existing", action="store_true", help="leave files that exist, and go on"
     )
+    add_int8(parser)
     add_device(parser, "default: the one that the archive names")
     add_jobs(parser)
     add_reporting(parser)

@@ -1,8 +1,8 @@
 """The codecs under test, each a small adapter: picture -> bytes -> picture.
 
 A name makes a codec: `glc` (the shipped model), `glc:MODEL` (a name or path), `glc-fast` and
-`glc-fast:MODEL` (the same without torch), `jpeg`, `webp`, `avif`, `heic`, `jxl`, `jpeg2000`,
-`compressai:MODEL` (of its zoo), and `NAME@1/2` or `NAME@1/4`: shrink, encode, decode, enlarge,
+`glc-fast:MODEL` (the same without torch), `glc-int8` and `glc-int8:MODEL` (decoded in 8 bits),
+`jpeg`, `webp`, `avif`, `heic`, `jxl`, `jpeg2000`, `compressai:MODEL` (of its zoo), and `NAME@1/2` or `NAME@1/4`: shrink, encode, decode, enlarge,
 which is what people do when JPEG will not go small enough.
 
 A quality is whatever number the codec's own encoder takes, higher being better; only `jpeg2000`
@@ -111,8 +111,13 @@ class GlcCodec:
 
     qualities: tuple[float, ...] = (0, 10, 20, 30, 40, 50, 60, 80, 100)
 
-    def __init__(self, model: str | None, device: str, fast: bool = False) -> None:
-        """Load a model by name or path, None for the shipped one; ``fast`` does without torch.
+    def __init__(self, model: str | None, device: str, kind: str = "glc") -> None:
+        """Load a model by name or path, None for the shipped one.
+
+        Args:
+            model: name or path.
+            device: where it runs.
+            kind: ``glc``; without torch ``glc-fast``, or ``glc-int8`` that decodes in 8 bits.
 
         Raises:
             Unavailable: it is not installed or cannot be read.
@@ -120,21 +125,21 @@ class GlcCodec:
         try:
             from glc import Codec as Model
             from glc import GlcError
-            from glc.fast import FastCodec, is_usable
+            from glc.fast import FLOAT32, INT8, FastCodec, is_usable
         except ImportError as error:
             raise Unavailable(f"glc is not installed: {error}") from error
-        if fast and not is_usable(device):
+        if kind != "glc" and not is_usable(device):
             raise Unavailable("needs a CPU and the package onnxruntime: pip install onnxruntime")
         self._codec: Model | FastCodec
         try:
-            if fast:
-                self._codec = FastCodec.from_pretrained(model)
-            else:
+            if kind == "glc":
                 self._codec = Model.from_pretrained(model, device=device)
+            else:
+                precision = INT8 if kind == "glc-int8" else FLOAT32
+                self._codec = FastCodec.from_pretrained(model, precision=precision)
         except (OSError, GlcError) as error:
             raise Unavailable(f"no model to evaluate: {error}") from error
-        name = "glc-fast" if fast else "glc"
-        self.name = name if model is None else f"{name}:{Path(model).stem}"
+        self.name = kind if model is None else f"{kind}:{Path(model).stem}"
         self.version = self._codec.identity.hex()[:12]
 
     def encode(self, image: Image.Image, quality: float) -> bytes:
@@ -148,6 +153,9 @@ class GlcCodec:
         return image
 
 
+GLC_KINDS = ("glc", "glc-fast", "glc-int8")
+
+
 def build(name: str, device: str = "cpu") -> Codec:
     """Make the codec called `name`.
 
@@ -159,16 +167,13 @@ def build(name: str, device: str = "cpu") -> Codec:
     if shrunk:
         inner = build(shrunk[1], device)
         return ShrunkCodec(inner, int(shrunk[2]), name, inner.version, inner.qualities)
-    if name == "glc" or name.startswith("glc:"):
-        return GlcCodec(name.partition(":")[2] or None, device)
-    if name == "glc-fast" or name.startswith("glc-fast:"):
-        return GlcCodec(name.partition(":")[2] or None, device, fast=True)
+    kind, _, model = name.partition(":")
+    if kind in GLC_KINDS:
+        return GlcCodec(model or None, device, kind)
     if name.startswith("compressai:"):
         return zoo.build(name.partition(":")[2], device)
     if name not in _PILLOW:
-        known = ", ".join(
-            ["glc", "glc-fast", "glc:MODEL", *_PILLOW, "compressai:MODEL", "NAME@1/2"]
-        )
+        known = ", ".join([*GLC_KINDS, "glc:MODEL", *_PILLOW, "compressai:MODEL", "NAME@1/2"])
         raise ValueError(f"--codecs: unknown codec {name!r}; known: {known}")
     return _PILLOW[name]()
 

@@ -31,6 +31,17 @@ _FILE_LIMIT = 1 << 30
 _LAYOUT = 1
 """Version of the tensor names and metadata inside the file."""
 _BOTTLENECK = "bottleneck."
+_RANGES = "ranges."
+_INT8 = "int8"
+RANGED = {
+    "synthesis.body": ("transform_depth", 5),
+    "decoder.body_16": ("decoder_depth_16", 5),
+    "decoder.body_8": ("decoder_depth_8", 4),
+    "decoder.body_4": ("decoder_depth_4", 4),
+}
+"""Sequences of blocks that can be run in 8 bits: how many there are, and ranges of each."""
+_NEAR, _FAR = 1e-6, 1e6
+"""How large the ends of a range may be: 255 steps of it are ordinary numbers."""
 _GAUSSIAN = "gaussian"
 """What the metadata calls the bottleneck of ``--regulariser kl``; others are not stored."""
 
@@ -62,6 +73,10 @@ class Checkpoint:
     bottleneck: dict[str, NDArray[np.generic]] | None = None
     """Layers of the Gaussian bottleneck of phase 1, named as in ``glc.networks.codebook``; None in
     most models. Coded files do without."""
+    ranges: dict[str, NDArray[np.float32]] | None = None
+    """For each sequence of blocks of g_s and D what values its tensors take, (blocks, places, 2)
+    float32: lowest and highest, 0 between them, at the places that ``glc.training.ranges`` names.
+    None in older models, which cannot be run in 8 bits."""
 
 
 def identity_of(data: bytes) -> bytes:
@@ -162,8 +177,9 @@ def load(path: Path) -> Checkpoint:
     bottleneck = None
     if "bottleneck" in meta:
         bottleneck = _take_bottleneck(tensors, meta["bottleneck"], config.latent_channels, path)
+    ranges = _take_ranges(tensors, meta["ranges"], config, path) if "ranges" in meta else None
     named = str(meta["name"]), str(meta["summary"])
-    return Checkpoint(config, *named, identity, tensors, bottleneck)
+    return Checkpoint(config, *named, identity, tensors, bottleneck, ranges)
 
 
 def save(
@@ -173,11 +189,12 @@ def save(
     summary: str,
     tensors: dict[str, NDArray[np.generic]],
     bottleneck: dict[str, NDArray[np.generic]] | None = None,
+    ranges: dict[str, NDArray[np.float32]] | None = None,
 ) -> bytes:
     """Write a weights file atomically; returns its identity (32 bytes).
 
-    The same arguments give the same bytes. Tensors and bottleneck are as ``Checkpoint`` has them;
-    parameters of the bottleneck are not counted among those of the model.
+    The same arguments give the same bytes. Tensors, bottleneck and ranges are as ``Checkpoint`` has
+    them; only the first are counted as parameters of the model.
     """
     import safetensors.numpy
 
@@ -192,6 +209,9 @@ def save(
     if bottleneck is not None:
         meta["bottleneck"] = _GAUSSIAN
         tensors = tensors | {_BOTTLENECK + name: array for name, array in bottleneck.items()}
+    if ranges is not None:
+        meta["ranges"] = _INT8
+        tensors = tensors | {_RANGES + name: array for name, array in ranges.items()}
     # One key only: safetensors does not keep the order of several.
     data = safetensors.numpy.save(tensors, metadata={"glc": json.dumps(meta, sort_keys=True)})
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -225,6 +245,39 @@ def _describe(path: Path, default: str | None) -> ModelInfo:
         default=meta["name"] == default,
         summary=str(meta["summary"]),
     )
+
+
+def _take_ranges(
+    tensors: dict[str, NDArray[np.generic]], kind: object, config: CodecConfig, path: Path
+) -> dict[str, NDArray[np.float32]]:
+    """Remove the ranges from the tensors and return them, checked.
+
+    Raises:
+        WeightsError: a kind that is not known; ranges are missing, of another shape or type, or
+            out of bounds.
+    """
+    import numpy as np
+
+    if kind != _INT8:
+        raise WeightsError(f"{path}: ranges {repr(kind)[:60]}; this release knows {_INT8!r}")
+    taken: dict[str, NDArray[np.float32]] = {}
+    for name, (depth, places) in RANGED.items():
+        array, shape = tensors.pop(_RANGES + name, None), (getattr(config, depth), places, 2)
+        if array is None or array.shape != shape or array.dtype != np.float32:
+            found = "nothing" if array is None else f"{array.dtype} {array.shape}"
+            raise WeightsError(
+                f"{path}: {_RANGES}{name}: expected shape {shape} of float32, found {found}"
+            )
+        values = array.astype(np.float32)
+        low, high = values[..., 0], values[..., 1]
+        # Written so that what is not a number is refused as well.
+        if not ((low >= -_FAR) & (low <= 0) & (high >= _NEAR) & (high <= _FAR)).all():
+            raise WeightsError(
+                f"{path}: {_RANGES}{name}: expected lowest in [-{_FAR:g}, 0] and highest in "
+                f"[{_NEAR:g}, {_FAR:g}]"
+            )
+        taken[name] = values
+    return taken
 
 
 def _take_bottleneck(

@@ -34,12 +34,14 @@ if TYPE_CHECKING:
     from glc.codec import Codec
     from glc.preview import PartialPicture
 
-__all__ = ["FastCodec", "is_usable"]
+__all__ = ["PRECISIONS", "FastCodec", "is_usable"]
 
 Source: TypeAlias = "image.Picture | Image.Image | str | os.PathLike[str] | NDArray[Any]"
 
 _Floats: TypeAlias = "NDArray[np.float32]"
 
+
+FLOAT32, INT8 = PRECISIONS = ("float32", "int8")
 
 RUNTIME_VARIABLE = "GLC_RUNTIME"
 """Environment variable: ``torch`` makes the command line use torch always."""
@@ -68,9 +70,21 @@ class FastCodec:
         name: of the model.
         limits: what ``decode`` accepts.
         tile: as of ``Codec``: large pictures are worked on in tiles.
+        precision: ``float32``, or ``int8`` for two thirds of D's multiplications: decoding is
+            faster, and pixels differ by more than rounding (docs/performance.md). Encoding and the
+            symbols of a file are the same in both.
     """
 
-    def __init__(self, weights: Checkpoint, tile: int | None = None) -> None:
+    def __init__(
+        self, weights: Checkpoint, tile: int | None = None, precision: str = FLOAT32
+    ) -> None:
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision: expected one of {PRECISIONS}, found {precision!r}")
+        if precision == INT8 and weights.ranges is None:
+            raise WeightsError(
+                f"model {weights.name} cannot be run in {INT8}: its weights file has no ranges"
+            )
+        self.precision = precision
         self.identity, self.name = weights.identity, weights.name
         self.limits = Limits()
         self.tile = Tiling(tile).side
@@ -81,23 +95,30 @@ class FastCodec:
         shape = weights.config.quality_anchors, weights.config.hyper_size
         if self._indices.frequencies.shape != shape:
             raise WeightsError(f"weights: tables.index.frequencies: expected shape {shape}")
-        self._model = OnnxModel(weights.config, given)
+        self._model = OnnxModel(
+            weights.config, given, weights.ranges if precision == INT8 else None
+        )
 
     @classmethod
     def from_pretrained(
-        cls, name_or_path: str | os.PathLike[str] | None = None, tile: int | None = None
+        cls,
+        name_or_path: str | os.PathLike[str] | None = None,
+        tile: int | None = None,
+        precision: str = FLOAT32,
     ) -> FastCodec:
         """Load an installed model by name, any model by path, or the default one.
 
         Args:
             name_or_path: as listed by ``glc models``, or a ``.safetensors`` file.
             tile: see the class.
+            precision: see the class.
 
         Raises:
-            WeightsError: missing or malformed weights.
+            ValueError: no such precision.
+            WeightsError: missing or malformed weights, or weights that know no ranges for int8.
         """
         wanted = None if name_or_path is None else os.fspath(name_or_path)
-        return cls(checkpoint.load(checkpoint.locate(wanted)), tile)
+        return cls(checkpoint.load(checkpoint.locate(wanted)), tile, precision)
 
     def encode(self, picture: Source, quality: int = 50, keep_metadata: bool = False) -> bytes:
         """Compress a picture: see ``Codec.encode``; tensors are not taken."""

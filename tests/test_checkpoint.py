@@ -272,6 +272,7 @@ META = st.fixed_dictionaries(
         "summary": st.text(max_size=5) | JSON,
         "parameters": st.integers() | JSON,
         "bottleneck": st.just("gaussian") | JSON,
+        "ranges": st.just("int8") | JSON,
         "config": st.dictionaries(
             st.sampled_from([field.name for field in dataclasses.fields(CodecConfig)]),
             st.integers(-1, 70_000) | JSON,

@@ -7,7 +7,7 @@ weights beside them, and space to channel followed by 1x1 is one convolution wit
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,22 @@ from glc.onnx.proto import Graph
 __all__ = ["Layers", "Weights"]
 
 Floats = NDArray[np.floating]
+
+_WEIGHT_MAX = 63
+"""7 bits: two products of uint8 by such weights fit into the 16 bits in which processors without
+VNNI add them up, so that all give the same sums."""
+
+_BIAS_MAX = (1 << 30) - 1
+"""Leaves as much again for the sum of products."""
+
+
+class _Levels(NamedTuple):
+    """A quantised value, and the constants that say what its levels mean."""
+
+    name: str
+    step: str
+    zero: str
+    step_value: float
 
 
 class Weights:
@@ -68,20 +84,62 @@ class Layers:
         gated = self.graph.node("Mul", value, self.silu(gate))
         return self.graph.node("Add", x, self.conv(gated, f"{name}.project", channels, channels))
 
-    def depthwise_blocks(self, x: str, name: str, channels: int, depth: int) -> str:
-        """A sequence of ``depth`` depthwise blocks."""
+    def depthwise_blocks(
+        self, x: str, name: str, channels: int, depth: int, ranges: Floats | None = None
+    ) -> str:
+        """A sequence of ``depth`` depthwise blocks; their 1x1 in 8 bits if ranges are given.
+
+        ``ranges`` are as ``glc.checkpoint.Checkpoint`` has them.
+        """
         for index in range(depth):
-            x = self.depthwise_block(x, f"{name}.{index}", channels)
+            block = f"{name}.{index}"
+            if ranges is None:
+                x = self.depthwise_block(x, block, channels)
+            else:
+                x = self._depthwise_block_int8(x, block, channels, ranges[index])
         return x
 
-    def plain_blocks(self, x: str, name: str, channels: int, depth: int) -> str:
-        """A sequence of ``depth`` plain blocks."""
+    def _depthwise_block_int8(self, x: str, name: str, channels: int, ranges: Floats) -> str:
+        spread, of_value, of_gate, of_gated, behind = ranges
+        weight = self.weights.take(f"{name}.spatial.weight", channels, 1, 3, 3)
+        bias = self.weights.take(f"{name}.spatial.bias", channels)
+        given = self._quantize(self._conv(x, weight, bias, 1, groups=channels), spread)
+        weight = self.weights.take(f"{name}.expand.weight", 2 * channels, channels, 1, 1)
+        bias = self.weights.take(f"{name}.expand.bias", 2 * channels)
+        value = self._conv_int8(given, weight[:channels], bias[:channels], of_value)
+        gate = self._conv_int8(given, weight[channels:], bias[channels:], of_gate)
+        gated = self._quantize(self.graph.node("Mul", value, self.silu(gate)), of_gated)
+        weight = self.weights.take(f"{name}.project.weight", channels, channels, 1, 1)
+        bias = self.weights.take(f"{name}.project.bias", channels)
+        return self.graph.node("Add", x, self._conv_int8(gated, weight, bias, behind))
+
+    def plain_blocks(
+        self, x: str, name: str, channels: int, depth: int, ranges: Floats | None = None
+    ) -> str:
+        """A sequence of ``depth`` plain blocks; in 8 bits if ranges are given.
+
+        ``ranges`` are as ``glc.checkpoint.Checkpoint`` has them.
+        """
         for index in range(depth):
-            reduced = self.conv(x, f"{name}.{index}.reduce", channels, channels // 2, 3)
-            project = f"{name}.{index}.project"
-            changed = self.conv(self.silu(reduced), project, channels // 2, channels, 3)
-            x = self.graph.node("Add", x, changed)
+            block = f"{name}.{index}"
+            if ranges is None:
+                reduced = self.conv(x, f"{block}.reduce", channels, channels // 2, 3)
+                project = f"{block}.project"
+                changed = self.conv(self.silu(reduced), project, channels // 2, channels, 3)
+                x = self.graph.node("Add", x, changed)
+            else:
+                x = self._plain_block_int8(x, block, channels, ranges[index])
         return x
+
+    def _plain_block_int8(self, x: str, name: str, channels: int, ranges: Floats) -> str:
+        before, between, active, behind = ranges
+        weight = self.weights.take(f"{name}.reduce.weight", channels // 2, channels, 3, 3)
+        bias = self.weights.take(f"{name}.reduce.bias", channels // 2)
+        reduced = self._conv_int8(self._quantize(x, before), weight, bias, between)
+        weight = self.weights.take(f"{name}.project.weight", channels, channels // 2, 3, 3)
+        bias = self.weights.take(f"{name}.project.bias", channels)
+        given = self._quantize(self.silu(reduced), active)
+        return self.graph.node("Add", x, self._conv_int8(given, weight, bias, behind))
 
     def downsample(self, x: str, name: str, entering: int, leaving: int) -> str:
         """``Downsample`` as one 2x2 convolution of stride 2, the mean of the shortcut included."""
@@ -112,6 +170,38 @@ class Layers:
         """``x * sigmoid(x)``."""
         return self.graph.node("Mul", x, self.graph.node("Sigmoid", x))
 
+    def _quantize(self, x: str, limits: Floats) -> _Levels:
+        """Turn floats into 255 levels from lowest to highest; what is beyond becomes those."""
+        step, zero = _step_and_zero(limits)
+        names = self.graph.constant(step), self.graph.constant(zero)
+        return _Levels(self.graph.node("QuantizeLinear", x, *names), *names, float(step))
+
+    def _conv_int8(self, x: _Levels, weight: Floats, bias: Floats, limits: Floats) -> str:
+        """Convolve uint8 by int8, keeping height and width; floats within ``limits`` come out.
+
+        Weights have a step for every output channel.
+        """
+        graph, weight = self.graph, weight.astype(np.float32)
+        leaving, _, size, _ = weight.shape
+        largest = np.abs(weight).reshape(leaving, -1).max(axis=1)
+        steps = np.maximum(largest, 1e-12).astype(np.float32) / np.float32(_WEIGHT_MAX)
+        levels = np.rint(weight / steps[:, None, None, None]).astype(np.int8)
+        offsets = np.clip(np.rint(bias / (x.step_value * steps)), -_BIAS_MAX, _BIAS_MAX)
+        step, zero = (graph.constant(value) for value in _step_and_zero(limits))
+        y = graph.node(
+            "QLinearConv",
+            *(x.name, x.step, x.zero),
+            *(graph.constant(levels), graph.constant(steps)),
+            graph.constant(np.zeros(leaving, np.int8)),
+            *(step, zero),
+            graph.constant(offsets.astype(np.int32)),
+            kernel_shape=[size] * 2,
+            pads=[size // 2] * 4,
+            strides=[1] * 2,
+            group=1,
+        )
+        return graph.node("DequantizeLinear", y, step, zero)
+
     def _conv(
         self,
         x: str,
@@ -132,3 +222,9 @@ class Layers:
             strides=[stride] * 2,
             group=groups,
         )
+
+
+def _step_and_zero(limits: Floats) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Return step and zero point of uint8 values for a range from lowest to highest."""
+    step = np.float32((float(limits[1]) - float(limits[0])) / 255)
+    return np.array(step), np.array(np.clip(np.rint(-limits[0] / step), 0, 255), np.uint8)

@@ -51,12 +51,18 @@ class OnnxModel:
     that decoding never builds E; a forked process builds its own, since threads do not survive.
     """
 
-    def __init__(self, config: CodecConfig, tensors: Mapping[str, NDArray[np.generic]]) -> None:
+    def __init__(
+        self,
+        config: CodecConfig,
+        tensors: Mapping[str, NDArray[np.generic]],
+        ranges: Mapping[str, NDArray[np.float32]] | None = None,
+    ) -> None:
         """Check the tensors and describe the graphs.
 
         Args:
             config: of the model.
             tensors: everything of a weights file but the probability tables.
+            ranges: those of ``Checkpoint``, if D is to run with 8-bit integers.
 
         Raises:
             WeightsError: a tensor is missing, unknown, of another shape or type, or not finite.
@@ -75,8 +81,8 @@ class OnnxModel:
             "g_a": networks.analysis(config, weights),
             "h_a": networks.hyper_analysis(config, weights),
             "h_s": networks.hyper_synthesis(config, weights),
-            "g_s, D 16": networks.decoder_coarse(config, weights),
-            "D": networks.decoder_fine(config, weights),
+            "g_s, D 16": networks.decoder_coarse(config, weights, ranges),
+            "D": networks.decoder_fine(config, weights, ranges),
         }
         for step in range(STEPS):
             self._graphs[f"context {step}"] = networks.context(config, weights, step)

@@ -7,8 +7,10 @@ D are two graphs each, fine and coarse: see ``glc.tiled.Networks``.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from glc.config import CodecConfig
 from glc.onnx.layers import Layers, Weights
@@ -136,8 +138,10 @@ def context(config: CodecConfig, weights: Weights, step: int) -> Graph:
     return graph
 
 
-def decoder_coarse(config: CodecConfig, weights: Weights) -> Graph:
-    """g_s and D at 1/16: ``y_hat``, ``gain``, ``gain_inner`` -> ``features``."""
+def decoder_coarse(
+    config: CodecConfig, weights: Weights, ranges: Mapping[str, NDArray[np.float32]] | None = None
+) -> Graph:
+    """g_s and D at 1/16: ``y_hat``, gains -> ``features``; with ranges in 8 bits."""
     graph = Graph()
     layers = Layers(graph, weights)
     width, channels = config.transform_width, config.y_channels
@@ -146,31 +150,39 @@ def decoder_coarse(config: CodecConfig, weights: Weights) -> Graph:
     gain_inner = graph.input("gain_inner", (1, width, 1, 1))
     x = layers.conv(graph.node("Mul", y_hat, gain), "synthesis.stem", channels, width, 3)
     x = graph.node("Mul", x, gain_inner)
-    x = layers.depthwise_blocks(x, "synthesis.body", width, config.transform_depth)
+    known = ranges or {}
+    limits = known.get("synthesis.body")
+    x = layers.depthwise_blocks(x, "synthesis.body", width, config.transform_depth, limits)
     l_hat = layers.conv(x, "synthesis.head", width, config.latent_channels)
     width_16 = config.decoder_width_16
     x = layers.conv(l_hat, "decoder.stem", config.latent_channels, width_16, 3)
-    x = layers.depthwise_blocks(x, "decoder.body_16", width_16, config.decoder_depth_16)
+    limits = known.get("decoder.body_16")
+    x = layers.depthwise_blocks(x, "decoder.body_16", width_16, config.decoder_depth_16, limits)
     graph.output("features", x, ("b", width_16, "h", "w"))
     return graph
 
 
-def decoder_fine(config: CodecConfig, weights: Weights) -> Graph:
-    """D above 1/16: ``features`` -> ``pixels`` uint8 (B, 16h, 16w, 3)."""
+def decoder_fine(
+    config: CodecConfig, weights: Weights, ranges: Mapping[str, NDArray[np.float32]] | None = None
+) -> Graph:
+    """D above 1/16: ``features`` -> ``pixels`` uint8 (B, 16h, 16w, 3); with ranges in 8 bits."""
     graph = Graph()
     layers = Layers(graph, weights)
     width_4, width_8 = config.decoder_width_4, config.decoder_width_8
     x = graph.input("features", ("b", config.decoder_width_16, "h", "w"))
+    known = ranges or {}
     x = layers.upsample(x, "decoder.up_8", config.decoder_width_16, width_8)
-    x = layers.plain_blocks(x, "decoder.body_8", width_8, config.decoder_depth_8)
+    limits = known.get("decoder.body_8")
+    x = layers.plain_blocks(x, "decoder.body_8", width_8, config.decoder_depth_8, limits)
     x = layers.upsample(x, "decoder.up_4", width_8, width_4)
-    x = layers.plain_blocks(x, "decoder.body_4", width_4, config.decoder_depth_4)
+    limits = known.get("decoder.body_4")
+    x = layers.plain_blocks(x, "decoder.body_4", width_4, config.decoder_depth_4, limits)
     x = layers.shuffle(layers.conv(x, "decoder.render", width_4, 48, 3), 4)
     refined = layers.silu(layers.conv(x, "decoder.refine_in", 3, config.refine_channels, 5))
     refined = layers.conv(refined, "decoder.refine_out", config.refine_channels, 3, 3)
     x_hat = graph.node("Add", x, refined)
-    limits = graph.scalar(-1.0), graph.scalar(1.0)
-    shifted = graph.node("Add", graph.node("Clip", x_hat, *limits), graph.scalar(1.0))
+    clipped = graph.node("Clip", x_hat, graph.scalar(-1.0), graph.scalar(1.0))
+    shifted = graph.node("Add", clipped, graph.scalar(1.0))
     levels = graph.node("Round", graph.node("Mul", shifted, graph.scalar(127.5)))
     pixels = graph.node("Transpose", graph.node("Cast", levels, to=2), perm=[0, 2, 3, 1])
     graph.output("pixels", pixels, ("b", "height", "width", 3), "uint8")

@@ -17,7 +17,7 @@ __all__ = ["Graph"]
 
 _IR_VERSION = 8
 _OPSET = 17
-_TYPES = {"float32": 1, "uint8": 2}
+_TYPES = {"float32": 1, "uint8": 2, "int8": 3, "int32": 6}
 _FLOAT, _INT, _STRING, _INTS = 1, 2, 3, 7
 
 _Attribute: TypeAlias = "int | float | str | Sequence[int]"
@@ -27,13 +27,13 @@ _Shape: TypeAlias = "Sequence[int | str]"
 class Graph:
     """Collects operators and constants. Values are named by the strings that the methods return.
 
-    Constants are kept as they come and become float32 in ``to_bytes``, so that a graph that is
-    never run costs next to nothing.
+    Constants are kept as they come, and floats become float32 in ``to_bytes``, so that a graph that
+    is never run costs next to nothing.
     """
 
     def __init__(self) -> None:
         self._nodes: list[bytes] = []
-        self._constants: list[tuple[str, NDArray[np.floating]]] = []
+        self._constants: list[tuple[str, NDArray[np.generic]]] = []
         self._inputs: list[bytes] = []
         self._outputs: list[bytes] = []
         self._names = 0
@@ -48,8 +48,8 @@ class Graph:
         self._add("Identity", (value,), (name,), {})
         self._outputs.append(_value(name, shape, kind))
 
-    def constant(self, array: NDArray[np.floating]) -> str:
-        """Add a constant, float32 in the model whatever float it is here."""
+    def constant(self, array: NDArray[np.generic]) -> str:
+        """Add a constant: uint8, int8, int32, or float32 whatever float it is here."""
         name = self._fresh()
         self._constants.append((name, array))
         return name
@@ -94,11 +94,12 @@ class Graph:
         self._nodes.append(node)
 
 
-def _tensor(name: str, array: NDArray[np.floating]) -> list[bytes]:
+def _tensor(name: str, array: NDArray[np.generic]) -> list[bytes]:
     """Return an initializer as pieces, so that its data is not copied more than once."""
-    data = array.astype("<f4").tobytes()
+    kind = "float32" if array.dtype.kind == "f" else array.dtype.name
+    data = array.astype(np.dtype(kind).newbyteorder("<")).tobytes()
     head = b"".join(_integer(1, size) for size in array.shape)
-    head += _integer(2, _TYPES["float32"]) + _text(8, name) + _tag(9, 2) + _varint(len(data))
+    head += _integer(2, _TYPES[kind]) + _text(8, name) + _tag(9, 2) + _varint(len(data))
     return [_tag(5, 2), _varint(len(head) + len(data)), head, data]
 
 

@@ -1,6 +1,7 @@
 """From a trained model to a weights file: half floats, integer scale map, integer tables.
 
-The tables are counted on training crops with the weights as they will be shipped.
+The tables are counted on training crops with the weights as they will be shipped, and the ranges
+for 8-bit decoding measured on them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from glc.config import QUALITY_MAX
 from glc.entropy import ROWS, IndexTables, ScaleTables
 from glc.networks.codebook import GaussianBottleneck
 from glc.networks.model import GlcModel
+from glc.training import ranges
 from glc.training.crops import Pictures
 
 _LARGEST_COUNTED = 260
@@ -60,7 +62,11 @@ def export(
     indices = IndexTables.build(counted[1])
     tensors = model_tensors(model, scales, indices)
     extra = None if bottleneck is None else bottleneck_tensors(bottleneck)
-    return checkpoint.save(path, config, name, summary, tensors, extra)
+    codec = Codec(Checkpoint(config, name, summary, bytes(32), tensors), device=str(_device(model)))
+    generator = torch.Generator().manual_seed(12)
+    crops = (draw_arrays(pictures, 4, min(256, smallest), generator) for _ in range(batches))
+    found = ranges.measure(codec, crops)
+    return checkpoint.save(path, config, name, summary, tensors, extra, found)
 
 
 def _count(

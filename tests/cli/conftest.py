@@ -34,12 +34,14 @@ class FakeCodec:
 
     limits = Limits()
     opened: ClassVar[list[tuple[object, str]]] = []
+    precisions: ClassVar[list[str]] = []
 
     @classmethod
-    def open(cls, model, device):
+    def open(cls, model, device, precision="float32"):
         if model == "missing":
             raise WeightsError("no model called 'missing'; installed: fake")
         cls.opened.append((model, device))
+        cls.precisions.append(precision)
         return cls()
 
     def encode(self, image, quality=50, *, keep_metadata=False):
@@ -127,6 +129,7 @@ def glc(monkeypatch, capsys, tmp_path):
 
     monkeypatch.chdir(tmp_path)
     FakeCodec.opened.clear()
+    FakeCodec.precisions.clear()
     for name, replacement in replacements().items():
         monkeypatch.setattr(session, name, replacement)
 

@@ -46,7 +46,7 @@ def folder(glc, micro, make_picture, tmp_path, monkeypatch):
             raise WeightsError(f"model {model.hex()} is not installed")
         return tmp_path / "micro.safetensors"
 
-    monkeypatch.setattr(session, "open_codec", lambda model, device: micro)
+    monkeypatch.setattr(session, "open_codec", lambda model, device, precision: micro)
     monkeypatch.setattr(session, "installed_path", installed_path)
     generator = random.Random(8)
     pictures = [make_picture(70, 64, seed, channels=4) for seed in range(3)]

@@ -169,6 +169,7 @@ def test_unpack(run, packed, one_by_one, micro):
     with Image.open("decoded/a/002.webp") as image:
         assert image.size == (70, 50)
     assert run("unpack", packed, "-o", "out", "--format", "png")[0] == 2
+    assert run("unpack", packed, "-o", "out", "--int8")[0] == 2
     code, _, err = run("unpack", "missing.glca", "-o", "out")
     assert code == 1
     assert "No such file" in err
