@@ -2,8 +2,8 @@
 
 A name makes a codec: `glc` (the shipped model), `glc:MODEL` (a name or path), `glc-fast` and
 `glc-fast:MODEL` (the same without torch), `glc-int8` and `glc-int8:MODEL` (decoded in 8 bits),
-`jpeg`, `webp`, `avif`, `heic`, `jxl`, `jpeg2000`, `compressai:MODEL` (of its zoo), and `NAME@1/2` or `NAME@1/4`: shrink, encode, decode, enlarge,
-which is what people do when JPEG will not go small enough.
+`jpeg`, `webp`, `avif`, `heic`, `jxl`, `jpeg2000`, `compressai:MODEL` (of its zoo), and `NAME@1/2`
+or `NAME@1/4`: shrink, encode, decode, enlarge, as people do when JPEG will not go small enough.
 
 A quality is whatever number the codec's own encoder takes, higher being better; only `jpeg2000`
 has none and takes bits per pixel.
