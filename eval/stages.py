@@ -17,7 +17,7 @@ from typing import Any
 Seconds = tuple[float, float]
 """Wall-clock and processor time."""
 
-RUNTIMES = {"torch": "torch", "fast": "onnxruntime"}
+RUNTIMES = {"torch": "torch", "fast": "onnxruntime", "int8": "onnxruntime"}
 """What runs the networks, by the name that a profile gives it, and the module that it needs."""
 
 _NETWORKS = {
@@ -49,7 +49,7 @@ def whole(runtime: str, work: str, model: str, source: str, target: str) -> dict
     """Do what ``glc encode`` or ``glc decode`` does, and say how long each part took.
 
     Args:
-        runtime: torch or fast.
+        runtime: torch, fast or int8.
         work: encode or decode.
         model: weights file.
         source: a picture or a ``.glc`` file.
@@ -101,7 +101,7 @@ def inside(
     """Time the parts of encoding and decoding one picture, warm: medians of ``repeat`` calls.
 
     Args:
-        runtime: torch or fast.
+        runtime: torch, fast or int8.
         model: weights file.
         source: a picture.
         repeat: how often.
@@ -199,9 +199,9 @@ def _open(runtime: str, weights: Any) -> Any:
         from glc.codec import Codec
 
         return Codec(weights, "cpu")
-    from glc.fast import FastCodec
+    from glc.fast import FLOAT32, INT8, FastCodec
 
-    return FastCodec(weights)
+    return FastCodec(weights, precision=INT8 if runtime == "int8" else FLOAT32)
 
 
 def _name_of_graph(graph: str, *_: str) -> str:
