@@ -68,6 +68,7 @@ def test_what_a_convolution_computes():
     rng = np.random.default_rng(2)
     weight = rng.normal(size=(5, 4, 3, 3)).astype(np.float32)
     bias = rng.normal(size=5).astype(np.float32)
+    weight[4] = 0.0
     x = rng.uniform(-1.5, 3.5, (1, 4, 6, 7)).astype(np.float32)
     graph = Graph()
     layers = Layers(graph, Weights({}))
@@ -80,6 +81,8 @@ def test_what_a_convolution_computes():
     step, zero = np.float32(4 / 255), 64
     inner = np.clip(np.rint(x / step) + zero, 0, 255).astype(np.int64) - zero
     steps = np.abs(weight).max(axis=(1, 2, 3)) / np.float32(63)
+    # Of a channel without weights its bias is left.
+    steps[4] = abs(bias[4]) / (step * 2**20)
     weights = np.rint(weight / steps[:, None, None, None]).astype(np.int64)
     padded = np.pad(inner, ((0, 0), (0, 0), (1, 1), (1, 1)))
     sums = np.zeros((5, 6, 7), np.int64)
@@ -95,6 +98,7 @@ def test_what_a_convolution_computes():
     assert (np.abs(y[0] - shown) < 1e-4).mean() > 0.98
     assert np.abs(y[0] - shown).max() < 1.01 * coarse
     assert len(np.unique(shown)) > 60
+    assert np.abs(y[0, 4] - bias[4]).max() < coarse
 
 
 def test_the_best_range():

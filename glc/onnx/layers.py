@@ -23,6 +23,7 @@ _WEIGHT_MAX = 63
 """7 bits: two products of uint8 by such weights fit into the 16 bits in which processors without
 VNNI add them up, so that all give the same sums."""
 
+_STEP_MIN = 1e-12
 _BIAS_MAX = (1 << 30) - 1
 """Leaves as much again for the sum of products."""
 
@@ -181,17 +182,20 @@ class Layers:
 
         Weights have a step for every output channel.
         """
-        graph, weight = self.graph, weight.astype(np.float32)
+        graph = self.graph
+        weight, bias = weight.astype(np.float64), bias.astype(np.float64)
         leaving, _, size, _ = weight.shape
         largest = np.abs(weight).reshape(leaving, -1).max(axis=1)
-        steps = np.maximum(largest, 1e-12).astype(np.float32) / np.float32(_WEIGHT_MAX)
-        levels = np.rint(weight / steps[:, None, None, None]).astype(np.int8)
+        # Where all weights are 0, or nearly, the step is as large as the bias needs it.
+        smallest = np.maximum(np.abs(bias) / (x.step_value * _BIAS_MAX), _STEP_MIN)
+        steps = np.maximum(largest / _WEIGHT_MAX, smallest).astype(np.float32)
+        levels = np.clip(np.rint(weight / steps[:, None, None, None]), -_WEIGHT_MAX, _WEIGHT_MAX)
         offsets = np.clip(np.rint(bias / (x.step_value * steps)), -_BIAS_MAX, _BIAS_MAX)
         step, zero = (graph.constant(value) for value in _step_and_zero(limits))
         y = graph.node(
             "QLinearConv",
             *(x.name, x.step, x.zero),
-            *(graph.constant(levels), graph.constant(steps)),
+            *(graph.constant(levels.astype(np.int8)), graph.constant(steps)),
             graph.constant(np.zeros(leaving, np.int8)),
             *(step, zero),
             graph.constant(offsets.astype(np.int32)),
