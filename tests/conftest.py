@@ -196,6 +196,20 @@ def micro(load_micro: Callable[..., Any]) -> Any:
 
 
 @pytest.fixture(scope="session")
+def ranged_path(micro_path: Path, micro: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The micro weights with ranges for 8 bits, measured on random pictures."""
+    from glc import checkpoint
+    from glc.training.ranges import measure
+
+    weights = checkpoint.load(micro_path)
+    ranges = measure(micro, [[random_picture(128, 128, seed) for seed in range(3)]])
+    path = tmp_path_factory.mktemp("ranged") / "ranged.safetensors"
+    fields = weights.config, "ranged", weights.summary, weights.tensors
+    checkpoint.save(path, *fields, ranges=ranges)
+    return path
+
+
+@pytest.fixture(scope="session")
 def symbols_of() -> Callable[..., list[bytes]]:
     """Return a function that gives the canonical symbols of files, decoded as one batch.
 

@@ -14,17 +14,14 @@ from glc.errors import WeightsError
 from glc.fast import FastCodec
 from glc.onnx.layers import Layers, Weights
 from glc.onnx.proto import Graph
-from glc.training.ranges import best_range, measure
+from glc.training.ranges import best_range
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra fast")
 
 
 @pytest.fixture(scope="module")
-def ranged(micro_path, make_picture) -> Checkpoint:
-    """Return the micro weights with the ranges of some pictures."""
-    weights = checkpoint.load(micro_path)
-    pictures = [make_picture(128, 128, seed) for seed in range(3)]
-    return dataclasses.replace(weights, ranges=measure(Codec(weights, "cpu"), [pictures]))
+def ranged(ranged_path) -> Checkpoint:
+    return checkpoint.load(ranged_path)
 
 
 NEARLY = 0.1

@@ -21,8 +21,8 @@ def picture(photo: RGB, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("runtime", stages.RUNTIMES)
-def test_the_parts_add_up(micro_path: Path, picture: Path, runtime: str) -> None:
-    found = stages.inside(runtime, str(micro_path), str(picture), 2, (64, 64))
+def test_the_parts_add_up(ranged_path: Path, picture: Path, runtime: str) -> None:
+    found = stages.inside(runtime, str(ranged_path), str(picture), 2, (64, 64))
     encode, decode = found["encode"], found["decode"]
     assert {"E", "h_s", "context", "scale map", "coding", "rest", "all"} <= set(encode)
     assert "E" not in decode
@@ -36,7 +36,7 @@ def test_the_parts_add_up(micro_path: Path, picture: Path, runtime: str) -> None
 
 @pytest.mark.parametrize("runtime", stages.RUNTIMES)
 def test_a_whole_process_writes_its_result(
-    micro_path: Path,
+    ranged_path: Path,
     picture: Path,
     tmp_path: Path,
     runtime: str,
@@ -45,7 +45,7 @@ def test_a_whole_process_writes_its_result(
     coded, shown = tmp_path / "x.glc", tmp_path / "y.png"
     for work, source, target in (("encode", picture, coded), ("decode", coded, shown)):
         question = {"kind": "whole", "runtime": runtime, "work": work, "began": 0.0}
-        question |= {"model": str(micro_path), "source": str(source), "target": str(target)}
+        question |= {"model": str(ranged_path), "source": str(source), "target": str(target)}
         assert stages.main([json.dumps(question)]) == 0
         found = json.loads(capsys.readouterr().out)["stages"]
         expected = ["numpy, Pillow", "glc", "weights", "networks", "reading", work, "writing"]
