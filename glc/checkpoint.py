@@ -40,7 +40,7 @@ RANGED = {
     "decoder.body_4": ("decoder_depth_4", 4),
 }
 """Sequences of blocks that can be run in 8 bits: how many there are, and ranges of each."""
-_NEAR, _FAR = 1e-6, 1e6
+RANGE_MIN, RANGE_MAX = 1e-6, 1e6
 """How large the ends of a range may be: 255 steps of it are ordinary numbers."""
 _GAUSSIAN = "gaussian"
 """What the metadata calls the bottleneck of ``--regulariser kl``; others are not stored."""
@@ -271,10 +271,10 @@ def _take_ranges(
         values = array.astype(np.float32)
         low, high = values[..., 0], values[..., 1]
         # Written so that what is not a number is refused as well.
-        if not ((low >= -_FAR) & (low <= 0) & (high >= _NEAR) & (high <= _FAR)).all():
+        if not ((low >= -RANGE_MAX) & (low <= 0) & (high >= RANGE_MIN) & (high <= RANGE_MAX)).all():
             raise WeightsError(
-                f"{path}: {_RANGES}{name}: expected lowest in [-{_FAR:g}, 0] and highest in "
-                f"[{_NEAR:g}, {_FAR:g}]"
+                f"{path}: {_RANGES}{name}: expected lowest in [-{RANGE_MAX:g}, 0] and highest in "
+                f"[{RANGE_MIN:g}, {RANGE_MAX:g}]"
             )
         taken[name] = values
     return taken

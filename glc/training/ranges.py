@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from glc.checkpoint import RANGED
+from glc.checkpoint import RANGE_MAX, RANGE_MIN, RANGED
 from glc.codec import Codec
 from glc.networks.blocks import DepthwiseBlock, PlainBlock
 from glc.networks.model import GlcModel
@@ -60,7 +60,9 @@ def measure(
 
 def best_range(values: NDArray[np.float32]) -> tuple[float, float]:
     """Return the range, 0 inside of it, whose 255 steps give the least mean square error."""
-    low, high = min(float(values.min()), 0.0), max(float(values.max()), 1e-6)
+    # What a weights file may hold, whatever comes.
+    low = float(np.clip(values.min(), -RANGE_MAX, 0.0))
+    high = float(np.clip(values.max(), RANGE_MIN / _SHARES[0], RANGE_MAX))
     errors = []
     for share in _SHARES:
         step = share * (high - low) / _STEPS
