@@ -30,7 +30,7 @@ from glc.bitstream import (
 )
 from glc.bitstream.container import check_version
 from glc.config import IMAGE_STRIDE, LATENT_STRIDE
-from glc.entropy import IndexTables, RangeDecoder, RangeEncoder, ScaleTables
+from glc.entropy import IndexTables, RangeDecoder, ScaleTables
 from glc.errors import WeightsError
 from glc.networks.arrays import ArrayNetworks, to_pixels
 from glc.networks.blank import WithoutRandomNumbers
@@ -686,11 +686,9 @@ class Codec:
         indices, messages, symbols = self.quantise(pictures, latents, quality, tiling=tiling)
         coded = []
         for index, message in enumerate(messages):
-            encoder = RangeEncoder()
-            self._indices.encode(encoder, indices[index].ravel(), self.bank(quality))
-            for rows, values in message:
-                self._scales.encode(encoder, values, rows, order_of(version))
-            coded.append((encoder.to_bytes(), assembly.canonical(indices[index], symbols[index])))
+            tables, bank = (self._scales, self._indices), self.bank(quality)
+            payload = large.write(tables, indices[index], message, bank, order_of(version))
+            coded.append((payload, assembly.canonical(indices[index], symbols[index])))
         return coded
 
     def _pack(

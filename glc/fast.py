@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from glc import assembly, checkpoint, image, large
 from glc.bitstream import FORMAT_VERSION, Container, Limits
 from glc.config import IMAGE_STRIDE, LATENT_STRIDE
-from glc.entropy import MAX_MAGNITUDE, IndexTables, RangeDecoder, RangeEncoder, ScaleTables
+from glc.entropy import MAX_MAGNITUDE, IndexTables, RangeDecoder, ScaleTables
 from glc.errors import WeightsError
 from glc.onnx.model import OnnxModel
 from glc.tiles import Tiling
@@ -221,28 +221,25 @@ class FastCodec:
         tiling: Tiling,
     ) -> bytes:
         """Quantise and code a latent, (1, C_l, h, w)."""
-        encoder = RangeEncoder()
-        bank = assembly.bank_of(quality, self._model.config.quality_anchors)
         if side := tiling.side_for(picture.height, picture.width):
             indices, message, everything = large.quantise(
                 self._model, picture, l, quality, side, tiling.progress
             )
-            self._indices.encode(encoder, indices.ravel(), bank)
-            for rows, values in message:
-                self._scales.encode(encoder, values, rows, order_of(FORMAT_VERSION))
-            symbols = assembly.canonical(indices, everything)
         else:
-            symbols = self._code_whole(picture, l, quality, encoder, bank)
-        payload = encoder.to_bytes()
+            indices, message, everything = self._quantise(picture, l, quality)
+        tables = self._scales, self._indices
+        bank = assembly.bank_of(quality, self._model.config.quality_anchors)
+        payload = large.write(tables, indices, message, bank, order_of(FORMAT_VERSION))
+        symbols = assembly.canonical(indices, everything)
         return assembly.to_file(picture, quality, keep_metadata, self.identity, payload, symbols)
 
-    def _code_whole(
-        self, picture: image.Picture, l: _Floats, quality: int, encoder: RangeEncoder, bank: int
-    ) -> bytes:
-        """Quantise and code a latent in one piece; returns the canonical symbols."""
+    def _quantise(
+        self, picture: image.Picture, l: _Floats, quality: int
+    ) -> tuple[large.Integers, list[large.Message], large.Integers]:
+        """Do as ``glc.large.quantise``, in one piece."""
         y = self._model.analysis(l, quality)
         indices = self._model.hyper_analysis(y)
-        self._indices.encode(encoder, indices.ravel(), bank)
+        message: list[large.Message] = []
         inside = _inside(picture.height, picture.width, y.shape)
         everything = np.zeros(y.shape, np.int32)
 
@@ -257,11 +254,11 @@ class FastCodec:
             symbols = np.clip(np.rint((y - mean) / quant_step), -MAX_MAGNITUDE, MAX_MAGNITUDE)
             chosen = np.where(coded & (rows > 0), symbols, 0).astype(np.int32)
             everything[...] += chosen
-            self._scales.encode(encoder, chosen[coded], rows[coded], order_of(FORMAT_VERSION))
+            message.append((rows[coded], chosen[coded]))
             return chosen.astype(np.float32)
 
         self._model.code_symbols(self._model.to_digits(indices), quality, exchange)
-        return assembly.canonical(indices, everything)
+        return indices[0], message, everything[0]
 
     def _read_integers(
         self, container: Container, side: int, tiling: Tiling

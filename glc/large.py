@@ -7,6 +7,7 @@ Called by ``glc.codec`` and ``glc.fast``, which hand in what computes a tile. Wh
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,12 +16,12 @@ from numpy.typing import NDArray
 from glc import assembly, image
 from glc.bitstream import Container
 from glc.config import IMAGE_STRIDE
-from glc.entropy import IndexTables, RangeDecoder, ScaleTables
+from glc.entropy import IndexTables, Order, RangeDecoder, RangeEncoder, ScaleTables
 from glc.tiled import Networks, TiledModel
 from glc.tiles import Progress, Window
 from glc.versions import order_of
 
-__all__ = ["Integers", "Message", "analyse", "quantise", "read", "synthesise", "tiles_of"]
+__all__ = ["Integers", "Message", "analyse", "quantise", "read", "synthesise", "tiles_of", "write"]
 
 Integers: TypeAlias = "NDArray[np.integer[Any]]"
 Message: TypeAlias = "tuple[Integers, Integers]"
@@ -44,7 +45,7 @@ def quantise(
     quality: int,
     side: int,
     progress: Progress | None,
-) -> tuple[Integers, list[Message], NDArray[np.int16]]:
+) -> tuple[Integers, list[Message], Integers]:
     """Turn a latent into the integers that are coded.
 
     Args:
@@ -64,6 +65,30 @@ def quantise(
     steps, symbols = tiles.write(y, indices, progress)
     message: list[Message] = [(rows[coded], values[coded]) for rows, values, coded in steps]
     return indices[0], message, symbols[0]
+
+
+def write(
+    tables: tuple[ScaleTables, IndexTables],
+    indices: Integers,
+    message: Iterable[Message],
+    bank: int,
+    order: Order,
+) -> bytes:
+    """Code the integers of a picture, in tiles or not: the payload of its file.
+
+    Args:
+        tables: those of its symbols, and of z.
+        indices: of z, (h / 4, w / 4).
+        message: of every step, as ``quantise`` returns it.
+        bank: the table of z.
+        order: of the symbols within a step.
+    """
+    scales, of_z = tables
+    encoder = RangeEncoder()
+    of_z.encode(encoder, indices.ravel(), bank)
+    for rows, symbols in message:
+        scales.encode(encoder, symbols, rows, order)
+    return encoder.to_bytes()
 
 
 def read(

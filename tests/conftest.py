@@ -210,6 +210,28 @@ def ranged_path(micro_path: Path, micro: Any, tmp_path_factory: pytest.TempPathF
 
 
 @pytest.fixture(scope="session")
+def check_progress() -> Callable[..., None]:
+    """Return a function that looks at what a codec tells of its work in tiles."""
+    from glc.tiles import watched_by
+
+    def check(codec: Any, picture: np.ndarray) -> None:
+        shares: dict[str, list[float]] = {"encode": [], "decode": [], "to size": []}
+        with watched_by(shares["encode"].append):
+            data = codec.encode(picture, 50)
+        with watched_by(shares["decode"].append):
+            codec.decode(data)
+        with watched_by(shares["to size"].append):
+            codec.encode_to_size(picture, len(data))
+        for told in shares.values():
+            assert len(told) > 20
+            assert told == sorted(told)
+            assert told[0] > 0.0
+        assert shares["encode"][-1] == shares["decode"][-1] == pytest.approx(1.0)
+
+    return check
+
+
+@pytest.fixture(scope="session")
 def symbols_of() -> Callable[..., list[bytes]]:
     """Return a function that gives the canonical symbols of files, decoded as one batch.
 

@@ -15,7 +15,6 @@ from glc import checkpoint, fast
 from glc.bitstream import FORMAT_VERSION, FORMAT_VERSIONS, Limits, pack, unpack
 from glc.errors import BitstreamError, CorruptError, LimitError, WeightsError
 from glc.fast import FastCodec
-from glc.tiles import watched_by
 
 pytest.importorskip("onnxruntime", reason="needs the extra fast")
 
@@ -135,20 +134,8 @@ def test_the_best_quality_for_a_size_in_tiles(micro_path, make_picture):
     assert data == tiled.encode(picture, unpack(data).quality)
 
 
-def test_progress_rises_to_one(micro_path, make_picture):
-    tiled, picture = FastCodec.from_pretrained(micro_path, 64), make_picture(300, 200)
-    shares: dict[str, list[float]] = {"encode": [], "decode": [], "to size": []}
-    with watched_by(shares["encode"].append):
-        data = tiled.encode(picture, 50)
-    with watched_by(shares["decode"].append):
-        tiled.decode(data)
-    with watched_by(shares["to size"].append):
-        tiled.encode_to_size(picture, len(data))
-    for told in shares.values():
-        assert len(told) > 20
-        assert told == sorted(told)
-        assert told[0] > 0.0
-    assert shares["encode"][-1] == shares["decode"][-1] == pytest.approx(1.0)
+def test_progress_rises_to_one(micro_path, make_picture, check_progress):
+    check_progress(FastCodec.from_pretrained(micro_path, 64), make_picture(300, 200))
 
 
 def test_no_float_is_computed_for_a_large_file_that_is_wrong(micro_path, make_picture, monkeypatch):

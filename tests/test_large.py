@@ -141,20 +141,8 @@ def test_small_pictures_are_coded_as_ever(load_micro, codecs, make_picture):
     assert told == []
 
 
-def test_progress_rises_to_one(codecs, make_picture):
-    picture, codec = make_picture(300, 200), codecs[64]
-    shares: dict[str, list[float]] = {"encode": [], "decode": [], "to size": []}
-    with watched_by(shares["encode"].append):
-        data = codec.encode(picture, 50)
-    with watched_by(shares["decode"].append):
-        codec.decode(data)
-    with watched_by(shares["to size"].append):
-        codec.encode_to_size(picture, len(data))
-    for told in shares.values():
-        assert len(told) > 20
-        assert told == sorted(told)
-        assert told[0] > 0.0
-    assert shares["encode"][-1] == shares["decode"][-1] == pytest.approx(1.0)
+def test_progress_rises_to_one(codecs, make_picture, check_progress):
+    check_progress(codecs[64], make_picture(300, 200))
 
 
 def test_the_best_quality_for_a_size(codecs, make_picture):

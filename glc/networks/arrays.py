@@ -12,7 +12,7 @@ from torch import Tensor
 from glc.config import CodecConfig
 from glc.networks.model import GlcModel
 
-__all__ = ["ArrayNetworks"]
+__all__ = ["ArrayNetworks", "to_pixels"]
 
 _Floats = NDArray[np.float32]
 _Integers = NDArray[np.integer[Any]]
@@ -37,23 +37,23 @@ class ArrayNetworks:
 
     @torch.inference_mode()
     def encode_fine(self, pixels: NDArray[np.uint8]) -> _Floats:
-        """(1, H, W, 3) -> (1, C_16, h, w)."""
+        """E above 1/16: (1, H, W, 3) -> (1, C_16, h, w)."""
         x = self._take(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1.0
         return _give(self._model.encoder.fine(x))
 
     @torch.inference_mode()
     def encode_coarse(self, features: _Floats) -> _Floats:
-        """(1, C_16, h, w) -> l (1, C_l, h, w)."""
+        """E at 1/16: (1, C_16, h, w) -> l (1, C_l, h, w)."""
         return _give(self._model.encoder.coarse(self._take(features)))
 
     @torch.inference_mode()
     def analysis(self, l: _Floats, quality: int) -> _Floats:
-        """L (1, C_l, h, w) -> y (1, C_y, h, w)."""
+        """g_a: l (1, C_l, h, w) -> y (1, C_y, h, w)."""
         return _give(self._model.analysis(self._take(l), self._level(quality)))
 
     @torch.inference_mode()
     def hyper_analysis(self, y: _Floats) -> _Integers:
-        """Y (1, C_y, h, w) -> indices of z (1, h / 4, w / 4) int64."""
+        """h_a: y (1, C_y, h, w) -> indices of z (1, h / 4, w / 4) int64."""
         codebook = self._model.hyper_codebook
         digits = codebook(self._model.hyper_analysis(self._take(y)))
         indices: _Integers = codebook.to_indices(digits).cpu().numpy()
@@ -61,13 +61,13 @@ class ArrayNetworks:
 
     @torch.inference_mode()
     def hyper_synthesis(self, indices: _Integers, quality: int) -> _Floats:
-        """Indices of z (1, h / 4, w / 4) -> features (1, C_h, h, w)."""
+        """h_s: indices of z (1, h / 4, w / 4) -> features (1, C_h, h, w)."""
         digits = self._digits(indices)
         return _give(self._model.hyper_synthesis(digits, self._level(quality)))
 
     @torch.inference_mode()
     def context(self, step: int, y_hat: _Floats, features: _Floats) -> tuple[_Floats, _Floats]:
-        """Y_hat and features -> mean and quant_step, each (1, C_y, h, w)."""
+        """The context model: y_hat and features -> mean and quant_step, each (1, C_y, h, w)."""
         mean, quant_step = self._model.context(step, self._take(y_hat), self._take(features))
         return _give(mean), _give(quant_step)
 
@@ -75,7 +75,7 @@ class ArrayNetworks:
     def rows(
         self, step: int, indices: _Integers, symbols: _Integers, quality: int
     ) -> NDArray[np.uint8]:
-        """Indices of z and symbols -> rows (1, C_y, h, w)."""
+        """The scale map: indices of z and symbols -> rows (1, C_y, h, w)."""
         scale_map = self._model.scale_map
         base = scale_map.base(self._digits(indices).to(self._exact), self._level(quality))
         found = scale_map.rows(base, self._take(symbols), step)
@@ -84,15 +84,14 @@ class ArrayNetworks:
 
     @torch.inference_mode()
     def decode_coarse(self, y_hat: _Floats, quality: int) -> _Floats:
-        """Y_hat (1, C_y, h, w) -> (1, C_16, h, w)."""
+        """g_s and D at 1/16: y_hat (1, C_y, h, w) -> (1, C_16, h, w)."""
         l_hat = self._model.synthesis(self._take(y_hat), self._level(quality))
         return _give(self._model.decoder.coarse(l_hat))
 
     @torch.inference_mode()
     def decode_fine(self, features: _Floats) -> NDArray[np.uint8]:
-        """(1, C_16, h, w) -> (1, H, W, 3)."""
-        x_hat = self._model.decoder.fine(self._take(features))
-        return to_pixels(x_hat)
+        """D above 1/16: (1, C_16, h, w) -> (1, H, W, 3)."""
+        return to_pixels(self._model.decoder.fine(self._take(features)))
 
     def _take(self, array: NDArray[Any]) -> Tensor:
         """Bring an array to the device; contiguous, since it may be a window of a larger one."""
