@@ -30,7 +30,17 @@ _SETTINGS = {
 }
 """Gentler than phase 3 of a model that is still learning, all losses from the start, and no
 samples on the way."""
-_PASSED_ON = ("batch", "crop", "steps", "limit", "seed", "threads", "features", "mobilenet", "summary")
+_PASSED_ON = (
+    "batch",
+    "crop",
+    "steps",
+    "limit",
+    "seed",
+    "threads",
+    "features",
+    "mobilenet",
+    "summary",
+)
 """Options that mean here what they mean to ``glc train``."""
 
 

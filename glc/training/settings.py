@@ -88,7 +88,7 @@ class TrainingSettings:
     """Weight of the colour of areas of 16 pixels, of areas of 8, and of repeating error; all in
     ``glc.training.grid``."""
     area_weight: float = 0.0
-    grid_weight: float = 5.0
+    grid_weight: float = 10.0
     line_weight: float = 0.3
     """Weight of spectral lines that stand out, ``glc.training.grid.line_loss``. Crops below 128
     pixels are too small for it and go without."""

@@ -55,7 +55,17 @@ def test_the_run_folder(make: Make) -> None:
     entries = read_log(trainer.out)
     held_out = [e for e in entries if e.get("held_out")]
     assert [e["step"] for e in held_out] == [0, 6]
-    assert {"l1", "mse", "psnr", "colour16", "lpips", "alex", "mobilenet", "codebook", "grid"} <= set(held_out[-1])
+    assert {
+        "l1",
+        "mse",
+        "psnr",
+        "colour16",
+        "lpips",
+        "alex",
+        "mobilenet",
+        "codebook",
+        "grid",
+    } <= set(held_out[-1])
     trained = [e for e in entries if not e.get("held_out")]
     assert [e["step"] for e in trained] == [2, 4, 6]
     assert {"loss", "crops_per_second", "codes_used", "perplexity"} <= set(trained[0])
