@@ -62,7 +62,8 @@ def build_all(builders: Mapping[str, Callable[[], Built]]) -> dict[str, Built]:
     """Build networks, and name all that lack their weights in one message.
 
     Raises:
-        TrainingError: weights of one or more are neither here nor to be downloaded.
+        TrainingError: weights of one or more are neither here nor to be downloaded, or a package
+            is not installed.
     """
     built: dict[str, Built] = {}
     missing: list[str] = []
@@ -70,6 +71,10 @@ def build_all(builders: Mapping[str, Callable[[], Built]]) -> dict[str, Built]:
     for name, build in builders.items():
         try:
             built[name] = build()
+        except ModuleNotFoundError as error:
+            raise TrainingError(
+                f"no module {error.name}; pip install 'glc[train]' brings what it needs"
+            ) from error
         except (OSError, HTTPException) as error:
             missing.append(_PLACES[name])
             reason = str(getattr(error, "reason", None) or error)

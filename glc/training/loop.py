@@ -64,7 +64,7 @@ class Trainer:
             (out / "config.json").write_text(config + "\n", encoding="utf-8")
         self.log = RunLog(out if self.processes.rank == 0 else None)
         torch.manual_seed(settings.seed)
-        layout = torch.channels_last
+        layout = torch.channels_last if settings.channels_last else torch.contiguous_format
         self.ensemble = Ensemble(settings).to(device).to(memory_format=layout)
         self.perceptual = perceptual.to(device).to(memory_format=layout)
         self.picture_loss = PictureLoss(settings, self.perceptual)

@@ -58,6 +58,8 @@ class TrainingSettings:
     bf16: str = "auto"
     """Autocast to bf16: ``true``, ``false``, or ``auto``, where the device has instructions for it
     (``glc.training.processor``)."""
+    channels_last: bool = True
+    """Lay tensors out with channels innermost, which the fast convolutions of most devices want."""
     compile: bool = False
     """Compile E, D, g_a and g_s: a slow start of every process, then faster steps on a GPU."""
     rescale_max: float = 2.0
