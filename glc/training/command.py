@@ -255,8 +255,12 @@ def _run_phases(
         _say(f"resumed phase {trainer.phase} at step {trainer.step}")
     elif args.init is not None:
         trainer.initialise(args.init)
+    else:
+        started = trainer.start()
+        if started is not None:
+            _say(f"step 0, a plain transform codec: {started}")
     for phase in phases:
-        if resumed and phase < trainer.phase:
+        if (resumed and phase < trainer.phase) or trainer.settings.steps(phase) == 0:
             continue
         if not (resumed and phase == trainer.phase):
             trainer.begin_phase(phase)

@@ -35,7 +35,8 @@ def evaluate(
         settings: number of batches, and whether to run in bf16, as training does.
 
     Returns:
-        Mean losses by name (``psnr`` in dB, ``colour16`` in levels of 255; of the feature networks
+        Mean losses by name (``psnr`` in dB, ``colour16`` in levels of 255, both and all on pixels at
+        realism 0, feature networks and ``psnr_realistic`` at 1; of the feature networks
         those that the run has), and two rows of pictures, (8, 3, H, W) each: originals and decoded
         (none in phase 2, which decodes nothing).
     """
@@ -48,12 +49,17 @@ def evaluate(
         x = pictures.crops(_BATCH, side, 1.0, generator)
         quality = torch.linspace(0, QUALITY_MAX, _BATCH).round().long().to(x.device)
         bf16 = wants_bf16(settings.bf16, x.device)
+        weight = torch.ones(_BATCH, device=x.device)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
-            outcome = ensemble(phase, x, quality, torch.ones(_BATCH, device=x.device))
+            outcome = ensemble(phase, x, quality, weight)
             parts, x_hat = dict(outcome.parts), outcome.x_hat
             if x_hat is not None:
                 seen = perceptual(x, x_hat, perceptual.names, _BATCH).distances
-                measured = seen | _pixel_losses(x, x_hat)
+                faithful = x_hat
+                if settings.shape.linear:
+                    faithful = ensemble(phase, x, quality, weight, torch.zeros_like(weight)).x_hat
+                    parts["psnr_realistic"] = _pixel_losses(x, x_hat)["psnr"].mean()
+                measured = seen | _pixel_losses(x, faithful)
                 parts |= {name: value.mean() for name, value in measured.items()}
                 sheet = sheet or [x, x_hat]
         if outcome.bpp is not None:

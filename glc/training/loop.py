@@ -29,6 +29,7 @@ from glc.training.processes import Processes
 from glc.training.processor import wants_bf16
 from glc.training.rate import RateControl
 from glc.training.settings import TrainingSettings
+from glc.training.start import Start, start_linear
 
 _LOOK_EVERY = 10
 """Steps between two looks at what makes the host wait: skipped steps, votes of other processes."""
@@ -135,6 +136,25 @@ class Trainer:
             self.ensemble.reference.load_state_dict(self.ensemble.model.encoder.state_dict())
         self.average = AveragedWeights(self.ensemble, self.settings.ema_decay)
 
+    def start(self) -> Start | None:
+        """Make a new model a transform codec, from its own pictures: ``glc.training.start``.
+
+        The weights of the rate begin where that codec's step sizes ask for them.
+
+        Returns:
+            What it does before the first step; None for a model of architecture 1.
+        """
+        if not self.settings.shape.linear:
+            return None
+        s = self.settings
+        self.ensemble.eval()
+        found = start_linear(self.ensemble.model, self.pictures, s.bpp_low, s.bpp_high, s.seed)
+        self.ensemble.train()
+        self.ensemble.reference.load_state_dict(self.ensemble.model.encoder.state_dict())
+        self.rate.begin_at([max(s.mse_weight, 1e-3) * weight for weight in found.rate_weights])
+        self.average = AveragedWeights(self.ensemble, s.ema_decay)
+        return found
+
     def begin_phase(self, phase: int) -> None:
         """Start a phase from the averaged weights of the one before."""
         if self.step > 0:
@@ -235,13 +255,15 @@ class Trainer:
         x = self.pictures.crops(batch, s.crop(self.phase), s.rescale_max, self._crop_generator)
         quality = _draw_qualities(batch, self._quality_generator)
         quality = quality.to(self.device, non_blocking=True)
-        weight = self.rate.weight(quality)
+        weight, balance = self.rate.weight(quality), self.rate.balance(quality, s.quality_balance)
+        realism = self._draw_realism(batch)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            outcome: Outcome = self.ensemble(self.phase, x, quality, weight)
+            outcome: Outcome = self.ensemble(self.phase, x, quality, weight * balance, realism)
             logged = {name: value.detach() for name, value in outcome.parts.items()}
             logged["loss"] = outcome.loss.detach()
             if outcome.x_hat is not None:
-                gradient = self._picture_gradient(x, outcome.x_hat, progress, logged)
+                gradient = self._picture_gradient(x, outcome.x_hat, progress, logged, realism)
+                gradient = gradient * balance.view(-1, 1, 1, 1)
         self.optimisers.zero_grad()
         if outcome.x_hat is None:
             outcome.loss.backward()
@@ -261,6 +283,21 @@ class Trainer:
             self.rate.move(shared[1:])
         self.step += 1
         return logged
+
+    def _draw_realism(self, batch: int) -> Tensor | None:
+        """Draw what D is told: the first samples of a batch are realistic, the others faithful.
+
+        Returns:
+            (B,) in [0, 1], exactly 0 for the faithful; None where D takes none.
+        """
+        if not self.settings.shape.linear:
+            return None
+        realistic = self.settings.realistic(batch)
+        drawn = torch.rand(realistic, generator=self._quality_generator)
+        # Half of them at the end of the range, which is what most pictures are decoded with.
+        drawn = (0.2 + 1.6 * drawn).clamp_max(1.0)
+        realism = torch.cat([drawn, torch.zeros(batch - realistic)])
+        return realism.to(self.device, non_blocking=True)
 
     def _picture_gradient(
         self, x: Tensor, x_hat: Tensor, progress: float, logged: dict[str, Tensor],
@@ -292,8 +329,14 @@ class Trainer:
         if not adversarial:
             return gradient
         real, fake = judged.perceived.real, judged.perceived.fake
+        if realism is not None:
+            # The discriminators look at no sample that is decoded to be faithful.
+            seen = s.realistic(len(x))
+            x, own, weight = x[:seen], pixels[:seen], realism[:seen]
+        else:
+            own, weight = pixels, None
         self.adversary.requires_grad_(False)
-        fooled = generator_loss(self.adversary(pixels, fake))
+        fooled = generator_loss(self.adversary(own, fake))
         (push,) = torch.autograd.grad(fooled, pixels)
         self.adversary.requires_grad_(True)
         # Before realism weighs the samples: the factor would make up for a small mean of it.
@@ -302,8 +345,8 @@ class Trainer:
         if realism is not None:
             push = push * realism.view(-1, 1, 1, 1)
         logged["generator"] = fooled.detach()
-        seen = [f.detach() for f in fake]
-        logged["discriminator"] = self._train_adversary(x, real, pixels.detach(), seen, realism)
+        known = [f.detach() for f in fake]
+        logged["discriminator"] = self._train_adversary(x, real, own.detach(), known, weight)
         return gradient + factor * push  # type: ignore[no-any-return]
 
     def _train_adversary(

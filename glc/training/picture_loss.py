@@ -85,8 +85,10 @@ class PictureLoss:
             share: factor on the weights of all feature networks; at 0 none runs.
             shared: a discriminator needs the features of MobileNetV2.
             realism: (B,) in [0, 1], factor on what feature networks say of each sample; None is 1.
+                Those after the first ``settings.realistic`` are 0, and no network looks at them.
         """
         s = self.settings
+        seen = len(x) if realism is None else s.realistic(len(x))
         loss, parts = x_hat.new_zeros((), dtype=torch.float32), {}
         for term in TERMS:
             weight = getattr(s, term.weight)
@@ -97,15 +99,17 @@ class PictureLoss:
         weights = {name: share * getattr(s, f"{name}_weight") for name in NETWORKS}
         wanted = [name for name, weight in weights.items() if weight > 0]
         perceived = Perceived({})
+        original, decoded = x[:seen], x_hat[:seen]
         if wanted or shared:
-            part = max(1, round(s.mobilenet_share * len(x)))
-            perceived = self.perceptual(x, x_hat, wanted, part, shared)
+            part = max(1, round(s.mobilenet_share * seen))
+            perceived = self.perceptual(original, decoded, wanted, part, shared)
         distances = dict(perceived.distances)
         if share > 0 and (s.afar_weight > 0 or s.meaning_weight > 0):
             weights |= {"afar": share * s.afar_weight, "meaning": share * s.meaning_weight}
-            distances["afar"], distances["meaning"] = self.perceptual.from_afar(x, x_hat)
+            distances["afar"], distances["meaning"] = self.perceptual.from_afar(original, decoded)
         for name, distance in distances.items():
             parts[name] = distance.detach().mean()
             each = distance if realism is None else distance * realism[: len(distance)]
-            loss = loss + weights[name] * each.mean()
+            # As if the samples that are left out had a loss of 0.
+            loss = loss + weights[name] * each.mean() * (seen / len(x))
         return Judged(loss, parts, perceived)

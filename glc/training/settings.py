@@ -121,6 +121,13 @@ class TrainingSettings:
     latent_weight_3: float = 0.2
     code_weight_3: float = 0.02
 
+    realistic_share: float = 0.5
+    """Share of each batch that is decoded with a realism above 0 and seen by feature networks and
+    discriminators; D learns from the others to be faithful. Architecture 2 alone."""
+    quality_balance: float = 0.5
+    """Power to which the loss of a sample is divided by the rate weight of its quality: at 0 the
+    coarsest qualities count most, at 1 the finest."""
+
     hyper_weight: float = 0.0
     """Phases 2 and 3: weight of what the hyper-latent could say of a batch but does not, in nats;
     above 0 phase 2 also starts with one that says much (``glc.training.hyper``). Did not pay in
@@ -243,6 +250,10 @@ class TrainingSettings:
     def crop(self, phase: int) -> int:
         """Return the side of a phase's crops in pixels."""
         return (self.crop_1, self.crop_2, self.crop_3)[phase - 1]
+
+    def realistic(self, batch: int) -> int:
+        """Return how many samples of a batch are decoded with a realism above 0."""
+        return min(batch, max(1, round(self.realistic_share * batch)))
 
     def adversarial_start(self, phase: int) -> float:
         """Return the share of a phase that passes before the discriminator joins."""
