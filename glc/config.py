@@ -78,7 +78,7 @@ class CodecConfig:
                 raise ValueError(f"{field.name} must be from {least} to {most}, got {value}")
         if self.architecture not in (1, 2):
             raise ValueError(f"architecture must be 1 or 2, got {self.architecture}")
-        if self.architecture == 2 and self.latent_channels != self.y_channels:  # noqa: PLR2004
+        if self.architecture == 2 and self.latent_channels != self.y_channels:
             raise ValueError(
                 f"latent_channels must be y_channels, {self.y_channels}, with architecture 2, "
                 f"got {self.latent_channels}"

@@ -24,7 +24,8 @@ class HyperAnalysis(nn.Module):
     """h_a: y -> z, (B, C_y, 4h, 4w) and quality (B,) -> (B, digits, h, w) float32, not rounded.
 
     With architecture 2 z is the mean colour of 64 x 64 pixels plus what the network adds;
-    ``gain`` takes that of g_a away. Architecture 1 does not look at the quality. About 0.4 kMAC per pixel in ``tiny``, 0.7 in ``base``.
+    ``gain`` takes that of g_a away. Architecture 1 does not look at the quality. About 0.4 kMAC per
+    pixel in ``tiny``, 0.7 in ``base``.
     """
 
     def __init__(self, config: CodecConfig) -> None:

@@ -35,9 +35,9 @@ def evaluate(
         settings: number of batches, and whether to run in bf16, as training does.
 
     Returns:
-        Mean losses by name (``psnr`` in dB, ``colour16`` in levels of 255, both and all on pixels at
-        realism 0, feature networks and ``psnr_realistic`` at 1; of the feature networks
-        those that the run has), and two rows of pictures, (8, 3, H, W) each: originals and decoded
+        Mean losses by name (``psnr`` in dB, ``colour16`` in levels of 255; pixels at realism 0,
+        feature networks, those that the run has, and ``psnr_realistic`` at 1), and two rows of
+        pictures, (8, 3, H, W) each: originals and decoded
         (none in phase 2, which decodes nothing).
     """
     generator = torch.Generator().manual_seed(7)

@@ -97,16 +97,19 @@ class Optimisers:
 def _linear_maps(model: GlcModel) -> dict[nn.Module, float]:
     """Return the layers that start as a transform, and the factor on their learning rate.
 
-    Their weights are good already, and small: 1/16 for a basis of 16 x 16 pixels.
+    Their weights are good already. A step of AdamW moves every weight by about the learning rate,
+    whatever its size, and such a layer sums up to 6,912 inputs of one sign: E's and D's would be
+    drowned in a few steps at the rate of the others (docs/decisions.md, section 18).
     """
     if not model.config.linear:
         return {}
     found: dict[nn.Module, float] = {
-        model.hyper_analysis.low_pass: 0.3,
-        model.hyper_synthesis.low_pass: 0.3,
+        model.hyper_analysis.low_pass: 0.1,
+        model.hyper_synthesis.low_pass: 0.1,
+        model.encoder.linear.conv: 0.0005,  # type: ignore[union-attr]
+        model.decoder.linear.conv: 0.001,  # type: ignore[union-attr]
     }
-    found |= {part.linear.conv: 0.03 for part in (model.encoder, model.decoder) if part.linear}
-    found |= dict.fromkeys(model.context.linear or (), 0.1)
+    found |= dict.fromkeys(model.context.linear or (), 0.02)
     return found
 
 

@@ -24,7 +24,6 @@ from glc.training.predictor import CodePredictor
 from glc.training.rate import symbol_bits
 from glc.training.settings import TrainingSettings
 
-
 _CODEBOOK_CHANNELS = 64
 """Components of l that the codebook sees with architecture 2; the rest is fine texture."""
 
@@ -74,9 +73,8 @@ class Ensemble(nn.Module):
         """Set the mode; after phase 1 the statistics that centre l stay as they are."""
         super().train(mode)
         self.reference.eval()
-        if self.phase > 1:
-            if not self.model.config.linear:
-                self.model.encoder.centre.eval()
+        if self.phase > 1 and not self.model.config.linear:
+            self.model.encoder.centre.eval()
         return self
 
     def begin(self, phase: int, keep_reference: bool = False) -> None:
@@ -265,6 +263,8 @@ def _make_codebook(
 
 def _codebook_channels(config: CodecConfig) -> int:
     """Return how many channels of l, or components of it, the codebook sees."""
-    return min(_CODEBOOK_CHANNELS, config.latent_channels) if config.linear else (
-        config.latent_channels
+    return (
+        min(_CODEBOOK_CHANNELS, config.latent_channels)
+        if config.linear
+        else (config.latent_channels)
     )

@@ -145,9 +145,7 @@ def _pre_filter() -> NDArray[np.float64]:
     gains = np.diag([_OVERLAP_GAIN, *np.ones(half - 1)])
     odd = reverse @ dct2.T @ gains @ dct4 @ reverse
     butterfly = np.block([[same, reverse], [reverse, -same]])
-    found: NDArray[np.float64] = (
-        0.5 * butterfly @ np.block([[same, none], [none, odd]]) @ butterfly
-    )
+    found: NDArray[np.float64] = 0.5 * butterfly @ np.block([[same, none], [none, odd]]) @ butterfly
     return found
 
 
@@ -200,7 +198,7 @@ def _set_gains(model: GlcModel, steps: Tensor) -> None:
 
 
 def _set_low_pass(model: GlcModel, x: Tensor, l: Tensor) -> None:
-    """z becomes the mean colour of 64 x 64 pixels, and h_s gives it back at 1/16."""
+    """Make z the mean colour of 64 x 64 pixels and have h_s give it back at 1/16."""
     digits = len(model.config.hyper_levels)
     colour = _colour(functional.avg_pool2d(x, LATENT_STRIDE), digits)
     weight = _least_squares(_rows(l), _rows(colour))
