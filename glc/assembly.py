@@ -135,7 +135,7 @@ def check_model(model: bytes, identity: bytes, name: str) -> None:
     if model != identity[:MODEL_BYTES]:
         raise WeightsError(
             f"the file was made with model {model.hex()}, "
-            f"but this is {name} ({identity[:MODEL_BYTES].hex()})"
+            f"but this is {name} ({identity[:MODEL_BYTES].hex()}); decode it with its own model"
         )
 
 

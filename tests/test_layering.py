@@ -26,7 +26,7 @@ ARCHIVE = ("frame", "stripped", "records", "random_access", "scan", "archive_wri
 CLOSED = {
     "glc.errors": (set(), set()),
     "glc.config": (set(), {"glc.errors"}),
-    "glc.bitstream": (set(), {"glc.errors"}),
+    "glc.bitstream": (set(), {"glc.errors", "glc.foreign"}),
     "glc.entropy": ({"numpy", "constriction"}, {"glc.errors"}),
     "glc.steps": (set(), set()),
     "glc.networks": (
