@@ -43,7 +43,18 @@ CLOSED = {
     "glc.versions": (set(), {"glc.entropy"}),
     "glc.quantize": ({"numpy", "torch"}, {"glc.errors"}),
     "glc.foreign": (set(), set()),
-    "glc.image": ({"numpy", "PIL"}, {"glc.errors", "glc.foreign"}),
+    "glc.strict": ({"PIL"}, set()),
+    "glc.depth": ({"numpy"}, {"glc.errors"}),
+    "glc.tiff": ({"PIL"}, {"glc.errors"}),
+    "glc.colour": ({"numpy", "PIL"}, set()),
+    "glc.beside": ({"PIL"}, set()),
+    "glc.image": (
+        {"numpy", "PIL"},
+        {
+            *("glc.beside", "glc.colour", "glc.depth", "glc.errors"),
+            *("glc.foreign", "glc.strict", "glc.tiff"),
+        },
+    ),
     **{
         f"glc.dataset.{name}": (
             set(),
