@@ -248,7 +248,9 @@ def _decode(stream: BinaryIO) -> Picture:
         stream.seek(start)
         head = stream.read(HEAD_BYTES)
         if head.startswith(_TIFF_MARKS):
-            raise ImageError("a TIFF of a layout that Pillow cannot read; convert it") from error
+            raise ImageError(
+                "a TIFF that is damaged, or of a layout that Pillow cannot read"
+            ) from error
         raise ImageError(describe(head)) from error
     with image:
         picture, orientation = _convert(image, stream)

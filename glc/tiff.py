@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import NamedTuple, TypeGuard
 
 from PIL import Image
-from PIL.TiffImagePlugin import TiffImageFile
+from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
 from glc.errors import ImageError
 
@@ -123,6 +123,11 @@ def _read(image: TiffImageFile, count: int, wanted: int) -> Iterator[Image.Image
     if not offsets or len(offsets) % count or len(lengths) != len(offsets):
         raise ImageError(f"a TIFF of {count} planes in {len(offsets)} pieces; damaged")
     each, end = len(offsets) // count, len(data)
+    least = _least_bytes(tags, each, is_tiled) if tags.get(_COMPRESSION, 1) == 1 else [1] * each
+    for offset, length, needed in zip(offsets, lengths, least * count, strict=True):
+        # What lies behind the end would be read as samples.
+        if length < needed or offset + length > end:
+            raise ImageError("a TIFF that ends inside its samples; cut off")
     sides = (_TILE_WIDTH, _TILE_HEIGHT) if is_tiled else (_ROWS,)
     kept = (_WIDTH, _HEIGHT, _COMPRESSION, _FILL_ORDER, _PREDICTOR, *sides)
     shared = {tag: (int(tags[tag]),) for tag in kept if tag in tags}
@@ -136,6 +141,15 @@ def _read(image: TiffImageFile, count: int, wanted: int) -> Iterator[Image.Image
         with Image.open(io.BytesIO(data), formats=("TIFF",)) as single:
             single.load()
             yield single
+
+
+def _least_bytes(tags: ImageFileDirectory_v2, each: int, is_tiled: bool) -> list[int]:
+    """Return how many bytes the pieces of a plane have that is not compressed."""
+    width, height, size = int(tags[_WIDTH]), int(tags[_HEIGHT]), int(tags[_BITS][0]) // 8
+    if is_tiled:
+        return [int(tags[_TILE_WIDTH]) * int(tags[_TILE_HEIGHT]) * size] * each
+    rows = int(tags.get(_ROWS, height))
+    return [max(0, min(rows, height - top)) * width * size for top in range(0, each * rows, rows)]
 
 
 def _directory(entries: dict[int, tuple[int, ...]], at: int, order: str) -> bytes:

@@ -52,6 +52,7 @@ def tiff(
     big: bool = False,
     sample_format: int | None = None,
     tags: Mapping[int, tuple[int, bytes]] | None = None,
+    first: bool = False,
 ) -> bytes:
     """Return a TIFF of (H, W, C) samples.
 
@@ -68,6 +69,7 @@ def tiff(
         big: BigTIFF.
         sample_format: 1 unsigned, 2 signed, 3 float; by default what the type is.
         tags: more of them: type and content.
+        first: the directory lies before the samples.
     """
     height, width, channels = values.shape
     kind = values.dtype.newbyteorder(order)
@@ -87,16 +89,12 @@ def tiff(
                 pieces.append(compress(piece.astype(kind).tobytes()))
     format_of = {"u": 1, "i": 2, "f": 3}[values.dtype.kind]
     long = (16, "Q") if big else (4, "I")
-    offsets, at = [], 16
-    for piece in pieces:
-        offsets.append(at)
-        at += len(piece) + len(piece) % 2
 
     def numbers(kind: tuple[int, str], *found: int) -> tuple[int, bytes]:
         return kind[0], struct.pack(f"{order}{len(found)}{kind[1]}", *found)
 
     short = (3, "H")
-    entries = {
+    entries: dict[int, tuple[int, bytes]] = {
         256: numbers(short, width),
         257: numbers(short, height),
         258: numbers(short, *[8 * values.dtype.itemsize] * channels),
@@ -110,17 +108,21 @@ def tiff(
         **(tags or {}),
     }
     lengths = [len(piece) for piece in pieces]
-    if tile:
-        entries |= {322: numbers(short, step_x), 323: numbers(short, step_y)}
-        entries |= {324: numbers(long, *offsets), 325: numbers(long, *lengths)}
-    else:
-        entries |= {278: numbers(short, step_y)}
-        entries |= {273: numbers(long, *offsets), 279: numbers(long, *lengths)}
+    sides = {322: numbers(short, step_x), 323: numbers(short, step_y)}
+    entries |= sides if tile else {278: numbers(short, step_y)}
+    places = (324, 325) if tile else (273, 279)
+    entries |= {places[0]: numbers(long, *lengths), places[1]: numbers(long, *lengths)}
     body = b"".join(piece + bytes(len(piece) % 2) for piece in pieces)
+    directory_at = 16 if first else 16 + len(body)
+    at = 16 + len(_directory(entries, 0, order, big)) if first else 16
+    offsets = [at + sum(n + n % 2 for n in lengths[:k]) for k in range(len(lengths))]
+    directory = _directory(
+        {**entries, places[0]: numbers(long, *offsets)}, directory_at, order, big
+    )
     mark = b"II" if order == "<" else b"MM"
-    header = mark + struct.pack(f"{order}HHHQ", 43, 8, 0, at) if big else b""
-    header = header or mark + struct.pack(f"{order}HI", 42, at) + bytes(8)
-    return header + body + _directory(entries, at, order, big)
+    header = mark + struct.pack(f"{order}HHHQ", 43, 8, 0, directory_at) if big else b""
+    header = header or mark + struct.pack(f"{order}HI", 42, directory_at) + bytes(8)
+    return header + (directory + body if first else body + directory)
 
 
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 7: 1, 11: 4, 12: 8, 16: 8}
