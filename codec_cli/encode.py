@@ -74,7 +74,8 @@ def run(arguments: Sequence[str]) -> int:
         except Exception as error:
             report.failed(None, reason_of(error), {})
             return exits.FAILED
-        work = _Encoding(codec, _coding(codec, options), outputs, options.verify)
+        coding = _coding(codec, options)
+        work = _Encoding(codec, coding, outputs, options.verify, options.keep_metadata)
         with _pictures_up_to(limits.max_pixels):
             return run_jobs(jobs, work, options.jobs, report)
 
@@ -101,6 +102,7 @@ class _Encoding:
     coding: Callable[[Picture], bytes]
     outputs: Outputs
     verify: bool
+    keeps_metadata: bool
 
     def __call__(self, job: Job) -> Outcome:
         from glc.image import load
@@ -126,7 +128,8 @@ class _Encoding:
         if self.verify:
             fields["verified"] = True
         line = f"{name} -> {job.target_name}  {len(data):,} bytes  {bpp:.4f} bpp  q{quality}"
-        return Outcome(line, fields, picture.notices)
+        lost = picture.metadata_notices if self.keeps_metadata else ()
+        return Outcome(line, fields, (*picture.notices, *lost))
 
 
 def _coding(codec: EncoderLike, options: argparse.Namespace) -> Callable[[Picture], bytes]:
