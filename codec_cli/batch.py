@@ -151,6 +151,7 @@ def writable_jobs(
     skip_existing: bool,
     report: Report,
     is_cut: Callable[[Path], bool],
+    check_source: Callable[[Path, Path], None] | None = None,
 ) -> list[Job]:
     """Return the jobs whose input is there and whose output may be written; report on the others.
 
@@ -163,6 +164,8 @@ def writable_jobs(
         report: told of every file that is left out.
         is_cut: tells whether an output that exists is what a crash leaves; raises if it is
             something else that cannot be the output.
+        check_source: given a source and its output that exists, raises if that was, or may have
+            been, made from another source.
     """
     inputs = {_resolved(job.source.path) for job in jobs if job.source.path is not None}
     taken: dict[Path, str] = {}
@@ -186,7 +189,7 @@ def writable_jobs(
         elif target.exists() and skip_existing:
             taken[key] = name
             try:
-                is_rest = is_cut(target)
+                is_rest = _is_rest(job.source.path, target, is_cut, check_source)
             except (GlcError, OSError) as error:
                 reason = f"{target} exists, but: {reason_of(error)} (-f replaces it)"
                 report.failed(name, reason, record)
@@ -202,6 +205,20 @@ def writable_jobs(
             taken[key] = name
             allowed.append(job)
     return allowed
+
+
+def _is_rest(
+    source: Path | None,
+    target: Path,
+    is_cut: Callable[[Path], bool],
+    check_source: Callable[[Path, Path], None] | None,
+) -> bool:
+    """Tell whether an output is what a crash leaves; raise if it is another's."""
+    if is_cut(target):
+        return True
+    if check_source is not None and source is not None:
+        check_source(source, target)
+    return False
 
 
 def _resolved(path: Path) -> Path:

@@ -48,6 +48,8 @@ CLOSED = {
     "glc.tiff": ({"PIL"}, {"glc.errors"}),
     "glc.colour": ({"numpy", "PIL"}, set()),
     "glc.beside": ({"PIL"}, set()),
+    "glc.dataset.lock": (set(), set()),
+    "glc.dataset.notices": (set(), set()),
     "glc.image": (
         {"numpy", "PIL"},
         {
@@ -59,7 +61,7 @@ CLOSED = {
         f"glc.dataset.{name}": (
             set(),
             {
-                *("glc.errors", "glc.bitstream"),
+                *("glc.errors", "glc.bitstream", "glc.dataset.lock"),
                 *(f"glc.dataset.{part}" for part in ARCHIVE[: position + 1]),
             },
         )

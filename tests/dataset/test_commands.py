@@ -57,7 +57,7 @@ def test_pack_says_which_pictures_failed(run, folder):
     assert (fields["pictures"], fields["failed"], fields["skipped"]) == (11, 1, 0)
     assert fields["failures"][0]["key"] == "a/002"
     assert fields["bytes_out"] < fields["bytes_in"]
-    assert Path("x.failed.csv").exists()
+    assert Path("x.glca.failed.csv").exists()
     code, out, _ = run("pack", folder, "-o", "x.glca", "--model", "micro", "--json")
     assert (code, json.loads(out)["skipped"]) == (0, 12)
     code, _, err = run(
