@@ -160,7 +160,8 @@ def writable_jobs(
     Args:
         jobs: what to do.
         force: replace outputs that exist.
-        skip_existing: leave outputs that exist, unless they are what a crash leaves.
+        skip_existing: leave outputs that exist, unless they are what a crash leaves; refuse those
+            of another source.
         report: told of every file that is left out.
         is_cut: tells whether an output that exists is what a crash leaves; raises if it is
             something else that cannot be the output.
