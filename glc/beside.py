@@ -65,8 +65,11 @@ def metadata_notices(image: Image.Image) -> list[str]:
 def depth_notices(image: Image.Image, stream: BinaryIO | None) -> list[str]:
     """Say that Pillow has reduced a picture to 8 bits itself."""
     bits = 0
+    tiles = getattr(image, "tile", None)
     if image.format == "PPM":
         bits = _bits_of_ppm(image)
+    elif image.format == "SGI" and tiles and tiles[0].codec_name == "SGI16":
+        bits = 16
     elif image.format == "JPEG2000" and image.mode in ("RGB", "RGBA", "LA") and stream is not None:
         head = _head(stream)
         at = head.find(b"\xff\x4f\xff\x51")

@@ -134,6 +134,14 @@ class TestDepth:
         assert "bits per channel, reduced to 8" in picture.notices[0]
         assert load(b"P6 5 4 255\n" + bytes(60)).notices == ()
 
+    @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+    def test_of_sgi(self, mode):
+        for depth, count in ((1, 0), (2, 1)):
+            stream = io.BytesIO()
+            Image.new(mode, (5, 4)).save(stream, "SGI", bpc=depth)
+            notices = load(stream.getvalue()).notices
+            assert notices == ("16 bits per channel, reduced to 8",) * count
+
     @pytest.mark.parametrize("kind", ["jp2", "j2k"])
     def test_of_jpeg_2000(self, kind):
         stream = io.BytesIO()

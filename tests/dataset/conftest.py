@@ -48,7 +48,8 @@ class StubCodec:
     device = SimpleNamespace(type="cpu")
 
     def encode_batch(self, pictures, quality, keep_metadata, version):
-        fields = (quality, IDENTITY[:3], b"", (), 0, version)
+        # A checksum of zeros would look like the end of a file that never reached the disk.
+        fields = (quality, IDENTITY[:3], b"", (), 0x01020304, version)
         return [pack(Container(p.width, p.height, *fields)) for p in pictures]
 
 
