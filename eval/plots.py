@@ -95,7 +95,8 @@ def _fill(
         if metric == "ms_ssim":
             values = tuple(ms_ssim_db(v) for v in values)
         label = f"{system.system} (published)"
-        axes.plot(rates, values, mark, color=GREY, markerfacecolor="none", label=label)
+        style = {"color": GREY, "markerfacecolor": "none", "linewidth": 0.7, "markersize": 5}
+        axes.plot(rates, values, f"{mark}:", label=label, **style)
     _dress(axes, metric)
     return True
 
