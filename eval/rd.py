@@ -25,11 +25,11 @@ from eval import codecs, metrics, pictures, provenance, records, results, runner
 from eval.backbones import Unavailable
 from eval.codecs import Codec
 from eval.frechet import SET_METRICS
-from eval.metrics import Settings
 from eval.pictures import Source
 from eval.records import Journal, Record
 from eval.results import Results
 from eval.runner import Plan, Task
+from eval.settings import Settings
 
 QUICK_PICTURES = 4
 QUICK_QUALITIES = 3
@@ -54,7 +54,7 @@ def _run(arguments: argparse.Namespace) -> int:
     device = _device(arguments.device)
     built, recipes, absent = _build_codecs(arguments, device)
     qualities = {codec.name: _qualities(codec, arguments) for codec in built}
-    settings = Settings(device, arguments.judge, arguments.classifier)
+    settings = Settings(device, arguments.judge, arguments.classifier, arguments.features)
     wanted = arguments.metrics or (metrics.QUICK if quick else metrics.ALL)
     names, reasons = metrics.usable(wanted, settings)
     for name, reason in reasons.items():
@@ -74,7 +74,7 @@ def _run(arguments: argparse.Namespace) -> int:
     found = _wanted_records(sources, built, qualities, columns, out)
     complete = {key: q for key, q in qualities.items() if _is_complete(key, q, found, sources)}
     figures, set_settings = sets.measure(
-        of_sets, sources, [c for c in built if c.name in complete], complete, out, device, _say
+        of_sets, sources, [c for c in built if c.name in complete], complete, out, settings, _say
     )
     for failure in failures:
         _say(f"failed: {failure}")
@@ -94,7 +94,8 @@ def _run(arguments: argparse.Namespace) -> int:
     }
     done = Results(sources, found, summary.points(found, figures), run)
     results.write(out, done, built, _say)
-    print(summary.markdown(summary.rows(done.points)))
+    table = summary.rows(done.points)
+    print(summary.markdown(table) + summary.footnotes(table))
     return 1 if failures or (arguments.codecs and absent) else 0
 
 
@@ -219,6 +220,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--codecs", type=_names, metavar="A,B", help=f"default: {','.join(codecs.DEFAULT)}")
     add("--qualities", type=_numbers, metavar="N,N", help="for all codecs; default: their own")
     add("--metrics", type=_names, metavar="A,B", help=f"default: {','.join(metrics.ALL)}")
+    add("--features", type=Path, metavar="DIR", help="safetensors of AlexNet, VGG16, DISTS, judge")
     add("--judge", type=Path, metavar="PATH", help="weights of the judge network (safetensors)")
     add("--classifier", default="resnet50", metavar="NAME", help="of torchvision, for `agree`")
     add("--limit", type=int, metavar="N", help="only the first N pictures")

@@ -4,9 +4,9 @@
                           [--assets docs/results]
 
 With --images the run is made (or finished) first. The pictures of the strip come from the run, or
-from --strip where those of the run may not be published. Writes `curves.png` (PSNR and LPIPS
-against the rate), `crops.png` (crops: the original, the codec, HEIC and JPEG at the closest file
-size) and `table.md` into --assets, and puts figure, table and strip between the lines
+from --strip where those of the run may not be published. Writes `curves.png` (PSNR, LPIPS(alex)
+and DISTS against the rate), `crops.png` (crops: the original, the codec, HEIC and JPEG at the
+closest file size) and `table.md` into --assets, and puts figure, table and strip between the lines
 `<!-- results:begin -->` and `<!-- results:end -->` of the README, with date and hardware.
 """
 
@@ -23,7 +23,7 @@ from PIL import Image, ImageDraw, ImageFont
 from eval import codecs, pictures, rd, results, summary
 from eval.backbones import Unavailable
 from eval.codecs import Codec
-from eval.metrics import COLUMNS
+from eval.metrics import COLUMNS, HEADLINE, TRAINED_ON
 from eval.page import kilobytes
 from eval.pictures import Source, load
 from eval.results import Results
@@ -33,8 +33,8 @@ BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 RIVALS = ("heic", "jpeg@1/2", "jpeg")
 CROP = 224
 _CAPTION = 24
-_TABLE = ("psnr", "ms_ssim", "lpips_squeeze", "lpips_alex", "dists", "grid_db", "recognised")
-_FIGURES = ("lpips_alex", "lpips_squeeze", "psnr")
+_TABLE = (*HEADLINE, TRAINED_ON)
+_FIGURES = ("psnr", "lpips_alex", "dists")
 
 
 def table(found: Results) -> list[list[str]]:
@@ -123,7 +123,7 @@ def _write(arguments: argparse.Namespace) -> None:
     assets: Path = arguments.assets
     assets.mkdir(parents=True, exist_ok=True)
     measured = summary.columns_of(found.points)
-    shown = [key for key in _FIGURES if key in measured][:2]
+    shown = [key for key in _FIGURES if key in measured]
     published = {key: for_pictures(found.run["names"], key) for key in shown}
     plots.side_by_side(shown, found.points, published).savefig(assets / "curves.png", dpi=150)
     sources = found.sources if arguments.strip is None else pictures.find(arguments.strip)
@@ -131,7 +131,8 @@ def _write(arguments: argparse.Namespace) -> None:
         names = arguments.crops or _spread(found.sources)
         sources = [source for source in sources if source.name in names]
     crops(found, sources).save(assets / "crops.png")
-    markdown = summary.markdown(table(found))
+    rows = table(found)
+    markdown = summary.markdown(rows) + summary.footnotes(rows)
     run = found.run
     where = f"{run['pictures']} pictures of {Path(run['images']).name}"
     made = f"Measured {run['date'][:10]} on {run['hardware']}, {where}."

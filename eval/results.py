@@ -38,7 +38,10 @@ def write(
     pictures = f"{found.run['pictures']} pictures of {Path(found.run['images']).name}"
     curves.write(out / "curves", found.points, pictures)
     tables = all_tables(found, report)
-    parts = [f"## {title}\n\n{summary.markdown(rows)}" for title, rows in tables.items()]
+    parts = [
+        f"## {title}\n\n{summary.markdown(rows)}{summary.footnotes(rows)}"
+        for title, rows in tables.items()
+    ]
     head = f"{pictures}, {found.run['date']}, {found.run['hardware']}"
     (out / "tables.md").write_text("\n\n".join([head, *parts]) + "\n", encoding="utf-8")
     try:

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from eval.metrics import COLUMNS
+from eval.metrics import COLUMNS, FOOTNOTE, TRAINED_ON
 from eval.records import Record, mean
 
 
@@ -87,6 +87,11 @@ def markdown(table: Sequence[Sequence[str]]) -> str:
         return "| " + " | ".join([first, *rest]) + " |"
 
     return "\n".join([line(table[0]), line(rule), *(line(row) for row in table[1:])])
+
+
+def footnotes(table: Sequence[Sequence[str]]) -> str:
+    """Return the lines that belong under a table, each with an empty line before it."""
+    return f"\n\n{FOOTNOTE}" if COLUMNS[TRAINED_ON].title in table[0] else ""
 
 
 def show(value: float, digits: int) -> str:
