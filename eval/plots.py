@@ -95,8 +95,8 @@ def _fill(
         if metric == "ms_ssim":
             values = tuple(ms_ssim_db(v) for v in values)
         label = f"{system.system} (published)"
-        style = {"color": GREY, "markerfacecolor": "none", "linewidth": 0.7, "markersize": 5}
-        axes.plot(rates, values, f"{mark}:", label=label, **style)
+        (line,) = axes.plot(rates, values, f"{mark}:", color=GREY, linewidth=0.7, label=label)
+        line.set(markerfacecolor="none", markersize=5)
     _dress(axes, metric)
     return True
 
