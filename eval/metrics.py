@@ -1,6 +1,7 @@
 """The metrics by name: which there are, how their columns are called, which can be used here.
 
-The order of the columns is that of every table: what no codec here was trained on comes first.
+The order of the columns is that of every table: what papers report comes first, what every model of
+glc was trained on last.
 The measuring itself is in `pixels`, `grid`, `perceptual`, `dists`, `judge`, `classifier` and
 `frechet`.
 """
@@ -53,8 +54,12 @@ COLUMNS: dict[str, Column] = {
     )
 }
 TRAINED_ON = "lpips_squeeze"
-FOOTNOTE = "* LPIPS(squeeze) was among the training losses of glc and flatters it."
-"""Goes under every table that has the column."""
+FOOTNOTES = {
+    "lpips_squeeze": "* LPIPS(squeeze) was among the training losses of glc and flatters it.",
+    "lpips_alex": "LPIPS(alex) is among the training losses of those models of glc whose cards say "
+    "so, and flatters them; DISTS and LPIPS(vgg) are among none.",
+}
+"""What goes under every table that has the column."""
 
 HEADLINE = ("psnr", "lpips_alex", "dists", "ms_ssim", "colour16", "grid_db", "recognised")
 """What short tables have."""

@@ -3,7 +3,7 @@
 A picture is cut into blocks of 16 x 16 x 3; each becomes COMPONENTS numbers by a fixed linear
 transform; all are divided by one step, predicted from decoded neighbours, rounded, and range coded.
 The table of a symbol follows from the magnitudes of symbols decoded before it. Everything that a
-decoder computes is integer, so a file means the same pixels on every machine.
+decoder computes is integer, so that a file does not depend on the machine that reads it.
 
 File: quality (1 byte), width and height (2 bytes each, big endian), number of components that are
 not all zero (1 byte), range-coded symbols. The model is the file `pca16.npz` beside this module,

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from eval.metrics import COLUMNS, FOOTNOTE, TRAINED_ON
+from eval.metrics import COLUMNS, FOOTNOTES
 from eval.records import Record, mean
 
 
@@ -90,8 +90,9 @@ def markdown(table: Sequence[Sequence[str]]) -> str:
 
 
 def footnotes(table: Sequence[Sequence[str]]) -> str:
-    """Return the lines that belong under a table, each with an empty line before it."""
-    return f"\n\n{FOOTNOTE}" if COLUMNS[TRAINED_ON].title in table[0] else ""
+    """Return what belongs under a table, after an empty line; nothing where no column needs it."""
+    found = [text for key, text in FOOTNOTES.items() if COLUMNS[key].title in table[0]]
+    return "\n\n" + " ".join(found) if found else ""
 
 
 def show(value: float, digits: int) -> str:

@@ -55,4 +55,5 @@ def test_what_was_trained_on_stands_last_with_a_footnote(folder: Path, tmp_path:
     assert report.main([*arguments, *more]) == 0
     text = readme.read_text()
     assert "PSNR dB | LPIPS(squeeze)* |\n" in text
-    assert metrics.FOOTNOTE in text
+    assert metrics.FOOTNOTES["lpips_squeeze"] in text
+    assert metrics.FOOTNOTES["lpips_alex"] not in text, "no such column"
