@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from glc.networks.model import GlcModel
 from glc.training.guard import TrainingError, step_unless
 from glc.training.muon import Muon
 from glc.training.phases import Ensemble
@@ -35,11 +36,13 @@ class Optimisers:
         taken = {id(p) for p in matrices}
         # The scale map counts in rows of a table: its useful range is tens, not ones.
         scale_map = ensemble.model.scale_map
-        fast = {id(p): 3.0 for p in scale_map.parameters()} | {id(scale_map.bias): 20.0}
+        factors = {id(p): 3.0 for p in scale_map.parameters()} | {id(scale_map.bias): 20.0}
+        for module, factor in _linear_maps(ensemble.model).items():
+            factors |= {id(p): factor for p in module.parameters()}
         groups: dict[float, list[nn.Parameter]] = {}
         for parameter in self.trained:
             if id(parameter) not in taken:
-                groups.setdefault(fast.get(id(parameter), 1.0), []).append(parameter)
+                groups.setdefault(factors.get(id(parameter), 1.0), []).append(parameter)
         self._all: list[torch.optim.Optimizer] = [
             torch.optim.AdamW(
                 [{"params": p, "lr": self._peak * k, "factor": k} for k, p in groups.items()],
@@ -91,6 +94,22 @@ class Optimisers:
             optimiser.load_state_dict(state)
 
 
+def _linear_maps(model: GlcModel) -> dict[nn.Module, float]:
+    """Return the layers that start as a transform, and the factor on their learning rate.
+
+    Their weights are good already, and small: 1/16 for a basis of 16 x 16 pixels.
+    """
+    if not model.config.linear:
+        return {}
+    found: dict[nn.Module, float] = {
+        model.hyper_analysis.low_pass: 0.3,
+        model.hyper_synthesis.low_pass: 0.3,
+    }
+    found |= {part.linear.conv: 0.03 for part in (model.encoder, model.decoder) if part.linear}
+    found |= dict.fromkeys(model.context.linear or (), 0.1)
+    return found
+
+
 def _matrices(ensemble: Ensemble) -> list[nn.Parameter]:
     """Return what Muon trains: dense layers of the bodies.
 
@@ -101,6 +120,7 @@ def _matrices(ensemble: Ensemble) -> list[nn.Parameter]:
     model = ensemble.model
     decoder = model.decoder
     pixels = {model.encoder.stem, decoder.render, decoder.refine_in, decoder.refine_out}
+    pixels |= set(_linear_maps(model))
     parts = [
         model.encoder, decoder, model.analysis, model.synthesis,
         model.hyper_analysis, model.hyper_synthesis, model.context,

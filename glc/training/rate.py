@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -90,6 +91,17 @@ class RateControl:
     def weight(self, quality: Tensor) -> Tensor:
         """Return the rate weight of each sample: (B,) int64 -> (B,)."""
         return (self._parts(quality) @ self.log_weight).exp()
+
+    def balance(self, quality: Tensor, power: float) -> Tensor:
+        """Return the factor on the whole loss of each sample: (B,) int64 -> (B,).
+
+        The rate weight, against its geometric mean over the anchors, to the power of ``-power``.
+        """
+        return (-power * (self._parts(quality) @ self.log_weight - self.log_weight.mean())).exp()
+
+    def begin_at(self, weights: Sequence[float]) -> None:
+        """Set the rate weight of every anchor."""
+        self.log_weight = torch.tensor(weights, device=self.log_weight.device).log()
 
     def error(self, quality: Tensor, bpp: Tensor, excess: float) -> Tensor:
         """Return by how much each anchor is above its wanted rate.
