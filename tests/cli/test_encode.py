@@ -91,7 +91,7 @@ def test_existing_outputs_are_refused_replaced_or_skipped(glc, picture, tmp_path
     (tmp_path / "a.glc").write_bytes(b"precious")
     result = glc("encode", "a.png", "b.png")
     assert result.code == 1
-    assert result.err_lines[0] == "glc encode: a.png: a.glc exists (-f replaces it)"
+    assert result.err_lines[0] == "glc encode: a.png: a.glc exists; -f replaces it"
     assert (tmp_path / "a.glc").read_bytes() == b"precious"
     assert (tmp_path / "b.glc").exists()
     assert glc("encode", "a.png", "-f").code == 0
@@ -134,7 +134,7 @@ def test_one_bad_file_does_not_stop_the_rest(glc, picture):
         assert result.code == 1
         lines = sorted(line for line in result.err_lines if line.startswith("glc encode: "))
         assert [line.split(": ")[1] for line in lines] == ["bug.png", "cut.png", "none.png"]
-        assert "internal error: KeyError" in lines[0]
+        assert "a fault in glc (KeyError: 'a bug'); please report it" in lines[0]
         assert "Traceback" not in result.err
         for name in ("a.glc", "c.glc"):
             assert Path(name).exists()
