@@ -36,13 +36,10 @@ def test_every_way_to_say_it_is_understood(source):
 
 
 def test_so_is_one_that_led_to_another_error():
-    try:
-        try:
-            raise MemoryError
-        except MemoryError as error:
-            raise KeyError("what came of it") from error
-    except KeyError as error:
-        assert is_shortage(error)
+    error = KeyError("what came of it")
+    assert not is_shortage(error)
+    error.__cause__ = MemoryError()
+    assert is_shortage(error)
 
 
 def test_of_what_nobody_expects_it_is_the_cause_where_nothing_can_be_had(monkeypatch):
