@@ -154,6 +154,7 @@ def writable_jobs(
     skip_existing: bool,
     report: Report,
     is_cut: Callable[[Path], bool],
+    check_source: Callable[[Path, Path], None] | None = None,
 ) -> list[Job]:
     """Return the jobs whose input is there and whose output may be written; report on the others.
 
@@ -162,10 +163,13 @@ def writable_jobs(
     Args:
         jobs: what to do.
         force: replace outputs that exist.
-        skip_existing: leave outputs that exist, unless they are what a crash leaves.
+        skip_existing: leave outputs that exist, unless they are what a crash leaves; refuse those
+            of another source.
         report: told of every file that is left out.
         is_cut: tells whether an output that exists is what a crash leaves; raises if it is
             something else that cannot be the output.
+        check_source: given a source and its output that exists, raises if that was, or may have
+            been, made from another source.
     """
     inputs = {_resolved(job.source.path) for job in jobs if job.source.path is not None}
     taken: dict[Path, Source] = {}
@@ -191,7 +195,7 @@ def writable_jobs(
                     f"its output {target} is also that of {taken[key].name}; "
                     "do one of them by itself"
                 )
-            replaces = _may_write(target, force, skip_existing, is_cut)
+            replaces = _may_write(job, force, skip_existing, is_cut, check_source)
         except (GlcError, OSError, ValueError) as error:
             report.failed(name, reason_of(error), record)
             continue
@@ -228,13 +232,20 @@ def _check_input(source: Source) -> None:
 
 
 def _may_write(
-    target: Path, force: bool, skip_existing: bool, is_cut: Callable[[Path], bool]
+    job: Job,
+    force: bool,
+    skip_existing: bool,
+    is_cut: Callable[[Path], bool],
+    check_source: Callable[[Path, Path], None] | None,
 ) -> bool | None:
     """Return whether what is there is the rest of a crash; None: it is there and is to be left.
 
     Raises:
-        GlcError, OSError: the output may not be written.
+        GlcError, OSError: the output may not be written, or is another source's.
     """
+    source, target = job.source.path, job.target
+    if target is None:
+        return False
     try:
         if target.is_dir():
             raise OSError(f"its output {target} is a folder; name another with -o")
@@ -248,7 +259,11 @@ def _may_write(
     if not skip_existing:
         raise OSError(f"{target} exists; -f replaces it")
     try:
-        return True if is_cut(target) else None
+        if is_cut(target):
+            return True
+        if check_source is not None and source is not None:
+            check_source(source, target)
+        return None
     except GlcError as error:
         raise OSError(f"{target} exists, but: {error}; -f replaces it") from error
     except OSError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codec_cli import exits
@@ -17,7 +18,7 @@ from codec_cli.batch import (
     run_jobs,
     writable_jobs,
 )
-from codec_cli.finished import is_cut_picture
+from codec_cli.finished import check_size, is_cut_picture, size_of_glc, size_of_picture
 from codec_cli.options import (
     Parser,
     add_device,
@@ -65,7 +66,9 @@ def run(arguments: Sequence[str]) -> int:
         Outputs(options.force) as outputs,
     ):
         report_missing(expansion, report)
-        jobs = writable_jobs(jobs, options.force, options.skip_existing, report, is_cut_picture)
+        jobs = writable_jobs(
+            jobs, options.force, options.skip_existing, report, is_cut_picture, _check_source
+        )
         limits, precision = limits_of(options), precision_of(options)
         codecs = Codecs(options.model, options.device, limits, options.tile, precision)
         if jobs and options.model is not None:
@@ -77,6 +80,16 @@ def run(arguments: Sequence[str]) -> int:
         part = "preview" if options.preview else "partial" if options.partial else ""
         work = _Decoding(codecs, outputs, image_format, part)
         return run_jobs(jobs, work, options.jobs, report)
+
+
+def _check_source(source: Path, target: Path) -> None:
+    """Refuse an output that exists and is that of another file.
+
+    Raises:
+        OtherSourceError: it has another size.
+        OSError: the source cannot be read.
+    """
+    check_size(size_of_glc(source.read_bytes()), size_of_picture(target))
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import glob
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codec_cli import exits
@@ -19,7 +21,13 @@ from codec_cli.batch import (
     run_jobs,
     writable_jobs,
 )
-from codec_cli.finished import is_cut_glc
+from codec_cli.finished import (
+    OtherSourceError,
+    check_size,
+    is_cut_glc,
+    size_of_glc,
+    size_of_picture,
+)
 from codec_cli.options import (
     Parser,
     add_device,
@@ -64,7 +72,9 @@ def run(arguments: Sequence[str]) -> int:
         Outputs(options.force) as outputs,
     ):
         report_missing(expansion, report)
-        jobs = writable_jobs(jobs, options.force, options.skip_existing, report, is_cut_glc)
+        jobs = writable_jobs(
+            jobs, options.force, options.skip_existing, report, is_cut_glc, _check_source
+        )
         if not jobs:
             return report.exit_code
         try:
@@ -72,9 +82,26 @@ def run(arguments: Sequence[str]) -> int:
         except Exception as error:
             report.failed(None, reason_of(error), {})
             return exits.FAILED
-        work = _Encoding(codec, _coding(codec, options), outputs, options.verify)
+        coding = _coding(codec, options)
+        work = _Encoding(codec, coding, outputs, options.verify, options.keep_metadata)
         with _pictures_up_to(limits.max_pixels):
             return run_jobs(jobs, work, options.jobs, report)
+
+
+def _check_source(source: Path, target: Path) -> None:
+    """Refuse an output that exists and is, or may be, that of another picture.
+
+    Raises:
+        OtherSourceError: it has another size; or a picture of another kind has the same name.
+        OSError: it cannot be read.
+    """
+    check_size(size_of_picture(source), size_of_glc(target.read_bytes()))
+    is_replaced = source.suffix.lower() in PICTURE_SUFFIXES
+    for other in sorted(source.parent.glob(f"{glob.escape(source.stem)}.*")):
+        is_picture = other.suffix.lower() in PICTURE_SUFFIXES and other.stem == source.stem
+        # Where names may differ in their case alone two of them can be one file.
+        if is_picture and is_replaced and not other.samefile(source):
+            raise OtherSourceError(f"it may be that of {other}, which has the same name; use -o")
 
 
 @contextmanager
@@ -99,6 +126,7 @@ class _Encoding:
     coding: Callable[[Picture], bytes]
     outputs: Outputs
     verify: bool
+    keeps_metadata: bool
 
     def __call__(self, job: Job) -> Outcome:
         from glc.image import load
@@ -124,7 +152,8 @@ class _Encoding:
         if self.verify:
             fields["verified"] = True
         line = f"{name} -> {job.target_name}  {len(data):,} bytes  {bpp:.4f} bpp  q{quality}"
-        return Outcome(line, fields, picture.notices)
+        lost = picture.metadata_notices if self.keeps_metadata else ()
+        return Outcome(line, fields, (*picture.notices, *lost))
 
 
 def _coding(codec: EncoderLike, options: argparse.Namespace) -> Callable[[Picture], bytes]:

@@ -23,9 +23,25 @@ __all__ = ["run"]
 
 _SUFFIX = ".safetensors"
 _BUDGET = "30m"
-_SETTINGS = {"learning_rate_3": "2e-4", "warmup_steps": "50", "sample_every": "1000000"}
-"""Gentler than phase 3 of a model that is still learning, and no samples on the way."""
-_PASSED_ON = ("batch", "crop", "steps", "limit", "seed", "threads", "mobilenet", "summary")
+_SETTINGS = {
+    "learning_rate_3": "2e-4",
+    "warmup_steps": "50",
+    "perceptual_start": "0",
+    "sample_every": "1000000",
+}
+"""Gentler than phase 3 of a model that is still learning, all losses from the start, and no
+samples on the way."""
+_PASSED_ON = (
+    "batch",
+    "crop",
+    "steps",
+    "limit",
+    "seed",
+    "threads",
+    "features",
+    "mobilenet",
+    "summary",
+)
 """Options that mean here what they mean to ``glc train``."""
 
 
@@ -154,5 +170,6 @@ def _parser() -> Parser:
     add("--summary", metavar="TEXT", help="one line about the model, for glc models")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     add("--threads", type=int, metavar="N", help="CPU threads")
+    add("--features", type=Path, metavar="DIR", help="as in glc train")
     add("--mobilenet", type=Path, metavar="FILE", help="as in glc train")
     return parser

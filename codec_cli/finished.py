@@ -1,7 +1,8 @@
-"""Whether an output that exists is all there, for ``--skip-existing``.
+"""Whether an output that exists is all there, and of its own source, for ``--skip-existing``.
 
 Looks at how a file begins and ends and decodes nothing: that is what ``glc verify`` is for. Only
 what a crash leaves, an empty, zeroed or cut file, is called cut; anything else may be the user's.
+Of another source it is if its picture has another size, which is all that both files say.
 """
 
 from __future__ import annotations
@@ -9,9 +10,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from glc.bitstream import unpack
-from glc.errors import CorruptError, LimitError, TruncatedError, VersionError
+from glc.errors import CorruptError, GlcError, LimitError, TruncatedError, VersionError
 
-__all__ = ["is_cut_glc", "is_cut_picture"]
+__all__ = [
+    "OtherSourceError",
+    "check_size",
+    "is_cut_glc",
+    "is_cut_picture",
+    "size_of_glc",
+    "size_of_picture",
+]
 
 _TAIL_BYTES = 1 << 16
 _ENDS = {b"\x89PNG\r\n\x1a\n": b"IEND\xaeB`\x82", b"\xff\xd8\xff": b"\xff\xd9"}
@@ -65,3 +73,41 @@ def is_cut_picture(path: Path) -> bool:
                 stream.seek(len(start))
                 return end not in stream.read()
         return not any(head) and not any(stream.read())
+
+
+class OtherSourceError(GlcError):
+    """An output that exists was made from something else than what it should come from."""
+
+
+def size_of_glc(data: bytes) -> tuple[int, int] | None:
+    """Return width and height of a .glc file; None if it cannot be read."""
+    try:
+        container = unpack(data)
+    except GlcError:
+        return None
+    return container.width, container.height
+
+
+def size_of_picture(source: Path) -> tuple[int, int] | None:
+    """Return width and height of a picture, from its header; None if it cannot be read."""
+    from PIL import Image
+
+    try:
+        with Image.open(source) as image:
+            width, height = image.size
+            return width, height
+    except Exception:
+        # What is wrong with it, and Pillow has many ways to say so, is for its reader to tell.
+        return None
+
+
+def check_size(source: tuple[int, int] | None, output: tuple[int, int] | None) -> None:
+    """Compare the sizes of a picture and of what should have been made from it, turned or not.
+
+    Raises:
+        OtherSourceError: they differ.
+    """
+    if source is None or output is None or sorted(source) == sorted(output):
+        return
+    found, expected = (f"{width} x {height}" for width, height in (output, source))
+    raise OtherSourceError(f"it is of another picture: {found}, not {expected}")

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from codec_cli import exits
-from codec_cli.batch import reason_of
+from codec_cli.faults import is_shortage, reason_of
 from codec_cli.options import Parser, add_device, add_reporting, count, quality
+from codec_cli.paths import STDIO
 from codec_cli.report import say
+from codec_cli.session import no_device
 from codec_cli.tally import Tally, summary
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ _MAX_JOBS = 16
 def run(arguments: Sequence[str]) -> int:
     """Run the command and return its exit code."""
     options = _parser().parse_intermixed_args(arguments)
+    if options.output == STDIO:
+        raise exits.UsageError("-o -: not to standard output; name a file or a folder")
     # Read when torch is first imported. Pictures side by side keep every core busy; threads inside
     # one picture would mostly wait for each other.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -34,16 +38,25 @@ def run(arguments: Sequence[str]) -> int:
         with Tally("pack", options.quiet) as tally:
             result = _compress(options, shard, tally)
     except (RuntimeError, AssertionError) as error:
-        # That is how torch says that a machine has no such device.
-        say(f"glc pack: --device {options.device} cannot be used here: {error}")
+        if options.device == "auto" or is_shortage(error):
+            say(f"glc pack: {reason_of(error)}")
+        else:
+            # That is how torch says that a machine has no such device, in many words.
+            say(f"glc pack: {no_device(options.device)}")
         return exits.FAILED
     except Exception as error:
         missing = isinstance(error, ModuleNotFoundError)
         say(f"glc pack: {error if missing else reason_of(error)}")
         return exits.FAILED
+    if not options.quiet:
+        for text, times, name in result.notices:
+            often = f"{times:,} times, first " if times > 1 else ""
+            say(f"glc pack: {often}{name}: note: {text}")
+    if not result.is_written:
+        say(f"glc pack: {result.destination}: not written, since every picture failed")
     if options.json:
         print(json.dumps(_describe(result)))
-    elif not options.quiet:
+    elif not options.quiet and result.is_written:
         say(f"{result.destination}: {summary(result)}")
     return exits.FAILED if result.failures else exits.OK
 
@@ -78,6 +91,7 @@ def _describe(result: Result) -> dict[str, object]:
         "bytes_out": result.bytes_out,
         "seconds": round(result.seconds, 3),
         "pictures_per_second": round(result.pictures_per_second, 3),
+        "notices": [notice._asdict() for notice in result.notices],
         "failures": [failure._asdict() for failure in result.failures],
     }
 
@@ -120,8 +134,8 @@ def _parser() -> Parser:
         prog="glc pack",
         description="Compress whole datasets into one file. Run again after an interruption, it "
         "goes on where it was.",
-        epilog="Pictures that fail are listed beside the output, in OUT.failed.csv (for a folder: "
-        "inside, failed.csv), and the exit code is 1.",
+        epilog="Pictures that fail are listed beside the output, in OUT.failed.csv, such as "
+        "x.glca.failed.csv (for a folder: inside, failed.csv), and the exit code is 1.",
     )
     parser.add_argument(
         "sources",

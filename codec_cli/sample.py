@@ -13,7 +13,7 @@ from codec_cli.batch import Outcome, reason_of, run_jobs, writable_jobs
 from codec_cli.decode import encoded_as
 from codec_cli.finished import is_cut_picture
 from codec_cli.options import Parser, add_device, add_reporting, count, quality
-from codec_cli.paths import Job, Source
+from codec_cli.paths import STDIO, Job, Source
 from codec_cli.report import Report
 from codec_cli.session import Codecs, refuse_auto
 from codec_cli.suffixes import check_folder
@@ -28,6 +28,8 @@ _QUALITY = 50
 def run(arguments: Sequence[str]) -> int:
     """Run the command and return its exit code."""
     options = _parser().parse_args(arguments)
+    if options.output == STDIO:
+        raise exits.UsageError("-o -: not to standard output; name a folder")
     folder = Path(options.output)
     check_folder("-o", folder)
     refuse_auto(options.model)

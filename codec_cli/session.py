@@ -34,6 +34,7 @@ __all__ = [
     "EncoderLike",
     "installed_name",
     "installed_path",
+    "no_device",
     "open_codec",
     "refuse_auto",
 ]
@@ -120,10 +121,13 @@ def open_codec(model: str | Path | None, device: str, precision: str = "float32"
         if device == "auto" or is_shortage(error):
             raise
         # That is how torch says that a machine has no such device, in many words.
-        raise ValueError(
-            f"--device {device}: torch finds none on this machine; use --device cpu, or auto"
-        ) from error
+        raise ValueError(no_device(device)) from error
     return codec
+
+
+def no_device(device: str) -> str:
+    """Say that a machine does not have what ``--device`` asks for."""
+    return f"--device {device}: torch finds none on this machine; use --device cpu, or auto"
 
 
 def _silence_onnxruntime() -> None:

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from codec_cli import exits
 from codec_cli.archives import opened
 from codec_cli.batch import Outcome, reason_of, run_jobs
 from codec_cli.decode import encoded_as
+from codec_cli.finished import (
+    OtherSourceError,
+    check_size,
+    is_cut_glc,
+    is_cut_picture,
+    size_of_glc,
+    size_of_picture,
+)
 from codec_cli.options import (
     Parser,
     add_device,
@@ -19,7 +27,7 @@ from codec_cli.options import (
     add_reporting,
     precision_of,
 )
-from codec_cli.paths import Job, Source
+from codec_cli.paths import STDIO, Job, Source
 from codec_cli.report import Report, say
 from codec_cli.session import Codecs
 from codec_cli.writing import Outputs
@@ -34,6 +42,8 @@ __all__ = ["run"]
 def run(arguments: Sequence[str]) -> int:
     """Run the command and return its exit code."""
     options = _parser().parse_intermixed_args(arguments)
+    if options.output == STDIO:
+        raise exits.UsageError("-o -: not to standard output; name a folder")
     if options.format and not options.decode:
         raise exits.UsageError("--format is for --decode")
     if options.int8 and not options.decode:
@@ -59,23 +69,58 @@ def _unpack(archive: Archive, options: argparse.Namespace) -> int:
     ):
         suffix = f".{options.format or 'png'}" if options.decode else ".glc"
         jobs = []
+        taken: dict[Path, str] = {}
         for key in keys:
             try:
-                below = relative_path(key)
+                target = Path(options.output) / f"{relative_path(key)}{suffix}"
             except GlcError as error:
                 report.failed(key, reason_of(error), {"input": key})
                 continue
-            target = Path(options.output) / f"{below}{suffix}"
+            record: dict[str, object] = {"input": key, "output": str(target)}
+            if target in taken:
+                reason = f"its output {target} is also that of {taken[target]}"
+                report.failed(key, reason, record)
+                continue
+            taken[target] = key
+            job = Job(Source(Path(key), Path(key)), target)
             if options.skip_existing and target.exists():
-                record = {"input": key, "output": str(target), "skipped": True}
-                report.done(f"{key} -> {target}  skipped: exists", record)
-            else:
-                jobs.append(Job(Source(Path(key), Path(below)), target))
+                job = replace(job, replaces=True)
+                try:
+                    if not _is_rest(archive.read(archive.index(key)), target, options.decode):
+                        line = f"{key} -> {target}  skipped: exists"
+                        report.done(line, {**record, "skipped": True})
+                        continue
+                except (GlcError, OSError) as error:
+                    reason = f"{target} exists, but: {reason_of(error)}; -f replaces it"
+                    report.failed(key, reason, record)
+                    continue
+                report.notice(key, f"{target} is empty or cut off, and is made again")
+            jobs.append(job)
         codecs = None
         if options.decode:
             precision = precision_of(options)
             codecs = Codecs(options.model, options.device, precision=precision)
-        return run_jobs(jobs, _Unpacking(archive, codecs, outputs, suffix), options.jobs, report)
+        work = _Unpacking(archive, taken, codecs, outputs, suffix)
+        return run_jobs(jobs, work, options.jobs, report)
+
+
+def _is_rest(data: bytes, target: Path, is_decoded: bool) -> bool:
+    """Tell whether what exists is what a crash leaves; else it is what unpacking would make.
+
+    Raises:
+        GlcError: it is something else.
+        OSError: it cannot be read.
+    """
+    if is_decoded:
+        if is_cut_picture(target):
+            return True
+        check_size(size_of_glc(data), size_of_picture(target))
+        return False
+    if target.read_bytes() == data:
+        return False
+    if is_cut_glc(target):
+        return True
+    raise OtherSourceError("it holds another picture, or one that was made otherwise")
 
 
 @dataclass(frozen=True)
@@ -83,12 +128,15 @@ class _Unpacking:
     """Makes one .glc file or picture."""
 
     archive: Archive
+    keys: Mapping[Path, str]
+    """Of every output."""
     codecs: Codecs | None
     outputs: Outputs
     suffix: str
 
     def __call__(self, job: Job) -> Outcome:
-        key = job.source.relative.as_posix()
+        # A key need not be a path, so it is not taken from one.
+        key = job.source.name if job.target is None else self.keys[job.target]
         data = self.archive.read(self.archive.index(key))
         container = unpack(data)
         fields: dict[str, object] = {
@@ -100,11 +148,11 @@ class _Unpacking:
         }
         notices: tuple[str, ...] = ()
         if self.codecs is None:
-            self.outputs.write(job.target, data)
+            self.outputs.write(job.target, data, replaces=job.replaces)
         else:
             image = self.codecs.for_file(data).decode(data)
             picture, lost = encoded_as(image, self.suffix[1:])
-            self.outputs.write(job.target, picture)
+            self.outputs.write(job.target, picture, replaces=job.replaces)
             notices = tuple(lost)
         return Outcome(f"{key} -> {job.target_name}  {len(data):,} bytes", fields, notices)
 
@@ -113,7 +161,8 @@ def _parser() -> Parser:
     parser = Parser(
         prog="glc unpack",
         description="Take the pictures out of .glca archives, as .glc files or decoded.",
-        epilog="Keys become names below DIR; one that would lead out of it is refused.",
+        epilog="Keys become names below DIR; what no file can be called here, or would lead out "
+        "of it, is written as %%3A and the like.",
     )
     parser.add_argument("archives", nargs="+", metavar="ARCHIVE")
     parser.add_argument("-o", "--output", required=True, metavar="DIR", help="made if missing")

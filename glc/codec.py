@@ -664,7 +664,8 @@ class Codec:
             return np.stack(z).astype(np.int32), list(steps), _stack(symbols_of_all)
         levels = torch.full((len(pictures),), quality, device=self.device)
         y = model.analysis(latents.to(self.device), levels)
-        indices = model.hyper_codebook.to_indices(model.hyper_codebook(model.hyper_analysis(y)))
+        z = model.hyper_codebook(model.hyper_analysis(y, levels))
+        indices = model.hyper_codebook.to_indices(z)
         digits = model.hyper_codebook.to_digits(indices)
         inside = _inside([(p.height, p.width) for p in pictures], y.shape).to(self.device)
         messages: list[list[large.Message]] = [[] for _ in pictures]

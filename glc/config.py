@@ -27,8 +27,12 @@ class CodecConfig:
     in a name say at which fraction of the picture's resolution the layer works.
     """
 
+    architecture: int = 1
+    """2: E, D, g_a, g_s and the path by way of z are each a linear map plus a network whose last
+    layer starts at zero, and D takes a realism (docs/decisions.md, section 18). 1: the networks
+    alone, as in the models before."""
     latent_channels: int = 64
-    """Channels of l; few, so that nearest-code lookup stays well conditioned."""
+    """Channels of l; with architecture 2 those of y."""
     codebook_size: int = 1024
     """Codes of the phase-1 autoencoder, the targets of the code predictor."""
     y_channels: int = 96
@@ -66,12 +70,19 @@ class CodecConfig:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.name == "hyper_levels":
+            if field.name in ("hyper_levels", "architecture"):
                 continue
             # What a file claims is built before anything else of it is looked at.
             least, most = (0, 64) if "depth" in field.name else (2, 1 << 16)
             if not least <= value <= most:
                 raise ValueError(f"{field.name} must be from {least} to {most}, got {value}")
+        if self.architecture not in (1, 2):
+            raise ValueError(f"architecture must be 1 or 2, got {self.architecture}")
+        if self.architecture == 2 and self.latent_channels != self.y_channels:
+            raise ValueError(
+                f"latent_channels must be y_channels, {self.y_channels}, with architecture 2, "
+                f"got {self.latent_channels}"
+            )
         if self.y_channels % 4:
             raise ValueError(f"y_channels must be a multiple of 4, got {self.y_channels}")
         if QUALITY_MAX % (self.quality_anchors - 1):
@@ -84,6 +95,16 @@ class CodecConfig:
             )
         if not 2 <= self.hyper_size <= 1 << 16:
             raise ValueError(f"hyper_levels give {self.hyper_size} indices; at most 65536 fit")
+
+    @property
+    def linear(self) -> bool:
+        """Say whether the networks have a linear map beside them, and D a realism."""
+        return self.architecture > 1
+
+    @property
+    def features_channels(self) -> int:
+        """Channels of what h_s gives: with architecture 2 also the low-pass picture of z."""
+        return self.hyper_channels + (len(self.hyper_levels) if self.linear else 0)
 
     @property
     def hyper_size(self) -> int:
@@ -123,10 +144,13 @@ class CodecConfig:
 
 PRESETS: dict[str, CodecConfig] = {
     # Trains on a CPU in minutes; also what the tests use.
-    "tiny": CodecConfig(),
+    "tiny": CodecConfig(architecture=2, latent_channels=96, hyper_levels=(8, 4, 4)),
     # The shipped model: fills most of the budget of DESIGN section 2. Its latents have the shape
     # of tiny's, so that it can grow out of it (glc.training.grow).
     "base": CodecConfig(
+        architecture=2,
+        latent_channels=96,
+        hyper_levels=(8, 4, 4),
         encoder_width_4=64,
         encoder_width_8=160,
         encoder_width_16=320,

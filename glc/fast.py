@@ -239,7 +239,7 @@ class FastCodec:
     ) -> tuple[large.Integers, list[large.Message], large.Integers]:
         """Do as ``glc.large.quantise``, in one piece."""
         y = self._model.analysis(l, quality)
-        indices = self._model.hyper_analysis(y)
+        indices = self._model.hyper_analysis(y, quality)
         message: list[large.Message] = []
         inside = _inside(picture.height, picture.width, y.shape)
         everything = np.zeros(y.shape, np.int32)

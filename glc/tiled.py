@@ -53,7 +53,7 @@ class Networks(Protocol):
     def analysis(self, l: Floats, quality: int) -> Floats:
         """g_a: l -> y."""
 
-    def hyper_analysis(self, y: Floats) -> Integers:
+    def hyper_analysis(self, y: Floats, quality: int) -> Integers:
         """h_a: y -> indices of z, (1, h / 4, w / 4)."""
 
     def hyper_synthesis(self, indices: Integers, quality: int) -> Floats:
@@ -140,7 +140,9 @@ class TiledModel:
         told = _Told(progress, self._count_fine())
         for tile in self._broad:
             window = tile.grown(coarse, LATENT_STRIDE, self._bounds)
-            features = self._zeros_of(window, self._config.encoder_width_16)
+            config = self._config
+            channels = config.encoder_width_16 + (config.latent_channels if config.linear else 0)
+            features = self._zeros_of(window, channels)
             for inner in cut(tile, self._side):
                 # What lies around the broad tile is read as well.
                 piece = inner.stretched(tile, window)
@@ -161,7 +163,7 @@ class TiledModel:
             _paste(y, tile, found, tile.inside(window), LATENT_STRIDE)
         indices = self._zeros(1, IMAGE_STRIDE, np.int32)[:, 0]
         for tile, window in self._visit(reach.hyper_analysis, IMAGE_STRIDE):
-            chosen = networks.hyper_analysis(_view(y, window, LATENT_STRIDE))
+            chosen = networks.hyper_analysis(_view(y, window, LATENT_STRIDE), self._quality)
             _paste(indices, tile, chosen, tile.inside(window), IMAGE_STRIDE)
         return y, indices
 

@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from glc.config import IMAGE_STRIDE, CodecConfig
+from glc.config import IMAGE_STRIDE, LATENT_STRIDE, CodecConfig
 
 __all__ = [
     "SMALLEST_SIDE",
@@ -233,9 +233,10 @@ def reach_of(config: CodecConfig) -> Reach:
     """Return the receptive fields of a model's networks, from its configuration alone."""
     transform = 1 + config.transform_depth
     return Reach(
-        encoder_fine=_reach(
-            (8, 2 * config.encoder_depth_8),
-            (4, 2 * config.encoder_depth_4 + 1),
+        # The lapped transform looks 16 pixels beyond its own; so does its inverse.
+        encoder_fine=max(
+            LATENT_STRIDE if config.linear else 0,
+            _reach((8, 2 * config.encoder_depth_8), (4, 2 * config.encoder_depth_4 + 1)),
         ),
         encoder_coarse=_reach((16, config.encoder_depth_16)),
         analysis=_reach((16, transform)),
@@ -248,11 +249,14 @@ def reach_of(config: CodecConfig) -> Reach:
         decoder_coarse=_reach((16, transform + 1 + config.decoder_depth_16)),
         # A 5x5 and a 3x3 layer at full resolution; then two 3x3 layers per plain block, and one to
         # render.
-        decoder_fine=_reach(
-            (1, 3),
-            (4, 1 + 2 * config.decoder_depth_4),
-            (8, 2 * config.decoder_depth_8),
-            (16, 0),
+        decoder_fine=max(
+            _reach((1, 3), (16, 1)) if config.linear else 0,
+            _reach(
+                (1, 3),
+                (4, 1 + 2 * config.decoder_depth_4),
+                (8, 2 * config.decoder_depth_8),
+                (16, 0),
+            ),
         ),
     )
 

@@ -17,6 +17,7 @@ from PIL import Image, ImageCms, ImageOps
 from glc import image as image_module
 from glc.errors import CorruptError, GlcError, ImageError
 from glc.image import decode_alpha, encode_alpha, from_array, load, to_pil
+from tests.picture_files import png, tiff
 
 RNG = np.random.default_rng(7)
 COLOUR = RNG.integers(0, 256, (5, 7, 3), dtype=np.uint8)
@@ -133,6 +134,49 @@ class TestModes:
         assert np.abs(picture.rgb.astype(int) - (200, 100, 50)).max() <= 3
 
 
+class TestTransparentColours:
+    """A colour that is transparent, in a picture without alpha of its own."""
+
+    @pytest.mark.parametrize("bits", [1, 2, 4, 8])
+    @pytest.mark.parametrize("place", ["first", "last", "between"])
+    def test_of_grey_pictures_of_few_bits(self, bits, place):
+        largest = (1 << bits) - 1
+        values = RNG.integers(0, largest + 1, (9, 13, 1)).astype(np.uint8)
+        key = {"first": 0, "last": largest, "between": largest // 2}[place]
+        values[2, 3] = key
+        picture = load(png(values, bits=bits, chunks=[(b"tRNS", struct.pack(">H", key))]))
+        np.testing.assert_array_equal(picture.alpha == 0, values[..., 0] == key)
+        np.testing.assert_array_equal(picture.rgb[..., 0], values[..., 0] * (255 // largest))
+        assert picture.grey
+
+    @pytest.mark.parametrize(("bits", "key"), [(2, 0xFF01), (4, 0x0105), (8, 0x0140)])
+    def test_only_so_many_bits_count_as_a_sample_has(self, bits, key):
+        values = np.arange(1 << bits, dtype=np.uint8).reshape(1, -1, 1)
+        picture = load(png(values, bits=bits, chunks=[(b"tRNS", struct.pack(">H", key))]))
+        assert np.flatnonzero(picture.alpha == 0).tolist() == [key & ((1 << bits) - 1)]
+
+    def test_of_colour_pictures_bits_beyond_count_neither(self):
+        key = struct.pack(">3H", *(0xFF00 | int(value) for value in COLOUR[1, 2]))
+        picture = load(png(COLOUR, chunks=[(b"tRNS", key)]))
+        assert picture.alpha[1, 2] == 0
+        assert (picture.alpha == 0).sum() == 1
+        np.testing.assert_array_equal(picture.rgb, COLOUR)
+
+    def test_that_no_pixel_has_leaves_no_alpha(self):
+        values = np.zeros((3, 4, 1), np.uint8)
+        picture = load(png(values, bits=4, chunks=[(b"tRNS", struct.pack(">H", 7))]))
+        assert picture.alpha is None
+
+    @pytest.mark.parametrize("bits", [2, 4])
+    def test_of_an_opened_image(self, bits):
+        values = np.arange(1 << bits, dtype=np.uint8).reshape(1, -1, 1)
+        data = png(values, bits=bits, chunks=[(b"tRNS", struct.pack(">H", 1))])
+        with Image.open(io.BytesIO(data)) as image:
+            picture = load(image)
+            assert image.info["transparency"] == 1
+        assert np.flatnonzero(picture.alpha == 0).tolist() == [1]
+
+
 class TestDepth:
     VALUES = RNG.integers(0, 65_536, (6, 5, 4))
 
@@ -151,8 +195,9 @@ class TestDepth:
         values = self.VALUES[..., :2]
         picture = load(png16(values))
         assert picture.grey
-        assert np.abs(picture.rgb[..., 0] - values[..., 0] / 257).max() <= 1
-        assert any("16 bits" in notice for notice in picture.notices)
+        np.testing.assert_array_equal(picture.rgb, np.repeat(rounded(values[..., :1]), 3, axis=2))
+        np.testing.assert_array_equal(picture.alpha, rounded(values[..., 1]))
+        assert picture.notices == ("16 bits per channel, reduced to 8",)
 
     @pytest.mark.parametrize("order", ["<", ">"])
     def test_16_bit_tiff_is_rounded(self, order):
@@ -503,6 +548,16 @@ class TestBands:
             "16 bits keyed": png16(wide[..., :3], wide[2, 3, :3].astype(">u2").tobytes()),
             "integers": file_of(Image.fromarray(wide[..., 0].astype(np.int32)), "TIFF"),
             "floats": file_of(Image.fromarray(wide[..., 0].astype(np.float32) / 65_535), "TIFF"),
+            "16 bits grey with alpha": png16(wide[..., :2]),
+            "few bits keyed": png(
+                wide[..., :1].astype(np.uint8) & 3, 2, [(b"tRNS", struct.pack(">H", 2))]
+            ),
+            "linear": png(np.asarray(colour), chunks=[(b"gAMA", struct.pack(">I", 100_000))]),
+            "P3": png(np.asarray(colour), chunks=[(b"cICP", bytes((12, 13, 0, 1)))]),
+            "planes apart": tiff(wide.astype(np.uint16), planar=True, extra=(1,)),
+            "inks apart": tiff(wide.astype(np.uint16), planar=True, photometric=5),
+            "16 bits premultiplied": tiff(wide.astype(np.uint16), extra=(1,)),
+            "negative": tiff(wide[..., :1].astype(np.uint16), photometric=0),
         }
 
     @pytest.mark.parametrize("pixels", [1, 20])

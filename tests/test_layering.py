@@ -44,12 +44,25 @@ CLOSED = {
     "glc.quantize": ({"numpy", "torch"}, {"glc.errors"}),
     "glc.foreign": (set(), set()),
     "glc.whole": (set(), set()),
-    "glc.image": ({"numpy", "PIL"}, {"glc.errors", "glc.foreign"}),
+    "glc.strict": ({"PIL"}, set()),
+    "glc.depth": ({"numpy"}, {"glc.errors"}),
+    "glc.tiff": ({"PIL"}, {"glc.errors"}),
+    "glc.colour": ({"numpy", "PIL"}, set()),
+    "glc.beside": ({"PIL"}, set()),
+    "glc.dataset.lock": (set(), set()),
+    "glc.dataset.notices": (set(), set()),
+    "glc.image": (
+        {"numpy", "PIL"},
+        {
+            *("glc.beside", "glc.colour", "glc.depth", "glc.errors"),
+            *("glc.foreign", "glc.strict", "glc.tiff"),
+        },
+    ),
     **{
         f"glc.dataset.{name}": (
             set(),
             {
-                *("glc.errors", "glc.bitstream"),
+                *("glc.errors", "glc.bitstream", "glc.dataset.lock"),
                 *(f"glc.dataset.{part}" for part in ARCHIVE[: position + 1]),
             },
         )

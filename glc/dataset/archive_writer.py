@@ -6,11 +6,11 @@ Knows nothing of networks or of how a payload is decoded; needs the standard lib
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import BinaryIO
 
 from glc.bitstream import FORMAT_VERSION, FORMAT_VERSIONS
 from glc.dataset.frame import HEADER_BYTES, decode_header, encode_header, encode_index
+from glc.dataset.lock import hold
 from glc.dataset.random_access import RandomAccess
 from glc.dataset.records import Sequence, encode_key
 from glc.dataset.scan import resume
@@ -44,6 +44,7 @@ class ArchiveWriter:
     Raises:
         ValueError: the archive to append to is that of another model.
         BitstreamError: the file to append to is no archive, or is damaged before its end.
+        BlockingIOError: another process is writing the file.
         OSError: the file cannot be written.
     """
 
@@ -62,11 +63,14 @@ class ArchiveWriter:
         self._is_mine = isinstance(target, (str, os.PathLike))
         self._stream: BinaryIO | None
         if isinstance(target, (str, os.PathLike)):
-            path = Path(target)
-            self._stream = path.open("r+b" if append and path.exists() else "w+b")
+            # Not emptied before it is certain that nobody else is writing it.
+            flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
+            self._stream = os.fdopen(os.open(target, flags, 0o666), "r+b")
         else:
             self._stream = target
         try:
+            if self._is_mine:
+                hold(self._open_stream(), target)  # type: ignore[arg-type]
             self._begin(append)
         except BaseException:
             self._release()
@@ -147,6 +151,8 @@ class ArchiveWriter:
                 end = HEADER_BYTES + self._sequence.length
             stream.seek(end)
             stream.truncate()
+        elif self._is_mine:
+            self._open_stream().truncate(0)
         if not end:
             self._write(encode_header(self.identity, self.version))
 

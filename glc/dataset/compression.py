@@ -13,7 +13,9 @@ from glc.bitstream import QUALITY_MAX
 from glc.dataset.destinations import Destination, open_destination
 from glc.dataset.encoding import Coded, Encoder
 from glc.dataset.failures import Failure
+from glc.dataset.keys import text_of
 from glc.dataset.model_choice import Model, ModelChoice
+from glc.dataset.notices import Notices
 from glc.dataset.sources import Item, Source, list_items
 from glc.errors import GlcError
 
@@ -35,6 +37,10 @@ class Result:
     """Dealt with by an earlier one, failures included."""
     failures: list[Failure] = field(default_factory=list)
     """Of this call."""
+    notices: Notices = field(default_factory=Notices)
+    """What was lost or left out though nothing failed, of this call."""
+    is_written: bool = True
+    """False if every picture of an archive failed: then there is none."""
     bytes_in: int = 0
     """Read, for the pictures coded by this call."""
     bytes_out: int = 0
@@ -96,23 +102,25 @@ def compress(  # noqa: PLR0913 - the one call that has to say everything about a
         progress: called after every picture, in the caller's thread.
 
     Raises:
-        ValueError: an argument out of range, nothing in the source, or a destination that was begun
-            with other arguments.
+        ValueError: an argument out of range, nothing in the source, a name in it that does not
+            exist, or a destination that was begun with other arguments.
         WeightsError: no such model.
         ModuleNotFoundError: Parquet without pyarrow, or a URL without fsspec.
-        OSError: the destination cannot be written, or a folder not be listed.
+        BlockingIOError: another process is writing the destination.
+        OSError: the destination cannot be written.
         Exception: with ``on_error="raise"``, whatever was wrong with a picture.
     """
     _check(quality, batch_size, workers, on_error, shard)
-    items, first = _peek(list_items(source, destination))
+    notices = Notices()
+    items, first = _peek(list_items(source, destination, notices))
     choice = ModelChoice(model, device, first)
     # Loaded here, unless no picture may need it: a failure to load is none of a picture.
     device_type = "cpu" if choice.is_coded else choice.codec.device.type
     batch_size = batch_size or (1 if device_type == "cpu" else _GPU_BATCH)
     workers = workers or _default_workers()
-    place = open_destination(destination, choice, quality, resume, shard, staging)
+    place = open_destination(destination, choice, quality, resume, shard, staging, notices)
     encoder = Encoder(choice, quality, keep_metadata, batch_size, workers, place.version)
-    result = Result(place.name)
+    result = Result(place.name, notices=notices)
     started = time.perf_counter()
     try:
         index, count = shard or (0, 1)
@@ -126,7 +134,7 @@ def compress(  # noqa: PLR0913 - the one call that has to say everything about a
             result.seconds = time.perf_counter() - started
             if progress is not None:
                 progress(result)
-        place.finish()
+        result.is_written = place.finish()
     finally:
         place.release()
     result.seconds = time.perf_counter() - started
@@ -141,6 +149,8 @@ def _keep(coded: Coded, place: Destination, result: Result) -> Exception | None:
         place.add(coded.item, coded.data)
     except (GlcError, ValueError) as error:
         return error
+    for notice in coded.notices:
+        result.notices.add(notice, coded.item.key)
     result.pictures += 1
     result.bytes_in += coded.bytes_in
     result.bytes_out += len(coded.data)
@@ -151,7 +161,7 @@ def _note(item: Item, error: Exception, place: Destination, result: Result) -> N
     text = " ".join(str(error).split()).removeprefix(f"{item.key}: ")
     if not isinstance(error, (GlcError, OSError, ValueError)):
         text = f"{type(error).__name__}: {text}"
-    failure = Failure(item.number, item.key, text or type(error).__name__)
+    failure = Failure(item.number, item.key, text_of(text or type(error).__name__))
     place.fail(failure)
     result.failures.append(failure)
 
@@ -165,17 +175,20 @@ def _missing(items: Iterable[Item], place: Destination, result: Result) -> Itera
 
 
 def _peek(items: Iterator[Item]) -> tuple[Iterator[Item], bytes | None]:
-    """Return all items again, and the bytes of the first one if it is a file."""
+    """Return all items again, and the bytes of the first one if it is a file.
+
+    Raises:
+        ValueError: there are none.
+    """
     head = list(itertools.islice(items, 1))
-    first = None
-    if head:
-        try:
-            content = head[0].read()
-        except Exception:
-            # Reported when its turn comes.
-            content = None
-        first = content if isinstance(content, bytes) else None
-    return itertools.chain(head, items), first
+    if not head:
+        raise ValueError("source: it holds no picture")
+    try:
+        content = head[0].read()
+    except Exception:
+        # Reported when its turn comes.
+        content = None
+    return itertools.chain(head, items), content if isinstance(content, bytes) else None
 
 
 def _check(

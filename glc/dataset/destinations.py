@@ -15,13 +15,16 @@ from typing import Protocol
 
 from glc.bitstream import FORMAT_VERSION
 from glc.dataset.archive import Archive, ArchiveWriter
-from glc.dataset.failures import Failure, Journal, format_failures
+from glc.dataset.failures import Failure, Journal, format_failures, parse_failures
 from glc.dataset.keys import relative_path
+from glc.dataset.lock import Lock
 from glc.dataset.model_choice import ModelChoice
+from glc.dataset.notices import Notices
 from glc.dataset.parquet import Row, load_pyarrow, read_rows, write_rows
 from glc.dataset.sources import Item
-from glc.dataset.storage import LocalFiles, open_place
+from glc.dataset.storage import Files, LocalFiles, open_place
 from glc.dataset.stripped import version_of
+from glc.errors import CorruptError
 
 __all__ = ["Destination", "FolderDestination", "StagedDestination", "open_destination"]
 
@@ -50,8 +53,8 @@ class Destination(Protocol):
     def fail(self, failure: Failure) -> None:
         """Keep the reason of a failure."""
 
-    def finish(self) -> None:
-        """Give the destination, and the list of failures, their names."""
+    def finish(self) -> bool:
+        """Give the destination, and the list of failures, their names; False: there is nothing."""
 
     def release(self) -> None:
         """Close what is open, finished or not."""
@@ -64,15 +67,17 @@ def open_destination(
     resume: bool,
     shard: tuple[int, int] | None,
     staging: str | os.PathLike[str] | None,
+    notices: Notices | None = None,
 ) -> Destination:
     """Return the destination of a name; the arguments are those of the classes below."""
+    said = Notices() if notices is None else notices
     name = os.fspath(destination)
     number = "" if shard is None else f"-{shard[0]:05d}-of-{shard[1]:05d}"
     stem, suffix = _split_suffix(name)
     if suffix.lower() not in (ARCHIVE_SUFFIX, PARQUET_SUFFIX):
         return FolderDestination(name, resume, number)
     name = f"{stem}{number}{suffix}"
-    return StagedDestination(name, choice, quality, resume, shard or (0, 1), staging)
+    return StagedDestination(name, choice, quality, resume, shard or (0, 1), staging, said)
 
 
 class FolderDestination:
@@ -84,6 +89,10 @@ class FolderDestination:
         name: of the folder.
         resume: keep the files that are there.
         shard: names the list of failures, since several shards share the folder.
+
+    Raises:
+        BlockingIOError: another process is at this folder, or at this shard of it.
+        ValueError: what has the name of the list of failures is none.
     """
 
     def __init__(self, name: str, resume: bool, shard: str) -> None:
@@ -93,27 +102,53 @@ class FolderDestination:
         self._list = f"failed{shard}.csv"
         self._failures: list[Failure] = []
         self._there: set[str] = set()
-        if resume and self._files.isdir(self._root):
-            skipped = len(self._root.rstrip("/")) + 1
-            found = self._files.find(self._root)
-            self._there = {path[skipped:].replace(os.sep, "/") for path in found}
+        self._keys: dict[str, str] = {}
+        self._exit = contextlib.ExitStack()
+        if isinstance(self._files, LocalFiles):
+            lock = Lock(Path(self._root) / f".glc{shard}.lock")
+            self._exit.callback(lock.release)
+        try:
+            if resume and self._files.isdir(self._root):
+                skipped = len(self._root.rstrip("/")) + 1
+                found = self._files.find(self._root)
+                self._there = {path[skipped:].replace(os.sep, "/") for path in found}
+            if self._list in self._there:
+                _check_list(self._files, self._path(self._list))
+        except BaseException:
+            self.release()
+            raise
 
     def has(self, item: Item) -> bool:
-        return f"{item.key}.glc" in self._there
+        below = self._below(item.key)
+        return below is not None and below in self._there
 
     def add(self, item: Item, data: bytes) -> None:
-        self._files.pipe_file(self._path(f"{relative_path(item.key)}.glc"), data)
+        below = self._below(item.key)
+        if below is None:
+            path = f"{relative_path(item.key)}.glc"
+            raise ValueError(f"its file {path} is also that of {self._keys[path]}")
+        self._files.pipe_file(self._path(below), data)
 
     def fail(self, failure: Failure) -> None:
         self._failures.append(failure)
 
-    def finish(self) -> None:
+    def finish(self) -> bool:
         if self._failures or self._list in self._there:
             text = format_failures(self._failures)
             self._files.pipe_file(self._path(self._list), text.encode())
+        return True
 
     def release(self) -> None:
-        """Nothing is open."""
+        self._exit.close()
+
+    def _below(self, key: str) -> str | None:
+        """Return the file of a key below the folder; None if another key has it already."""
+        try:
+            below = f"{relative_path(key)}.glc"
+        except CorruptError:
+            # Said when the picture is to be written.
+            below = f"{key}.glc"
+        return below if self._keys.setdefault(below, key) == key else None
 
     def _path(self, below: str) -> str:
         return f"{self._root}/{below}"
@@ -131,9 +166,12 @@ class StagedDestination:
         shard: which pictures of the source come here.
         staging: folder of the ``.part`` files; beside the destination when omitted, and for a URL a
             temporary folder, from which an interrupted run cannot go on.
+        notices: told of an earlier list of failures that is replaced.
 
     Raises:
-        ValueError: what an earlier run left was made with another model or quality.
+        BlockingIOError: another process is writing the file.
+        ValueError: what an earlier run left was made with another model or quality; or what has the
+            name of the list of failures is none.
         BitstreamError: what it left is damaged.
     """
 
@@ -145,6 +183,7 @@ class StagedDestination:
         resume: bool,
         shard: tuple[int, int],
         staging: str | os.PathLike[str] | None,
+        notices: Notices,
     ) -> None:
         self.name = name
         self._files, self._path = open_place(name)
@@ -159,25 +198,49 @@ class StagedDestination:
             load_pyarrow(name)
         self._part = folder / f"{base}.part"
         journal = folder / f"{base}.part.csv"
-        self._list = _split_suffix(self._path)[0] + ".failed.csv"
-        if not resume:
-            self._part.unlink(missing_ok=True)
-            journal.unlink(missing_ok=True)
-        elif not self._part.exists() and self._files.exists(self._path):
-            self._take_back(journal)
-        self._journal = Journal(journal)
-        self._writer = ArchiveWriter(self._part, self._identity, append=True, version=self.version)
-        self.version = self._writer.version
-        self._failed = {failure.number for failure in self._journal.failures}
-        self._expected = len(self._writer) + len(self._failed)
+        self._list = f"{self._path}.failed.csv"
+        self._writer: ArchiveWriter | None = None
         try:
+            self._lock(folder, base)
+            self._begin(journal, resume, notices)
             self._check_quality(quality)
         except BaseException:
             self.release()
             raise
 
+    def _lock(self, folder: Path, base: str) -> None:
+        """Keep other processes from this destination, and from its unfinished file."""
+        places = [folder]
+        if isinstance(self._files, LocalFiles):
+            places.append(Path(self._path).parent)
+        for place in dict.fromkeys(place.resolve() for place in places):
+            lock = Lock(place / f"{base}.part.lock")
+            self._exit.callback(lock.release)
+
+    def _begin(self, journal: Path, resume: bool, notices: Notices) -> None:
+        if not resume:
+            self._part.unlink(missing_ok=True)
+            journal.unlink(missing_ok=True)
+        elif not self._part.exists() and self._files.exists(self._path):
+            self._take_back(journal)
+        elif not self._part.exists() and self._files.exists(self._list):
+            _check_list(self._files, self._list)
+            notices.add("an earlier list of failures is replaced", self._list)
+        self._journal = Journal(journal)
+        writer = ArchiveWriter(self._part, self._identity, append=True, version=self.version)
+        self._writer = writer
+        self.version = writer.version
+        self._failed = {failure.number for failure in self._journal.failures}
+        self._expected = len(writer) + len(self._failed)
+
+    @property
+    def _archive(self) -> ArchiveWriter:
+        if self._writer is None:
+            raise ValueError("the destination is closed")
+        return self._writer
+
     def has(self, item: Item) -> bool:
-        is_there = item.key in self._writer or item.number in self._failed
+        is_there = item.key in self._archive or item.number in self._failed
         if is_there:
             self._expected -= 1
         elif self._expected > 0:
@@ -188,14 +251,19 @@ class StagedDestination:
         return is_there
 
     def add(self, item: Item, data: bytes) -> None:
-        self._writer.add(item.key, data)
+        if not self._is_parquet:
+            # What nobody could unpack is refused now.
+            relative_path(item.key)
+        self._archive.add(item.key, data)
 
     def fail(self, failure: Failure) -> None:
         self._journal.add(failure)
 
-    def finish(self) -> None:
-        self._writer.close()
-        failures = self._journal.failures
+    def finish(self) -> bool:
+        writer, failures = self._archive, self._journal.failures
+        writer.close()
+        # A table has rows of its failures.
+        is_empty = bool(failures) and not len(writer) and not self._is_parquet
         if failures or self._files.exists(self._list):
             self._files.pipe_file(self._list, format_failures(failures).encode())
         if self._is_parquet:
@@ -203,16 +271,20 @@ class StagedDestination:
             write_rows(str(table), self._rows(), self._identity)
             self._publish(table)
             self._part.unlink()
+        elif is_empty:
+            self._part.unlink()
         else:
             self._publish(self._part)
         self._journal.path.unlink()
+        return not is_empty
 
     def release(self) -> None:
-        self._writer.abandon()
+        if self._writer is not None:
+            self._writer.abandon()
         self._exit.close()
 
     def _check_quality(self, quality: int) -> None:
-        if not len(self._writer):
+        if not len(self._archive):
             return
         with Archive(self._part) as begun:
             found = begun.read(-1)[_QUALITY_BYTE] & _QUALITY_MASK
@@ -233,6 +305,7 @@ class StagedDestination:
         """Make a ``.part`` of what an earlier run finished; it comes to be whole or not at all."""
         text = b""
         if self._files.exists(self._list):
+            _check_list(self._files, self._list)
             text = self._files.cat_file(self._list)
         LocalFiles().pipe_file(str(journal), text)
         copy = self._part.with_name(self._part.name + ".copy")
@@ -267,6 +340,14 @@ class StagedDestination:
             return
         self._files.put_file(str(path), self._path)
         path.unlink()
+
+
+def _check_list(files: Files, path: str) -> None:
+    """Refuse to replace what has the name of a list of failures and is none."""
+    try:
+        parse_failures(files.cat_file(path).decode("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} would be replaced: {error}; move it away, or -f") from error
 
 
 def _files_in(table: Path) -> Iterator[bytes]:

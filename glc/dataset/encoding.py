@@ -41,6 +41,8 @@ class Coded(NamedTuple):
     error: Exception | None
     bytes_in: int
     """Bytes of the file that was read, or of the pixels of a picture in memory."""
+    notices: tuple[str, ...] = ()
+    """What reading the picture lost."""
 
 
 class _Loaded(NamedTuple):
@@ -111,9 +113,17 @@ class Encoder:
             for start in range(0, len(places), self.batch_size):
                 self._code_batch(loaded, places[start : start + self.batch_size], results)
         return [
-            _coded(item, results[place], loaded[place].bytes_in)
-            for place, item in enumerate(window)
+            self._coded(item, results[place], loaded[place]) for place, item in enumerate(window)
         ]
+
+    def _coded(self, item: Item, result: bytes | Exception, loaded: _Loaded) -> Coded:
+        if not isinstance(result, bytes):
+            return Coded(item, None, result, loaded.bytes_in)
+        notices: tuple[str, ...] = ()
+        if isinstance(loaded.content, image.Picture):
+            lost = loaded.content.metadata_notices if self.keep_metadata else ()
+            notices = (*loaded.content.notices, *lost)
+        return Coded(item, result, None, loaded.bytes_in, notices)
 
     def _code_batch(
         self, loaded: list[_Loaded], places: list[int], results: dict[int, bytes | Exception]
@@ -160,9 +170,3 @@ def _load(item: Item) -> _Loaded:
         return _Loaded(content, None, size or content.rgb.nbytes)
     except Exception as error:
         return _Loaded(None, error, size)
-
-
-def _coded(item: Item, result: bytes | Exception, bytes_in: int) -> Coded:
-    if isinstance(result, bytes):
-        return Coded(item, result, None, bytes_in)
-    return Coded(item, None, result, bytes_in)

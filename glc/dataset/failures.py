@@ -29,6 +29,9 @@ class Journal:
 
     Args:
         path: read if it exists; a last line without an end is dropped, since it was interrupted.
+
+    Raises:
+        ValueError: what is there is no such list.
     """
 
     def __init__(self, path: Path) -> None:
@@ -57,9 +60,14 @@ def parse_failures(text: str) -> list[Failure]:
     Raises:
         ValueError: it is not one.
     """
-    rows = list(csv.reader(io.StringIO(text, newline="")))
+    try:
+        rows = list(csv.reader(io.StringIO(text, newline="")))
+    except csv.Error as error:
+        raise ValueError(f"list of failures: not one: {error}") from error
     if rows and tuple(rows[0]) != _HEADER:
-        raise ValueError(f"list of failures: expected columns {_HEADER}, found {rows[0]}")
+        raise ValueError(f"list of failures: expected columns {_HEADER}, found {rows[0][:3]}")
+    if not all(len(row) == len(_HEADER) and row[0].isdecimal() for row in rows[1:]):
+        raise ValueError("list of failures: expected number, key and reason in every row")
     return [Failure(int(number), key, reason) for number, key, reason in rows[1:]]
 
 

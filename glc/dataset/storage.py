@@ -10,9 +10,9 @@ import os
 import secrets
 import shutil
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, NamedTuple, Protocol
 
-__all__ = ["Files", "LocalFiles", "is_url", "needs_extra", "open_place"]
+__all__ = ["Files", "Found", "LocalFiles", "is_url", "needs_extra", "open_place"]
 
 
 class Files(Protocol):
@@ -46,6 +46,16 @@ class Files(Protocol):
         """Bring a file from here to the local disk."""
 
 
+class Found(NamedTuple):
+    """What is below a folder."""
+
+    files: list[str]
+    links: list[str]
+    """To folders; not followed."""
+    failures: list[OSError]
+    """Of folders that cannot be listed."""
+
+
 class LocalFiles:
     """The local disk."""
 
@@ -56,9 +66,20 @@ class LocalFiles:
         return Path(path).exists()
 
     def find(self, path: str) -> list[str]:
+        found = self.look(path)
+        if found.failures:
+            raise found.failures[0]
+        return found.files
+
+    def look(self, path: str) -> Found:
+        """Return every file below a folder, and what of it could not be looked into."""
+        found = Found([], [], [])
         # A link to a folder is not followed: one to a parent would never end.
-        walk = os.walk(path, onerror=_raise)
-        return [os.path.join(folder, name) for folder, _, names in walk for name in names]  # noqa: PTH118
+        for folder, folders, names in os.walk(path, onerror=found.failures.append):
+            found.files.extend(os.path.join(folder, name) for name in names)  # noqa: PTH118
+            inner = (os.path.join(folder, name) for name in folders)  # noqa: PTH118
+            found.links.extend(name for name in inner if Path(name).is_symlink())
+        return found
 
     def glob(self, path: str) -> list[str]:
         return glob.glob(path, recursive=True)
@@ -124,7 +145,3 @@ def needs_extra(error: ModuleNotFoundError, what: str) -> ModuleNotFoundError:
         f"{what}: no module {error.name}; pip install 'glc[dataset]' brings what it needs",
         name=error.name,
     )
-
-
-def _raise(error: OSError) -> None:
-    raise error

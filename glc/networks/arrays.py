@@ -37,13 +37,13 @@ class ArrayNetworks:
 
     @torch.inference_mode()
     def encode_fine(self, pixels: NDArray[np.uint8]) -> _Floats:
-        """E above 1/16: (1, H, W, 3) -> (1, C_16, h, w)."""
+        """E above 1/16: (1, H, W, 3) -> features at 1/16."""
         x = self._take(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1.0
         return _give(self._model.encoder.fine(x))
 
     @torch.inference_mode()
     def encode_coarse(self, features: _Floats) -> _Floats:
-        """E at 1/16: (1, C_16, h, w) -> l (1, C_l, h, w)."""
+        """E at 1/16: features -> l (1, C_l, h, w)."""
         return _give(self._model.encoder.coarse(self._take(features)))
 
     @torch.inference_mode()
@@ -52,10 +52,10 @@ class ArrayNetworks:
         return _give(self._model.analysis(self._take(l), self._level(quality)))
 
     @torch.inference_mode()
-    def hyper_analysis(self, y: _Floats) -> _Integers:
+    def hyper_analysis(self, y: _Floats, quality: int) -> _Integers:
         """h_a: y (1, C_y, h, w) -> indices of z (1, h / 4, w / 4) int64."""
         codebook = self._model.hyper_codebook
-        digits = codebook(self._model.hyper_analysis(self._take(y)))
+        digits = codebook(self._model.hyper_analysis(self._take(y), self._level(quality)))
         indices: _Integers = codebook.to_indices(digits).cpu().numpy()
         return indices
 
@@ -83,19 +83,22 @@ class ArrayNetworks:
         return rows
 
     @torch.inference_mode()
-    def decode_coarse(self, y_hat: _Floats, quality: int) -> _Floats:
-        """g_s and D at 1/16: y_hat (1, C_y, h, w) -> (1, C_16, h, w)."""
+    def decode_coarse(self, y_hat: _Floats, quality: int, realism: float = 1.0) -> _Floats:
+        """g_s and D at 1/16: y_hat (1, C_y, h, w) -> features at 1/16."""
         l_hat = self._model.synthesis(self._take(y_hat), self._level(quality))
-        return _give(self._model.decoder.coarse(l_hat))
+        return _give(self._model.decoder.coarse(l_hat, self._realism(realism)))
 
     @torch.inference_mode()
-    def decode_fine(self, features: _Floats) -> NDArray[np.uint8]:
-        """D above 1/16: (1, C_16, h, w) -> (1, H, W, 3)."""
-        return to_pixels(self._model.decoder.fine(self._take(features)))
+    def decode_fine(self, features: _Floats, realism: float = 1.0) -> NDArray[np.uint8]:
+        """D above 1/16: features at 1/16 -> (1, H, W, 3)."""
+        return to_pixels(self._model.decoder.fine(self._take(features), self._realism(realism)))
 
     def _take(self, array: NDArray[Any]) -> Tensor:
         """Bring an array to the device; contiguous, since it may be a window of a larger one."""
         return torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
+
+    def _realism(self, realism: float) -> Tensor:
+        return torch.tensor([realism], dtype=torch.float32, device=self._device)
 
     def _level(self, quality: int) -> Tensor:
         return torch.tensor([quality], device=self._device)

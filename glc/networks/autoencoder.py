@@ -6,6 +6,7 @@ written for the budget of DESIGN section 2: bodies at 1/16 and 1/8, a small rend
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -17,15 +18,19 @@ from glc.networks.blocks import (
     Upsample,
     equal_phases,
 )
+from glc.networks.linear import LinearAnalysis, LinearSynthesis, RealismGain, start_at_zero
 
 
 class ImageEncoder(nn.Module):
-    """E: picture -> l. (B, 3, 16h, 16w) in [-1, 1] -> (B, C_l, h, w) with unit mean square.
+    """E: picture -> l. (B, 3, 16h, 16w) in [-1, 1] -> (B, C_l, h, w).
 
-    Every position of l lies on a sphere, as in ViT-VQGAN (arXiv 2110.04627, section 3.2), after
-    each channel was centred by the statistics of phase 1: without the centring all of l points
-    the same way at first, and the codebook collapses (docs/decisions.md). About 4.5 kMAC per pixel
-    in ``tiny``, 21 in ``base``. ``forward`` is ``coarse`` after ``fine``.
+    With architecture 2 l is a lapped transform of the picture plus what the network adds, in units
+    of ``scale``, the deviation of each component; amplitudes are those of the picture. About
+    7 kMAC per pixel in ``tiny``, 24 in ``base``. ``forward`` is ``coarse`` after ``fine``.
+
+    With architecture 1 every position of l lies on a sphere, as in ViT-VQGAN (arXiv 2110.04627,
+    section 3.2), after each channel was centred by the statistics of phase 1: without the centring
+    all of l points the same way at first, and the codebook collapses (docs/decisions.md).
     """
 
     def __init__(self, config: CodecConfig) -> None:
@@ -41,20 +46,38 @@ class ImageEncoder(nn.Module):
             *(DepthwiseBlock(width_16) for _ in range(config.encoder_depth_16))
         )
         self.head = nn.Conv2d(width_16, config.latent_channels, 1)
-        self.centre = nn.BatchNorm2d(config.latent_channels, affine=False)
+        self.width = width_16
+        self.linear: LinearAnalysis | None = None
+        if config.linear:
+            self.linear = LinearAnalysis(config.latent_channels)
+            self.register_buffer("scale", torch.ones(config.latent_channels))
+            self.scale: Tensor
+            start_at_zero(self.head)
+        else:
+            self.centre = nn.BatchNorm2d(config.latent_channels, affine=False)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.coarse(self.fine(x))
 
     def fine(self, x: Tensor) -> Tensor:
-        """Run the layers above 1/16: (B, 3, 16h, 16w) -> (B, C_16, h, w)."""
-        x = self.stem(functional.pixel_unshuffle(x, 4))
+        """Run the layers above 1/16: (B, 3, 16h, 16w) -> (B, C_16, h, w).
+
+        With architecture 2 the components of the lapped transform follow, C_l channels more.
+        """
+        cells = functional.pixel_unshuffle(x, 4)
+        x = self.stem(cells)
         x = self.body_8(self.down_8(self.body_4(x)))
         features: Tensor = self.down_16(x)
+        if self.linear is not None:
+            features = torch.cat([features.float(), self.linear(cells).float()], dim=1)
         return features
 
     def coarse(self, features: Tensor) -> Tensor:
-        """Run the layers at 1/16: (B, C_16, h, w) -> l."""
+        """Run the layers at 1/16: what ``fine`` gives -> l."""
+        if self.linear is not None:
+            features, components = features[:, : self.width], features[:, self.width :]
+            added = self.head(self.body_16(features)).float()
+            return components + added * self.scale[:, None, None]
         l: Tensor = self.centre(self.head(self.body_16(features)).float())
         scale: Tensor = l.square().mean(dim=1, keepdim=True).add(1e-6).rsqrt()
         return l * scale
@@ -63,9 +86,13 @@ class ImageEncoder(nn.Module):
 class ImageDecoder(nn.Module):
     """D: l -> picture. (B, C_l, h, w) any range -> (B, 3, 16h, 16w), about [-1, 1], not clamped.
 
+    With architecture 2 a linear map of l gives the picture and the network adds to it;
+    ``realism`` (B,) in [0, 1] says how: 0 the most faithful, 1 (also when omitted) the most
+    realistic picture. The network sees l in units of ``scale``.
+
     A body at 1/16 and 1/8, a renderer at 1/4 and one shuffle to full size, as in PULSE (arXiv
     2609.18602, table 2); a few channels at full resolution take away the grid of the shuffle.
-    About 16 kMAC per pixel in ``tiny``, 44 in ``base``. ``forward`` is ``fine`` after ``coarse``.
+    About 18 kMAC per pixel in ``tiny``, 46 in ``base``. ``forward`` is ``fine`` after ``coarse``.
     """
 
     def __init__(self, config: CodecConfig) -> None:
@@ -84,19 +111,56 @@ class ImageDecoder(nn.Module):
         equal_phases(self.render, 4)
         self.refine_in = nn.Conv2d(3, config.refine_channels, 5, padding=2)
         self.refine_out = nn.Conv2d(config.refine_channels, 3, 3, padding=1)
+        self.width = width_16
+        self.linear: LinearSynthesis | None = None
+        if config.linear:
+            self.linear = LinearSynthesis(config.latent_channels)
+            self.register_buffer("scale", torch.ones(config.latent_channels))
+            self.scale: Tensor
+            self.gains_16 = _gains(width_16, config.decoder_depth_16)
+            self.gains_8 = _gains(width_8 // 2, config.decoder_depth_8)
+            self.gains_4 = _gains(width_4 // 2, config.decoder_depth_4)
+            start_at_zero(self.render)
+            start_at_zero(self.refine_out)
 
-    def forward(self, l: Tensor) -> Tensor:
-        return self.fine(self.coarse(l))
+    def forward(self, l: Tensor, realism: Tensor | None = None) -> Tensor:
+        return self.fine(self.coarse(l, realism), realism)
 
-    def coarse(self, l: Tensor) -> Tensor:
-        """Run the layers at 1/16: l -> (B, C_16, h, w)."""
-        features: Tensor = self.body_16(self.stem(l))
-        return features
+    def coarse(self, l: Tensor, realism: Tensor | None = None) -> Tensor:
+        """Run the layers at 1/16: l -> (B, C_16, h, w), with architecture 2 followed by l."""
+        if self.linear is None:
+            features: Tensor = self.body_16(self.stem(l))
+            return features
+        x = self.stem(l / self.scale[:, None, None])
+        x = _run(self.body_16, self.gains_16, x, _full(realism, l))
+        return torch.cat([x.float(), l.float()], dim=1)
 
-    def fine(self, features: Tensor) -> Tensor:
-        """Run the layers above 1/16: (B, C_16, h, w) -> (B, 3, 16h, 16w)."""
-        x = self.body_8(self.up_8(features))
-        x = self.body_4(self.up_4(x))
-        x = functional.pixel_shuffle(self.render(x), 4)
+    def fine(self, features: Tensor, realism: Tensor | None = None) -> Tensor:
+        """Run the layers above 1/16: what ``coarse`` gives -> (B, 3, 16h, 16w)."""
+        if self.linear is None:
+            x = self.body_4(self.up_4(self.body_8(self.up_8(features))))
+            x = functional.pixel_shuffle(self.render(x), 4)
+        else:
+            x, l = features[:, : self.width], features[:, self.width :]
+            realism = _full(realism, l)
+            x = _run(self.body_8, self.gains_8, self.up_8(x), realism)
+            x = _run(self.body_4, self.gains_4, self.up_4(x), realism)
+            x = functional.pixel_shuffle(self.render(x), 4) + self.linear(l)
         x_hat: Tensor = x + self.refine_out(functional.silu(self.refine_in(x)))
         return x_hat.float()
+
+
+def _gains(channels: int, depth: int) -> nn.ModuleList:
+    return nn.ModuleList(RealismGain(channels) for _ in range(depth))
+
+
+def _full(realism: Tensor | None, like: Tensor) -> Tensor:
+    """Return the realism of every sample of a batch, 1 where it was left out: (B,)."""
+    return like.new_ones(like.shape[0]) if realism is None else realism
+
+
+def _run(body: nn.Sequential, gains: nn.ModuleList, x: Tensor, realism: Tensor) -> Tensor:
+    """Run blocks in turn, each with the gain that it has at this realism."""
+    for block, gain in zip(body, gains, strict=True):
+        x = block(x, gain(realism))
+    return x

@@ -17,7 +17,7 @@ class DepthwiseBlock(nn.Module):
 
     The gated depthwise shape of NAFNet (arXiv 2204.04676, section 3) and DCVC-RT (arXiv
     2502.20762, section 3), without their normalisation. (B, C, h, w) -> same; 3 C^2 + 9 C
-    multiplications per position.
+    multiplications per position. ``gain`` (B, C, 1, 1) scales what enters the last 1x1.
     """
 
     def __init__(self, channels: int) -> None:
@@ -27,15 +27,18 @@ class DepthwiseBlock(nn.Module):
         self.project = nn.Conv2d(channels, channels, 1)
         _shrink(self.project)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, gain: Tensor | None = None) -> Tensor:
         value, gate = self.expand(self.spatial(x)).chunk(2, dim=1)
-        return x + self.project(value * functional.silu(gate))  # type: ignore[no-any-return]
+        gated = value * functional.silu(gate)
+        changed: Tensor = self.project(gated if gain is None else gated * gain)
+        return x + changed
 
 
 class PlainBlock(nn.Module):
     """Residual block: 3x3 to C / 2, SiLU, 3x3 back to C (ResNet, arXiv 1512.03385, narrowed).
 
-    (B, C, h, w) -> same; 9 C^2 multiplications per position.
+    (B, C, h, w) -> same; 9 C^2 multiplications per position. ``gain`` (B, C / 2, 1, 1) scales what
+    enters the second 3x3.
     """
 
     def __init__(self, channels: int) -> None:
@@ -44,8 +47,10 @@ class PlainBlock(nn.Module):
         self.project = nn.Conv2d(channels // 2, channels, 3, padding=1)
         _shrink(self.project)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.project(functional.silu(self.reduce(x)))  # type: ignore[no-any-return]
+    def forward(self, x: Tensor, gain: Tensor | None = None) -> Tensor:
+        active = functional.silu(self.reduce(x))
+        changed: Tensor = self.project(active if gain is None else active * gain)
+        return x + changed
 
 
 class Downsample(nn.Module):

@@ -29,7 +29,7 @@ def cost_table(config: CodecConfig) -> list[tuple[str, int, float]]:
     l = torch.zeros(1, config.latent_channels, side_16, side_16)
     y = torch.zeros(1, config.y_channels, side_16, side_16)
     digits = torch.ones(1, len(config.hyper_levels), side_64, side_64)
-    features = torch.zeros(1, config.hyper_channels, side_16, side_16)
+    features = torch.zeros(1, config.features_channels, side_16, side_16)
 
     def contexts() -> None:
         for step in range(STEPS):
@@ -43,7 +43,7 @@ def cost_table(config: CodecConfig) -> list[tuple[str, int, float]]:
     parts: list[tuple[str, nn.Module, Callable[[], Tensor | None]]] = [
         ("E", model.encoder, lambda: model.encoder(torch.zeros(1, 3, _SIDE, _SIDE))),
         ("g_a", model.analysis, lambda: model.analysis(l, quality)),
-        ("h_a", model.hyper_analysis, lambda: model.hyper_analysis(y)),
+        ("h_a", model.hyper_analysis, lambda: model.hyper_analysis(y, quality)),
         ("h_s", model.hyper_synthesis, lambda: model.hyper_synthesis(digits, quality)),
         ("scale map", model.scale_map, scales),
         ("context", model.context, contexts),

@@ -15,14 +15,17 @@ from torch.nn import functional
 
 from glc.config import CodecConfig
 from glc.networks.blocks import DepthwiseBlock, Downsample, Upsample
+from glc.networks.linear import start_at_zero
 from glc.networks.transforms import QualityGain
 from glc.quantize import round_through
 
 
 class HyperAnalysis(nn.Module):
-    """h_a: y -> z, (B, C_y, 4h, 4w) -> (B, digits, h, w) float32, not yet rounded.
+    """h_a: y -> z, (B, C_y, 4h, 4w) and quality (B,) -> (B, digits, h, w) float32, not rounded.
 
-    About 0.4 kMAC per pixel in ``tiny``, 0.7 in ``base``.
+    With architecture 2 z is the mean colour of 64 x 64 pixels plus what the network adds;
+    ``gain`` takes that of g_a away. Architecture 1 does not look at the quality. About 0.4 kMAC per
+    pixel in ``tiny``, 0.7 in ``base``.
     """
 
     def __init__(self, config: CodecConfig) -> None:
@@ -33,11 +36,20 @@ class HyperAnalysis(nn.Module):
         self.body_32 = DepthwiseBlock(width)
         self.down_64 = Downsample(width, width)
         self.body_64 = DepthwiseBlock(width)
-        self.head = nn.Conv2d(width, len(config.hyper_levels), 1)
+        digits = len(config.hyper_levels)
+        self.head = nn.Conv2d(width, digits, 1)
+        self.linear = config.linear
+        if config.linear:
+            self.gain = QualityGain(config.y_channels, config.quality_anchors)
+            self.low_pass = nn.Conv2d(config.y_channels, digits, 1)
+            start_at_zero(self.head)
 
-    def forward(self, y: Tensor) -> Tensor:
-        z: Tensor = self.head(self.features(y))
-        return z.float()
+    def forward(self, y: Tensor, quality: Tensor) -> Tensor:
+        z: Tensor = self.head(self.features(y)).float()
+        if self.linear:
+            mean = functional.avg_pool2d(y * self.gain(quality), 4)
+            z = z + self.low_pass(mean).float()
+        return z
 
     def features(self, y: Tensor) -> Tensor:
         """Return what the head sees: (B, C_y, 4h, 4w) -> (B, C_h, h, w)."""
@@ -91,6 +103,7 @@ class HyperCodebook(nn.Module):
 class HyperSynthesis(nn.Module):
     """h_s: digits of z -> features for mean and step. (B, D, h, w) -> (B, C_h, 4h, 4w).
 
+    With architecture 2 D channels more follow: the low-pass picture, a linear map of the digits.
     Floating point throughout: nothing here selects a probability table (DESIGN section 5).
     About 0.2 kMAC per pixel in ``tiny``, 0.3 in ``base``.
     """
@@ -105,9 +118,17 @@ class HyperSynthesis(nn.Module):
         self.up_16 = Upsample(width, width)
         self.gain = QualityGain(width, config.quality_anchors)
         self.body_16 = DepthwiseBlock(width)
+        self.linear = config.linear
+        if config.linear:
+            count = len(config.hyper_levels)
+            self.low_pass = nn.Conv2d(count, 16 * count, 3, padding=1)
+            self.low_pass_gain = QualityGain(count, config.quality_anchors)
 
     def forward(self, digits: Tensor, quality: Tensor) -> Tensor:
         x = self.body_64(functional.silu(self.stem(digits / 2.0)))
         x = self.up_16(self.body_32(self.up_32(x)))
         features: Tensor = self.body_16(x * self.gain(quality))
+        if self.linear:
+            picture = functional.pixel_shuffle(self.low_pass(digits / 2.0), 4)
+            features = torch.cat([features, picture * self.low_pass_gain(quality)], dim=1)
         return features

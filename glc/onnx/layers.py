@@ -6,7 +6,7 @@ weights beside them, and space to channel followed by 1x1 is one convolution wit
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -76,31 +76,83 @@ class Layers:
         first = self._conv(x, weight[:leaving], bias[:leaving])
         return first, self._conv(x, weight[leaving:], bias[leaving:])
 
-    def depthwise_block(self, x: str, name: str, channels: int) -> str:
+    def channels(self, x: str, start: int, stop: int) -> str:
+        """Take some of the channels."""
+        limits = (np.array([value], np.int64) for value in (start, stop, 1))
+        return self.graph.node("Slice", x, *(self.graph.constant(limit) for limit in limits))
+
+    def linear_analysis(self, cells: str, name: str, channels: int) -> str:
+        """``LinearAnalysis``, as one convolution of stride 4 on cells of 4 x 4 pixels."""
+        weight = self.weights.take(f"{name}.conv.weight", channels, 768, 3, 3)
+        bias = self.weights.take(f"{name}.conv.bias", channels)
+        kernels = weight.reshape(channels, 48, 4, 4, 3, 3).transpose(0, 1, 4, 2, 5, 3)
+        padded = self._repeat_border(cells, 4)
+        return self._conv(padded, kernels.reshape(channels, 48, 12, 12), bias, stride=4)
+
+    def linear_synthesis(self, l: str, name: str, channels: int) -> str:
+        """``LinearSynthesis``."""
+        weight = self.weights.take(f"{name}.conv.weight", 768, channels, 3, 3)
+        bias = self.weights.take(f"{name}.conv.bias", 768)
+        return self.shuffle(self._conv(self._repeat_border(l, 1), weight, bias), 16)
+
+    def _repeat_border(self, x: str, positions: int) -> str:
+        pads = np.array([0, 0, positions, positions] * 2, np.int64)
+        return self.graph.node("Pad", x, self.graph.constant(pads), mode="edge")
+
+    def scale(self, name: str, channels: int) -> str:
+        """A factor per channel, as a constant that is ready to multiply by."""
+        factors = self.weights.take(name, channels).reshape(1, channels, 1, 1)
+        return self.graph.constant(factors)
+
+    def realism_gains(self, name: str, channels: int, depth: int, realism: str) -> list[str]:
+        """The gains of ``depth`` blocks, each ``RealismGain``."""
+        gains = []
+        for index in range(depth):
+            anchors = self.weights.take(f"{name}.{index}.anchors", 2, channels).astype(np.float32)
+            faithful, change = anchors[:1], anchors[1:] - anchors[:1]
+            first, second = (
+                self.graph.constant(values.reshape(1, channels, 1, 1))
+                for values in (faithful, change)
+            )
+            gains.append(self.graph.node("Add", first, self.graph.node("Mul", realism, second)))
+        return gains
+
+    def depthwise_block(self, x: str, name: str, channels: int, gain: str | None = None) -> str:
         """``DepthwiseBlock``."""
         weight = self.weights.take(f"{name}.spatial.weight", channels, 1, 3, 3)
         bias = self.weights.take(f"{name}.spatial.bias", channels)
         spatial = self._conv(x, weight, bias, 1, groups=channels)
         value, gate = self.halves(spatial, f"{name}.expand", channels, channels)
-        gated = self.graph.node("Mul", value, self.silu(gate))
+        gated = self._times(self.graph.node("Mul", value, self.silu(gate)), gain)
         return self.graph.node("Add", x, self.conv(gated, f"{name}.project", channels, channels))
 
+    def _times(self, x: str, gain: str | None) -> str:
+        return x if gain is None else self.graph.node("Mul", x, gain)
+
     def depthwise_blocks(
-        self, x: str, name: str, channels: int, depth: int, ranges: Floats | None = None
+        self,
+        x: str,
+        name: str,
+        channels: int,
+        depth: int,
+        ranges: Floats | None = None,
+        gains: Sequence[str] | None = None,
     ) -> str:
         """A sequence of ``depth`` depthwise blocks; their 1x1 in 8 bits if ranges are given.
 
-        ``ranges`` are as ``glc.checkpoint.Checkpoint`` has them.
+        ``ranges`` are as ``glc.checkpoint.Checkpoint`` has them, ``gains`` from ``realism_gains``.
         """
         for index in range(depth):
-            block = f"{name}.{index}"
+            block, gain = f"{name}.{index}", gains[index] if gains else None
             if ranges is None:
-                x = self.depthwise_block(x, block, channels)
+                x = self.depthwise_block(x, block, channels, gain)
             else:
-                x = self._depthwise_block_int8(x, block, channels, ranges[index])
+                x = self._depthwise_block_int8(x, block, channels, ranges[index], gain)
         return x
 
-    def _depthwise_block_int8(self, x: str, name: str, channels: int, ranges: Floats) -> str:
+    def _depthwise_block_int8(
+        self, x: str, name: str, channels: int, ranges: Floats, gain: str | None
+    ) -> str:
         spread, of_value, of_gate, of_gated, behind = ranges
         weight = self.weights.take(f"{name}.spatial.weight", channels, 1, 3, 3)
         bias = self.weights.take(f"{name}.spatial.bias", channels)
@@ -109,37 +161,47 @@ class Layers:
         bias = self.weights.take(f"{name}.expand.bias", 2 * channels)
         value = self._conv_int8(given, weight[:channels], bias[:channels], of_value)
         gate = self._conv_int8(given, weight[channels:], bias[channels:], of_gate)
-        gated = self._quantize(self.graph.node("Mul", value, self.silu(gate)), of_gated)
+        product = self._times(self.graph.node("Mul", value, self.silu(gate)), gain)
+        gated = self._quantize(product, of_gated)
         weight = self.weights.take(f"{name}.project.weight", channels, channels, 1, 1)
         bias = self.weights.take(f"{name}.project.bias", channels)
         return self.graph.node("Add", x, self._conv_int8(gated, weight, bias, behind))
 
     def plain_blocks(
-        self, x: str, name: str, channels: int, depth: int, ranges: Floats | None = None
+        self,
+        x: str,
+        name: str,
+        channels: int,
+        depth: int,
+        ranges: Floats | None = None,
+        gains: Sequence[str] | None = None,
     ) -> str:
         """A sequence of ``depth`` plain blocks; in 8 bits if ranges are given.
 
-        ``ranges`` are as ``glc.checkpoint.Checkpoint`` has them.
+        ``ranges`` are as ``glc.checkpoint.Checkpoint`` has them, ``gains`` from ``realism_gains``.
         """
         for index in range(depth):
-            block = f"{name}.{index}"
+            block, gain = f"{name}.{index}", gains[index] if gains else None
             if ranges is None:
                 reduced = self.conv(x, f"{block}.reduce", channels, channels // 2, 3)
                 project = f"{block}.project"
-                changed = self.conv(self.silu(reduced), project, channels // 2, channels, 3)
+                active = self._times(self.silu(reduced), gain)
+                changed = self.conv(active, project, channels // 2, channels, 3)
                 x = self.graph.node("Add", x, changed)
             else:
-                x = self._plain_block_int8(x, block, channels, ranges[index])
+                x = self._plain_block_int8(x, block, channels, ranges[index], gain)
         return x
 
-    def _plain_block_int8(self, x: str, name: str, channels: int, ranges: Floats) -> str:
+    def _plain_block_int8(
+        self, x: str, name: str, channels: int, ranges: Floats, gain: str | None
+    ) -> str:
         before, between, active, behind = ranges
         weight = self.weights.take(f"{name}.reduce.weight", channels // 2, channels, 3, 3)
         bias = self.weights.take(f"{name}.reduce.bias", channels // 2)
         reduced = self._conv_int8(self._quantize(x, before), weight, bias, between)
         weight = self.weights.take(f"{name}.project.weight", channels, channels // 2, 3, 3)
         bias = self.weights.take(f"{name}.project.bias", channels)
-        given = self._quantize(self.silu(reduced), active)
+        given = self._quantize(self._times(self.silu(reduced), gain), active)
         return self.graph.node("Add", x, self._conv_int8(given, weight, bias, behind))
 
     def downsample(self, x: str, name: str, entering: int, leaving: int) -> str:

@@ -36,6 +36,9 @@ _GAINS = (
     "synthesis.gain_inner",
 )
 
+_LINEAR_GAINS = ("hyper_analysis.gain", "hyper_synthesis.low_pass_gain")
+"""Of models of architecture 2, beside those."""
+
 _LARGE = ("E", "E 16", "g_a", "g_s, D 16", "D")
 """Graphs that take most of the time and memory: they keep memory for the next run."""
 
@@ -86,7 +89,8 @@ class OnnxModel:
         }
         for step in range(STEPS):
             self._graphs[f"context {step}"] = networks.context(config, weights, step)
-        self._log_gains = {name: _log_gains(weights, config, name) for name in _GAINS}
+        names = _GAINS + (_LINEAR_GAINS if config.linear else ())
+        self._log_gains = {name: _log_gains(weights, config, name) for name in names}
         unknown = sorted(set(tensors) - weights.taken - {_SCALE_MAP + name for name in integers})
         if unknown:
             raise WeightsError(f"weights: unexpected tensors: {', '.join(unknown[:3])}")
@@ -101,7 +105,7 @@ class OnnxModel:
         return self.encode_coarse(self.encode_fine(pixels))
 
     def encode_fine(self, pixels: NDArray[np.uint8]) -> Array:
-        """E above 1/16: (B, 16h, 16w, 3) uint8 -> features (B, C_16, h, w)."""
+        """E above 1/16: (B, 16h, 16w, 3) uint8 -> features at 1/16."""
         batch, height, width, _ = pixels.shape
         cells = pixels.reshape(batch, height // 4, 4, width // 4, 4, 3)
         # The order of pixel_unshuffle: colour, row, column.
@@ -109,7 +113,7 @@ class OnnxModel:
         return self._run("E", "features", x=channels)[0]
 
     def encode_coarse(self, features: Array) -> Array:
-        """E at 1/16: features (B, C_16, h, w) -> l (B, C_l, h, w)."""
+        """E at 1/16: features -> l (B, C_l, h, w)."""
         return self._run("E 16", "l", features=features)[0]
 
     def analysis(self, l: Array, quality: int) -> Array:
@@ -118,9 +122,12 @@ class OnnxModel:
         gain = self._gain("analysis.gain", quality)
         return self._run("g_a", "y", l=l, gain_inner=gain_inner, gain=gain)[0]
 
-    def hyper_analysis(self, y: Array) -> NDArray[np.int32]:
+    def hyper_analysis(self, y: Array, quality: int) -> NDArray[np.int32]:
         """h_a: y -> indices of z (B, h / 4, w / 4)."""
-        (z,) = self._run("h_a", "z", y=y)
+        given = {"y": y}
+        if self.config.linear:
+            given["gain"] = self._gain("hyper_analysis.gain", quality)
+        (z,) = self._run("h_a", "z", **given)
         count = np.array(self.config.hyper_levels, np.float32)[:, None, None]
         level = np.rint(np.tanh(z) * (count / 2 - 0.5) * 1.05 + (count / 2 - 0.5))
         return self.to_indices(2 * np.clip(level, 0, count - 1) - (count - 1))
@@ -173,25 +180,32 @@ class OnnxModel:
             y_hat += mask * (symbols * quant_step + mean)
         return y_hat
 
-    def pixels(self, y_hat: Array, quality: int) -> NDArray[np.uint8]:
+    def pixels(self, y_hat: Array, quality: int, realism: float = 1.0) -> NDArray[np.uint8]:
         """g_s and D: y_hat -> (B, 16h, 16w, 3) uint8."""
-        return self.decode_fine(self.decode_coarse(y_hat, quality))
+        return self.decode_fine(self.decode_coarse(y_hat, quality, realism), realism)
 
-    def decode_coarse(self, y_hat: Array, quality: int) -> Array:
-        """g_s and D at 1/16: y_hat -> features (B, C_16, h, w)."""
+    def decode_coarse(self, y_hat: Array, quality: int, realism: float = 1.0) -> Array:
+        """g_s and D at 1/16: y_hat -> features at 1/16."""
         gain = self._gain("synthesis.gain", quality)
         gain_inner = self._gain("synthesis.gain_inner", quality)
-        given = {"y_hat": y_hat, "gain": gain, "gain_inner": gain_inner}
+        given = {"y_hat": y_hat, "gain": gain, "gain_inner": gain_inner} | self._realism(realism)
         return self._run("g_s, D 16", "features", **given)[0]
 
-    def decode_fine(self, features: Array) -> NDArray[np.uint8]:
+    def decode_fine(self, features: Array, realism: float = 1.0) -> NDArray[np.uint8]:
         """D above 1/16: features -> (B, 16h, 16w, 3) uint8."""
-        found: NDArray[np.uint8] = self._run("D", "pixels", features=features)[0]
+        given = {"features": features} | self._realism(realism)
+        found: NDArray[np.uint8] = self._run("D", "pixels", **given)[0]
         return found
 
+    def _realism(self, realism: float) -> dict[str, Array]:
+        """What D's graphs are told, if they take it."""
+        return {"realism": np.array([realism], np.float32)} if self.config.linear else {}
+
     def _features(self, digits: Array, quality: int) -> Array:
-        gain = self._gain("hyper_synthesis.gain", quality)
-        return self._run("h_s", "features", digits=digits, gain=gain)[0]
+        given = {"digits": digits, "gain": self._gain("hyper_synthesis.gain", quality)}
+        if self.config.linear:
+            given["low_pass_gain"] = self._gain("hyper_synthesis.low_pass_gain", quality)
+        return self._run("h_s", "features", **given)[0]
 
     def _gain(self, name: str, quality: int) -> Array:
         """Interpolate a ``QualityGain`` in the log: (1, C, 1, 1)."""
@@ -250,6 +264,8 @@ def _log_gains(weights: Weights, config: CodecConfig, name: str) -> Array:
     channels = {
         "analysis.gain": config.y_channels,
         "synthesis.gain": config.y_channels,
+        "hyper_analysis.gain": config.y_channels,
+        "hyper_synthesis.low_pass_gain": len(config.hyper_levels),
         "hyper_synthesis.gain": config.hyper_channels,
     }.get(name, config.transform_width)
     return weights.take(f"{name}.log_gain", config.quality_anchors, channels).astype(np.float32)

@@ -17,7 +17,7 @@ __all__ = ["Graph"]
 
 _IR_VERSION = 8
 _OPSET = 17
-_TYPES = {"float32": 1, "uint8": 2, "int8": 3, "int32": 6}
+_TYPES = {"float32": 1, "uint8": 2, "int8": 3, "int32": 6, "int64": 7}
 _FLOAT, _INT, _STRING, _INTS = 1, 2, 3, 7
 
 _Attribute: TypeAlias = "int | float | str | Sequence[int]"
@@ -49,7 +49,7 @@ class Graph:
         self._outputs.append(_value(name, shape, kind))
 
     def constant(self, array: NDArray[np.generic]) -> str:
-        """Add a constant: uint8, int8, int32, or float32 whatever float it is here."""
+        """Add a constant: uint8, int8, int32, int64, or float32 whatever float it is here."""
         name = self._fresh()
         self._constants.append((name, array))
         return name

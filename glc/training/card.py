@@ -18,21 +18,14 @@ from glc.training.export import draw_arrays
 from glc.training.log import read_log
 from glc.training.settings import TrainingSettings
 
+_ON_PICTURES = (
+    *("mse", "l1", "lpips", "alex", "mobilenet", "afar", "meaning"),
+    *("colour", "area", "grid", "line"),
+)
 _WEIGHTS_OF = {
-    1: ("l1", "lpips", "mobilenet", "area", "grid", "adversarial", "codebook"),
+    1: (*_ON_PICTURES, "adversarial", "codebook"),
     2: ("latent", "code"),
-    3: (
-        "l1",
-        "lpips",
-        "mobilenet",
-        "afar",
-        "meaning",
-        "area",
-        "grid",
-        "adversarial",
-        "latent",
-        "code",
-    ),
+    3: (*_ON_PICTURES, "adversarial", "latent", "code"),
 }
 _QUALITIES = (0, 20, 40, 60, 80, 100)
 
@@ -118,7 +111,8 @@ def _weights_text(settings: TrainingSettings, phase: int) -> str:
     for name in _WEIGHTS_OF[phase]:
         late = f"{name}_weight_3"
         field = late if phase == 3 and hasattr(settings, late) else f"{name}_weight"
-        parts.append(f"{name} {getattr(settings, field):g}")
+        weight = getattr(settings, field)
+        parts += [f"{name} {weight:g}"] if weight else []
     return ", ".join(parts)
 
 

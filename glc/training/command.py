@@ -24,6 +24,7 @@ from glc.training.card import write_card
 from glc.training.crops import Pictures
 from glc.training.data import PictureStore
 from glc.training.export import export
+from glc.training.feature_files import FeatureFiles
 from glc.training.features import PerceptualLoss
 from glc.training.fit import steps_within
 from glc.training.guard import TrainingError
@@ -132,6 +133,11 @@ def _parser() -> argparse.ArgumentParser:
     group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     group.add_argument("--threads", type=int, metavar="N", help="CPU threads")
     group.add_argument(
+        "--features", type=Path, metavar="DIR",
+        help="folder with weights of the feature networks, any of alexnet_features.safetensors, "
+        "mobilenet_v2.safetensors and squeezenet1_1-b8a52dc0.pth, instead of torchvision's",
+    )  # fmt: skip
+    group.add_argument(
         "--mobilenet", type=Path, metavar="FILE",
         help="MobileNetV2 weights (safetensors) instead of torchvision's",
     )  # fmt: skip
@@ -185,6 +191,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--fit-steps needs --time-budget and one --phase")
     if args.fit_steps and os.environ.get("WORLD_SIZE", "1") != "1":
         parser.error("--fit-steps is for one process: several would count different steps")
+    if args.features is not None and not args.features.is_dir():
+        parser.error(f"--features: {args.features} is no folder")
     if args.threads:
         torch.set_num_threads(args.threads)
     try:
@@ -211,11 +219,12 @@ def _train(args: argparse.Namespace) -> int:
     _say(
         f"{pictures.count} pictures, {pictures.pixels / 1e6:.0f} Mpixel, {pictures.skipped} skipped"
     )
-    perceptual = PerceptualLoss(args.mobilenet)
+    files = FeatureFiles(args.features, args.mobilenet)
+    perceptual = PerceptualLoss(settings.networks(phases), files)
     if args.fit_steps and deadline is not None:
         # Of a run that goes on, the steps stay those it began with: its schedule hangs on them.
         known = None if args.resume == "never" else resume.read_state(args.out)
-        found = known and TrainingSettings.from_dict(known["settings"]).steps(phases[0])
+        found = known and TrainingSettings.of_run(known["settings"]).steps(phases[0])
         seconds = deadline - time.monotonic()
         steps = found or steps_within(seconds, settings, phases[0], pictures, device, perceptual)
         _say(f"{steps} steps")
@@ -246,8 +255,12 @@ def _run_phases(
         _say(f"resumed phase {trainer.phase} at step {trainer.step}")
     elif args.init is not None:
         trainer.initialise(args.init)
+    else:
+        started = trainer.start()
+        if started is not None:
+            _say(f"step 0, a plain transform codec: {started}")
     for phase in phases:
-        if resumed and phase < trainer.phase:
+        if (resumed and phase < trainer.phase) or trainer.settings.steps(phase) == 0:
             continue
         if not (resumed and phase == trainer.phase):
             trainer.begin_phase(phase)
@@ -284,7 +297,7 @@ def _export(
     loaded: tuple[Pictures, Pictures | None] | None = None,
 ) -> int:
     """Write weights and card of a run's averaged weights."""
-    settings = TrainingSettings.from_dict(state["settings"])
+    settings = TrainingSettings.of_run(state["settings"])
     pictures, held_out = loaded or _pictures(args, settings.crop_3, device)
     ensemble = Ensemble(settings)
     weights = resume.averaged_weights(state)

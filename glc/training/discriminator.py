@@ -76,13 +76,26 @@ class Adversary(nn.Module):
         return logits if self.projected is None else logits + self.projected(features)
 
 
-def hinge_loss(real: list[Tensor], fake: list[Tensor]) -> Tensor:
-    """Discriminator's hinge loss (arXiv 1705.02894), mean over the given logits."""
-    total = sum(
-        functional.relu(1.0 - r).mean() + functional.relu(1.0 + f).mean()
-        for r, f in zip(real, fake, strict=True)
-    )
-    return total / len(real)  # type: ignore[return-value]
+def hinge_loss(real: list[Tensor], fake: list[Tensor], weight: Tensor | None = None) -> Tensor:
+    """Discriminator's hinge loss (arXiv 1705.02894).
+
+    Args:
+        real: logits of originals, (b, 1, h, w) each; b may differ between the entries.
+        fake: logits of decoded pictures, same shapes.
+        weight: (B,) with B at least b, weights of the samples; None weighs all alike.
+
+    Returns:
+        Scalar: mean over the entries of the weighted mean over samples.
+    """
+    total = real[0].new_zeros(())
+    for r, f in zip(real, fake, strict=True):
+        each = (functional.relu(1.0 - r) + functional.relu(1.0 + f)).flatten(1).mean(1)
+        if weight is None:
+            total = total + each.mean()
+        else:
+            share = weight[: len(each)]
+            total = total + (each * share).sum() / share.sum().clamp_min(1e-6)
+    return total / len(real)
 
 
 def generator_loss(fake: list[Tensor]) -> Tensor:

@@ -1,53 +1,92 @@
 """Frozen feature networks: perceptual losses, and what a projected discriminator looks at.
 
-Several networks on purpose: one alone is easily fooled (DESIGN section 6). The judge that
-``eval`` uses must never appear here.
+Several networks of different kinds on purpose: one alone is easily fooled (docs/decisions.md). The
+judge that ``eval`` uses, and VGG16, must never appear here.
 """
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
-import lpips
 import torch
-import torchvision
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from glc.training.feature_files import FeatureFiles, build_all
+
+NETWORKS = ("lpips", "alex", "mobilenet")
+"""LPIPS by SqueezeNet, LPIPS by AlexNet, MobileNetV2: names of their weights in the settings."""
+
 MOBILENET_LAYERS = (1, 3, 6, 10, 13, 17)
 """Layers of MobileNetV2's ``features`` whose outputs are compared."""
 
 
-class SqueezeLpips(nn.Module):
-    """LPIPS v0.1 with SqueezeNet 1.1 (Zhang et al., arXiv 1801.03924).
+class Lpips(nn.Module):
+    """LPIPS v0.1 (Zhang et al., arXiv 1801.03924), the published linear heads on frozen features.
 
-    Needs ``squeezenet1_1-b8a52dc0.pth`` in ``$TORCH_HOME/hub/checkpoints`` or the network, unless
-    ``trained`` is False.
+    Args:
+        net: squeeze (SqueezeNet 1.1) or alex (AlexNet).
+        weights: the network's as torchvision names them; None takes torchvision's own, from
+            ``$TORCH_HOME/hub/checkpoints`` or by download.
+        trained: False leaves the network random, and needs no file.
+
+    Raises:
+        OSError: torchvision's weights are not here, and cannot be downloaded.
+        ValueError: ``weights`` are those of another network.
     """
 
-    def __init__(self, trained: bool = True) -> None:
+    def __init__(
+        self, net: str, weights: dict[str, Tensor] | None = None, trained: bool = True
+    ) -> None:
+        import lpips
+
         super().__init__()
+        download = trained and weights is None
         with warnings.catch_warnings():
             # lpips calls torchvision in a way that is deprecated there.
             warnings.simplefilter("ignore", UserWarning)
-            self.metric = lpips.LPIPS(net="squeeze", pnet_rand=not trained, verbose=False)
+            self.metric = lpips.LPIPS(net=net, pnet_rand=not download, verbose=False)
+        if weights is not None:
+            # slice2.3.weight of lpips is features.3.weight of torchvision.
+            places = {name: "features." + name.split(".", 1)[1] for name in self._network_state()}
+            wrong = [name for name in places.values() if name not in weights]
+            if wrong:
+                raise ValueError(f"these are no weights of the network {net!r}: no {wrong[0]}")
+            self.metric.net.load_state_dict({n: weights[p] for n, p in places.items()})
         self.requires_grad_(False)
         self.eval()
 
+    def _network_state(self) -> dict[str, Tensor]:
+        state: dict[str, Tensor] = self.metric.net.state_dict()
+        return state
+
     def features(self, x: Tensor) -> list[Tensor]:
-        """(B, 3, H, W) in [-1, 1] -> the normalised features of seven layers."""
+        """(B, 3, H, W) in [-1, 1] -> features of seven (squeeze) or five layers, unit length."""
         scaled = self.metric.scaling_layer(x)
-        return [lpips.normalize_tensor(f) for f in self.metric.net(scaled)]
+        return [_unit_length(f) for f in self.metric.net(scaled)]
 
     def distance(self, x: list[Tensor], x_hat: list[Tensor]) -> Tensor:
-        """Mean LPIPS of two lists of features: scalar."""
-        total = x[0].new_zeros(())
+        """LPIPS of each pair of pictures, from two lists of features: (B,)."""
+        total = x[0].new_zeros(len(x[0]))
         for head, a, b in zip(self.metric.lins, x, x_hat, strict=True):
-            total = total + head((a - b).square()).mean()
+            total = total + head((a - b).square()).flatten(1).mean(1)
         return total
+
+
+def _unit_length(features: Tensor) -> Tensor:
+    """Divide the features of every position by their length, as LPIPS has it.
+
+    Where all are zero, as in flat areas, the root alone would have no finite gradient.
+    """
+    features = features.float()
+    length: Tensor = features.square().sum(dim=1, keepdim=True).clamp_min(1e-20).sqrt()
+    return features / (length + 1e-10)
 
 
 class MobileNetFeatures(nn.Module):
@@ -60,6 +99,8 @@ class MobileNetFeatures(nn.Module):
     """
 
     def __init__(self, weights: Path | None, trained: bool = True) -> None:
+        import torchvision
+
         super().__init__()
         if weights is None:
             named = torchvision.models.MobileNet_V2_Weights.IMAGENET1K_V1 if trained else None
@@ -107,10 +148,10 @@ class MobileNetFeatures(nn.Module):
 
     @staticmethod
     def distance(x: list[Tensor], x_hat: list[Tensor]) -> Tensor:
-        """Mean over layers of the squared distance of normalised features: scalar in [0, 4]."""
-        total = x[0].new_zeros(())
+        """Mean over layers of the squared distance of normalised features: (B,) in [0, 4]."""
+        total = x[0].new_zeros(len(x[0]))
         for a, b in zip(x, x_hat, strict=True):
-            total = total + (a - b).square().sum(dim=1).mean()
+            total = total + (a - b).square().sum(dim=1).mean(dim=(1, 2))
         return total / len(x)
 
 
@@ -131,38 +172,84 @@ def _pad_right_and_bottom(module: nn.Module, inputs: tuple[Tensor]) -> tuple[Ten
     return (functional.pad(x, (1 - x.shape[-1] % 2, 1, 1 - x.shape[-2] % 2, 1)),)
 
 
+@dataclass
+class Perceived:
+    """What the networks say of one batch."""
+
+    distances: dict[str, Tensor]
+    """By network, one value per picture that it looked at: (B,), or (part,) of MobileNetV2."""
+    real: list[Tensor] = field(default_factory=list)
+    """MobileNetV2 features of the originals, if it looked; the next: of the decoded pictures."""
+    fake: list[Tensor] = field(default_factory=list)
+
+
 class PerceptualLoss(nn.Module):
-    """LPIPS(squeeze) and MobileNetV2 feature distance, sharing features with a discriminator.
+    """Distances of pictures as several networks see them, which a discriminator may share.
 
     Args:
-        mobilenet: weights of ``MobileNetFeatures``.
-        trained: False leaves both networks random: as fast as trained ones, for benchmarks and
+        names: networks to build, of ``NETWORKS``; others are neither built nor need a file.
+        files: where their weights are.
+        trained: False leaves all networks random: as fast as trained ones, for benchmarks and
             tests that must not need a file.
+
+    Raises:
+        TrainingError: weights are neither here nor to be downloaded; names all of them.
     """
 
-    def __init__(self, mobilenet: Path | None = None, trained: bool = True) -> None:
+    def __init__(
+        self,
+        names: Collection[str] = NETWORKS,
+        files: FeatureFiles | None = None,
+        trained: bool = True,
+    ) -> None:
         super().__init__()
-        self.lpips = SqueezeLpips(trained)
-        self.mobilenet = MobileNetFeatures(mobilenet, trained)
+        self.names = tuple(name for name in NETWORKS if name in names)
+        places = files or FeatureFiles()
+
+        def squeeze() -> nn.Module:
+            return Lpips("squeeze", places.squeeze() if trained else None, trained)
+
+        def alex() -> nn.Module:
+            return Lpips("alex", places.alex() if trained else None, trained)
+
+        def mobilenet() -> nn.Module:
+            return MobileNetFeatures(places.mobilenet_path() if trained else None, trained)
+
+        builders = {"lpips": squeeze, "alex": alex, "mobilenet": mobilenet}
+        built = build_all({name: builders[name] for name in self.names})
+        self.networks = nn.ModuleDict(built)
+
+    @property
+    def mobilenet(self) -> MobileNetFeatures:
+        """The network that discriminators look through."""
+        return cast(MobileNetFeatures, self.networks["mobilenet"])
 
     def forward(
-        self, x: Tensor, x_hat: Tensor, part: int
-    ) -> tuple[Tensor, Tensor, list[Tensor], list[Tensor]]:
+        self, x: Tensor, x_hat: Tensor, names: Collection[str], part: int, shared: bool = False
+    ) -> Perceived:
         """Compare pictures.
 
         Args:
             x: (B, 3, H, W) in [-1, 1], the original.
             x_hat: same shape, the decoded picture; gradients flow into it.
+            names: networks whose distance is wanted; the others do not run.
             part: MobileNetV2 looks at the first ``part`` pictures only.
-
-        Returns:
-            LPIPS, MobileNetV2 distance (scalars), MobileNetV2 features of x and of x_hat.
+            shared: MobileNetV2 looks in any case, since a discriminator needs its features.
         """
-        with torch.no_grad():
-            squeeze_x, mobile_x = self.lpips.features(x), self.mobilenet.features(x[:part])
-        mobile_x_hat = self.mobilenet.features(x_hat[:part])
-        first = self.lpips.distance(squeeze_x, self.lpips.features(x_hat))
-        return first, self.mobilenet.distance(mobile_x, mobile_x_hat), mobile_x, mobile_x_hat
+        found = Perceived({})
+        for name in ("lpips", "alex"):
+            if name in names:
+                network = cast(Lpips, self.networks[name])
+                with torch.no_grad():
+                    original = network.features(x)
+                found.distances[name] = network.distance(original, network.features(x_hat))
+        if shared or "mobilenet" in names:
+            with torch.no_grad():
+                found.real = self.mobilenet.features(x[:part])
+            found.fake = self.mobilenet.features(x_hat[:part])
+            if "mobilenet" in names:
+                found.distances["mobilenet"] = self.mobilenet.distance(found.real, found.fake)
+        return found
 
     def from_afar(self, x: Tensor, x_hat: Tensor) -> tuple[Tensor, Tensor]:
         """MobileNetV2 distances at half the size: what things are, rather than their texture.
@@ -173,10 +260,9 @@ class PerceptualLoss(nn.Module):
 
         Returns:
             Distance of the features, and squared distance of the normalised means of the last
-            ones, from which the network names its classes: scalars in [0, 4].
+            ones, from which the network names its classes: (B,) in [0, 4] each.
         """
         with torch.no_grad():
             far, seen = self.mobilenet.features_and_embedding(functional.avg_pool2d(x, 2))
         far_hat, seen_hat = self.mobilenet.features_and_embedding(functional.avg_pool2d(x_hat, 2))
-        apart = (seen - seen_hat).square().sum(dim=1).mean()
-        return self.mobilenet.distance(far, far_hat), apart
+        return self.mobilenet.distance(far, far_hat), (seen - seen_hat).square().sum(dim=1)

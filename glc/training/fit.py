@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import tempfile
 import time
 from pathlib import Path
@@ -16,6 +15,8 @@ from glc.training.settings import TrainingSettings
 
 _WARM, _TIMED = 2, 6
 """Steps before the clock starts, and those that it times."""
+_MANY = 1_000_000
+"""Steps of the rehearsed phase: so many that all timed ones stand at the start of their stage."""
 _SHARE = 0.85
 """Of the time that is left, what goes into steps: held-out losses and checkpoints take some."""
 
@@ -30,24 +31,42 @@ def steps_within(
 ) -> int:
     """Return how many steps of a phase fit into the time, the measuring included; at least 1.
 
-    The steps are timed with the discriminators, which join only later: a run ends a little early.
+    Steps are timed in each stage of the phase: before and after the feature networks and the
+    discriminators join.
     """
     begin = time.monotonic()
-    adversarial = {"adversarial_start_1": 0.0, "adversarial_start_3": 0.0}
-    rehearsal = dataclasses.replace(settings, **adversarial)  # type: ignore[arg-type]
+    starts = _stage_starts(settings, phase)
+    rehearsal = settings.replace({f"steps_{phase}": _MANY})
+    pace = 0.0
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(rehearsal, pictures, None, Path(folder), device, perceptual)
         trainer.begin_phase(phase)
-        for _ in range(_WARM):
-            trainer.train_step()
-        _wait(device)
-        start = time.monotonic()
-        for _ in range(_TIMED):
-            trainer.train_step()
-        _wait(device)
-        pace = (time.monotonic() - start) / _TIMED
+        for start, end in zip(starts, [*starts[1:], 1.0], strict=True):
+            trainer.step = round(start * _MANY) + 1
+            pace += (end - start) * _seconds_per_step(trainer)
     left = seconds - (time.monotonic() - begin)
     return max(1, int(_SHARE * left / pace))
+
+
+def _stage_starts(settings: TrainingSettings, phase: int) -> list[float]:
+    """Shares of a phase that have passed when its steps become dearer, the first of them 0."""
+    starts = {0.0}
+    if phase != 2:
+        starts.add(settings.perceptual_start)
+        if settings.adversarial_weight > 0:
+            starts.add(settings.adversarial_start(phase))
+    return sorted(start for start in starts if start < 1.0)
+
+
+def _seconds_per_step(trainer: Trainer) -> float:
+    for _ in range(_WARM):
+        trainer.train_step()
+    _wait(trainer.device)
+    start = time.monotonic()
+    for _ in range(_TIMED):
+        trainer.train_step()
+    _wait(trainer.device)
+    return (time.monotonic() - start) / _TIMED
 
 
 def _wait(device: torch.device) -> None:

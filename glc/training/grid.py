@@ -13,6 +13,8 @@ PERIODS = ((4, 32), (8, 64), (16, 64))
 """Period of a grid and side of the window in which it is looked for, both in pixels: upsampling
 layers leave patterns of 4 and 8 pixels, the latent those of 16."""
 
+COLOUR_SIDE = 16
+"""Pixels a side of the areas whose colour is compared: those of one position of the latent."""
 
 SEGMENT = 128
 """Pixels per segment whose spectrum ``line_loss`` takes."""
@@ -36,24 +38,29 @@ def grid_loss(x: Tensor, x_hat: Tensor) -> Tensor:
         x_hat: same shape; gradients flow into it.
 
     Returns:
-        Scalar, in squared units of x.
+        (B,), in squared units of x.
     """
     error = (x_hat - x).float()
-    total = error.new_zeros(())
+    total = error.new_zeros(len(x))
     for period, window in PERIODS:
         tiles = window // period
         folded = error.unflatten(3, (-1, tiles, period)).mean(dim=4)
         folded = folded.unflatten(2, (-1, tiles, period)).mean(dim=3)
         # (B, C, windows, period, windows, period); the mean of a window is colour, not grid.
         pattern = folded - folded.mean(dim=(3, 5), keepdim=True)
-        total = total + tiles * tiles * pattern.square().mean()
+        total = total + tiles * tiles * pattern.square().flatten(1).mean(1)
     return total / len(PERIODS)
 
 
 def area_loss(x: Tensor, x_hat: Tensor, side: int = 8) -> Tensor:
-    """Mean absolute error of areas of ``side`` pixels: keeps colours, ignores texture. Scalar."""
+    """Mean absolute error of areas of ``side`` pixels: keeps colours, ignores texture. (B,)."""
     areas: Tensor = functional.avg_pool2d((x_hat - x).float(), side)
-    return areas.abs().mean()
+    return areas.abs().flatten(1).mean(1)
+
+
+def colour_loss(x: Tensor, x_hat: Tensor) -> Tensor:
+    """``area_loss`` of areas as large as a position of the latent. (B,)."""
+    return area_loss(x, x_hat, COLOUR_SIDE)
 
 
 def line_loss(x: Tensor, x_hat: Tensor) -> Tensor:
@@ -69,13 +76,13 @@ def line_loss(x: Tensor, x_hat: Tensor) -> Tensor:
         x_hat: same shape; gradients flow into it.
 
     Returns:
-        Scalar: mean deviation over lines, axes and pictures, in nats; 0 is clean.
+        (B,): mean deviation over lines and axes, in nats; 0 is clean.
     """
     rows = _line_levels(x_hat) - _line_levels(x).detach()
     columns = _line_levels(x_hat.transpose(2, 3)) - _line_levels(x.transpose(2, 3)).detach()
     excess = torch.stack([rows, columns])
     deviation: Tensor = torch.where(excess > 0, excess, -_SHORTFALL * excess)
-    return deviation.mean()
+    return deviation.mean(dim=(0, 2))
 
 
 def _line_levels(x: Tensor) -> Tensor:

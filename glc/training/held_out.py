@@ -8,8 +8,10 @@ from torch import Tensor
 from glc.config import QUALITY_MAX
 from glc.training.crops import Pictures
 from glc.training.features import PerceptualLoss
-from glc.training.grid import area_loss, grid_loss
+from glc.training.grid import area_loss, colour_loss, grid_loss
 from glc.training.phases import Ensemble
+from glc.training.picture_loss import absolute_error, squared_error
+from glc.training.processor import wants_bf16
 from glc.training.settings import TrainingSettings
 
 _BATCH = 8
@@ -33,7 +35,9 @@ def evaluate(
         settings: number of batches, and whether to run in bf16, as training does.
 
     Returns:
-        Mean losses by name, and two rows of pictures, (8, 3, H, W) each: originals and decoded
+        Mean losses by name (``psnr`` in dB, ``colour16`` in levels of 255; pixels at realism 0,
+        feature networks, those that the run has, and ``psnr_realistic`` at 1), and two rows of
+        pictures, (8, 3, H, W) each: originals and decoded
         (none in phase 2, which decodes nothing).
     """
     generator = torch.Generator().manual_seed(7)
@@ -44,14 +48,19 @@ def evaluate(
     for _ in range(settings.held_out_batches):
         x = pictures.crops(_BATCH, side, 1.0, generator)
         quality = torch.linspace(0, QUALITY_MAX, _BATCH).round().long().to(x.device)
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=settings.bf16):
-            outcome = ensemble(phase, x, quality, torch.ones(_BATCH, device=x.device))
+        bf16 = wants_bf16(settings.bf16, x.device)
+        weight = torch.ones(_BATCH, device=x.device)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
+            outcome = ensemble(phase, x, quality, weight)
             parts, x_hat = dict(outcome.parts), outcome.x_hat
             if x_hat is not None:
-                lpips, mobilenet, _, _ = perceptual(x, x_hat, _BATCH)
-                parts |= {"lpips": lpips, "mobilenet": mobilenet}
-                parts |= {"l1": (x - x_hat).abs().mean()}
-                parts |= {"area": area_loss(x, x_hat), "grid": grid_loss(x, x_hat)}
+                seen = perceptual(x, x_hat, perceptual.names, _BATCH).distances
+                faithful = x_hat
+                if settings.shape.linear:
+                    faithful = ensemble(phase, x, quality, weight, torch.zeros_like(weight)).x_hat
+                    parts["psnr_realistic"] = _pixel_losses(x, x_hat)["psnr"].mean()
+                measured = seen | _pixel_losses(x, faithful)
+                parts |= {name: value.mean() for name, value in measured.items()}
                 sheet = sheet or [x, x_hat]
         if outcome.bpp is not None:
             parts |= {"bpp": outcome.bpp.mean(), "bpp_low": outcome.bpp[0]}
@@ -60,3 +69,17 @@ def evaluate(
             totals[name] = totals.get(name, torch.zeros_like(value)) + value
     ensemble.train()
     return {name: float(v) / settings.held_out_batches for name, v in totals.items()}, sheet
+
+
+def _pixel_losses(x: Tensor, x_hat: Tensor) -> dict[str, Tensor]:
+    """What needs no network, by name: (B,) each; colours as they would be shown."""
+    shown = x_hat.clamp(-1.0, 1.0)
+    squared = squared_error(x, shown).clamp_min(1e-9)
+    return {
+        "psnr": 10.0 * torch.log10(4.0 / squared),
+        "colour16": 127.5 * colour_loss(x, shown),
+        "l1": absolute_error(x, x_hat),
+        "mse": squared_error(x, x_hat),
+        "area": area_loss(x, x_hat),
+        "grid": grid_loss(x, x_hat),
+    }

@@ -18,16 +18,18 @@ from glc.training.average import AveragedWeights
 from glc.training.crops import Pictures
 from glc.training.discriminator import Adversary, generator_loss, hinge_loss
 from glc.training.features import PerceptualLoss
-from glc.training.grid import SEGMENT, area_loss, grid_loss, line_loss
 from glc.training.grow import check_growth, grow
 from glc.training.guard import StepGuard, TrainingError, step_unless
 from glc.training.held_out import evaluate
 from glc.training.log import RunLog
 from glc.training.optimisers import Optimisers
 from glc.training.phases import Ensemble, Outcome
+from glc.training.picture_loss import PictureLoss
 from glc.training.processes import Processes
+from glc.training.processor import wants_bf16
 from glc.training.rate import RateControl
 from glc.training.settings import TrainingSettings
+from glc.training.start import Start, start_linear
 
 _LOOK_EVERY = 10
 """Steps between two looks at what makes the host wait: skipped steps, votes of other processes."""
@@ -63,9 +65,11 @@ class Trainer:
             (out / "config.json").write_text(config + "\n", encoding="utf-8")
         self.log = RunLog(out if self.processes.rank == 0 else None)
         torch.manual_seed(settings.seed)
-        layout = torch.channels_last
+        layout = torch.channels_last if settings.channels_last else torch.contiguous_format
         self.ensemble = Ensemble(settings).to(device).to(memory_format=layout)
         self.perceptual = perceptual.to(device).to(memory_format=layout)
+        self.picture_loss = PictureLoss(settings, self.perceptual)
+        self.bf16 = wants_bf16(settings.bf16, device)
         self.adversary = Adversary(settings).to(device).to(memory_format=layout)
         self.average = AveragedWeights(self.ensemble, settings.ema_decay)
         if settings.compile:
@@ -117,7 +121,7 @@ class Trainer:
             if state is None:
                 raise TrainingError(f"nothing to start from: {path} holds no run and no weights")
             weights = resume.averaged_weights(state)
-            before = TrainingSettings.from_dict(state["settings"])
+            before = TrainingSettings.of_run(state["settings"])
             if before.shape == self.settings.shape:
                 self._load(self.ensemble, weights, path)
             else:
@@ -131,6 +135,25 @@ class Trainer:
             # Before phase 2 the frozen copy of the encoder is not yet that of phase 1.
             self.ensemble.reference.load_state_dict(self.ensemble.model.encoder.state_dict())
         self.average = AveragedWeights(self.ensemble, self.settings.ema_decay)
+
+    def start(self) -> Start | None:
+        """Make a new model a transform codec, from its own pictures: ``glc.training.start``.
+
+        The weights of the rate begin where that codec's step sizes ask for them.
+
+        Returns:
+            What it does before the first step; None for a model of architecture 1.
+        """
+        if not self.settings.shape.linear:
+            return None
+        s = self.settings
+        self.ensemble.eval()
+        found = start_linear(self.ensemble.model, self.pictures, s.bpp_low, s.bpp_high, s.seed)
+        self.ensemble.train()
+        self.ensemble.reference.load_state_dict(self.ensemble.model.encoder.state_dict())
+        self.rate.begin_at([max(s.mse_weight, 1e-3) * weight for weight in found.rate_weights])
+        self.average = AveragedWeights(self.ensemble, s.ema_decay)
+        return found
 
     def begin_phase(self, phase: int) -> None:
         """Start a phase from the averaged weights of the one before."""
@@ -232,14 +255,15 @@ class Trainer:
         x = self.pictures.crops(batch, s.crop(self.phase), s.rescale_max, self._crop_generator)
         quality = _draw_qualities(batch, self._quality_generator)
         quality = quality.to(self.device, non_blocking=True)
-        weight = self.rate.weight(quality)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=s.bf16):
-            outcome: Outcome = self.ensemble(self.phase, x, quality, weight)
+        weight, balance = self.rate.weight(quality), self.rate.balance(quality, s.quality_balance)
+        realism = self._draw_realism(batch)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            outcome: Outcome = self.ensemble(self.phase, x, quality, weight * balance, realism)
             logged = {name: value.detach() for name, value in outcome.parts.items()}
             logged["loss"] = outcome.loss.detach()
-            adversarial = s.adversarial_weight > 0 and progress >= s.adversarial_start(self.phase)
             if outcome.x_hat is not None:
-                gradient = self._picture_gradient(x, outcome.x_hat, adversarial, logged)
+                gradient = self._picture_gradient(x, outcome.x_hat, progress, logged, realism)
+                gradient = gradient * balance.view(-1, 1, 1, 1)
         self.optimisers.zero_grad()
         if outcome.x_hat is None:
             outcome.loss.backward()
@@ -260,58 +284,78 @@ class Trainer:
         self.step += 1
         return logged
 
+    def _draw_realism(self, batch: int) -> Tensor | None:
+        """Draw what D is told: the first samples of a batch are realistic, the others faithful.
+
+        Returns:
+            (B,) in [0, 1], exactly 0 for the faithful; None where D takes none.
+        """
+        if not self.settings.shape.linear:
+            return None
+        realistic = self.settings.realistic(batch)
+        drawn = torch.rand(realistic, generator=self._quality_generator)
+        # Half of them at the end of the range, which is what most pictures are decoded with.
+        drawn = (0.2 + 1.6 * drawn).clamp_max(1.0)
+        realism = torch.cat([drawn, torch.zeros(batch - realistic)])
+        return realism.to(self.device, non_blocking=True)
+
     def _picture_gradient(
-        self, x: Tensor, x_hat: Tensor, adversarial: bool, logged: dict[str, Tensor]
-    ) -> Tensor:
+        self, x: Tensor, x_hat: Tensor, progress: float, logged: dict[str, Tensor],
+        realism: Tensor | None = None,
+    ) -> Tensor:  # fmt: skip
         """Gradient of all picture losses at x_hat; also trains the discriminators.
 
         The adversarial gradient is scaled to at most ``adversarial_weight`` times the norm of the
         reconstruction gradient, the adaptive weight of VQGAN (arXiv 2012.09841, equation 7),
         measured at the picture instead of at the last layer.
+
+        Args:
+            x: (B, 3, H, W) in [-1, 1], the original.
+            x_hat: same shape, the decoded picture.
+            progress: share of the phase that has passed.
+            logged: takes the losses.
+            realism: (B,) in [0, 1], factor on perceptual and adversarial terms of each sample, the
+                discriminators' own included; None is 1 (arXiv 2212.13824, section 3).
         """
         s = self.settings
+        adversarial = s.is_adversarial(self.phase, progress)
+        share = s.perceptual_share(self.phase, progress)
+        shared = adversarial and s.projected_discriminator
         pixels = x_hat.detach().requires_grad_(True)
-        l1 = (x - pixels).abs().mean()
-        logged["l1"] = l1.detach()
-        loss = s.l1_weight * l1
-        real_features: list[Tensor] = []
-        fake_features: list[Tensor] = []
-        if adversarial or s.lpips_weight > 0 or s.mobilenet_weight > 0:
-            part = max(1, round(s.mobilenet_share * len(x)))
-            lpips, mobilenet, real_features, fake_features = self.perceptual(x, pixels, part)
-            logged |= {"lpips": lpips.detach(), "mobilenet": mobilenet.detach()}
-            loss = loss + s.lpips_weight * lpips + s.mobilenet_weight * mobilenet
-        if s.afar_weight > 0 or s.meaning_weight > 0:
-            afar, meaning = self.perceptual.from_afar(x, pixels)
-            logged |= {"afar": afar.detach(), "meaning": meaning.detach()}
-            loss = loss + s.afar_weight * afar + s.meaning_weight * meaning
-        area, grid = area_loss(x, pixels), grid_loss(x, pixels)
-        logged |= {"area": area.detach(), "grid": grid.detach()}
-        loss = loss + s.area_weight * area + s.grid_weight * grid
-        if s.line_weight > 0 and min(x.shape[2:]) >= SEGMENT:
-            lines = line_loss(x, pixels)
-            logged["lines"] = lines.detach()
-            loss = loss + s.line_weight * lines
-        logged["loss"] = logged["loss"] + loss.detach()
-        (gradient,) = torch.autograd.grad(loss, pixels, retain_graph=adversarial)
+        judged = self.picture_loss(x, pixels, share, shared, realism)
+        logged |= judged.parts
+        logged["loss"] = logged["loss"] + judged.loss.detach()
+        (gradient,) = torch.autograd.grad(judged.loss, pixels, retain_graph=adversarial)
         if not adversarial:
             return gradient
+        real, fake = judged.perceived.real, judged.perceived.fake
+        if realism is not None:
+            # The discriminators look at no sample that is decoded to be faithful.
+            seen = s.realistic(len(x))
+            x, own, weight = x[:seen], pixels[:seen], realism[:seen]
+        else:
+            own, weight = pixels, None
         self.adversary.requires_grad_(False)
-        fooled = generator_loss(self.adversary(pixels, fake_features))
+        fooled = generator_loss(self.adversary(own, fake))
         (push,) = torch.autograd.grad(fooled, pixels)
         self.adversary.requires_grad_(True)
+        # Before realism weighs the samples: the factor would make up for a small mean of it.
         factor = s.adversarial_weight * gradient.norm() / push.norm().clamp_min(1e-12)
         factor = factor.clamp_max(10.0)
+        if realism is not None:
+            push = push * realism.view(-1, 1, 1, 1)
         logged["generator"] = fooled.detach()
-        fake = [f.detach() for f in fake_features]
-        logged["discriminator"] = self._train_adversary(x, real_features, pixels.detach(), fake)
+        known = [f.detach() for f in fake]
+        logged["discriminator"] = self._train_adversary(x, real, own.detach(), known, weight)
         return gradient + factor * push  # type: ignore[no-any-return]
 
     def _train_adversary(
-        self, x: Tensor, real_features: list[Tensor], x_hat: Tensor, fake_features: list[Tensor]
-    ) -> Tensor:
+        self, x: Tensor, real_features: list[Tensor], x_hat: Tensor, fake_features: list[Tensor],
+        realism: Tensor | None,
+    ) -> Tensor:  # fmt: skip
         """One step of the discriminators; returns their loss."""
-        judged = hinge_loss(self.adversary(x, real_features), self.adversary(x_hat, fake_features))
+        real, fake = self.adversary(x, real_features), self.adversary(x_hat, fake_features)
+        judged = hinge_loss(real, fake, realism)
         self.adversary_optimiser.zero_grad(set_to_none=True)
         judged.backward()
         parameters = list(self.adversary.parameters())

@@ -11,27 +11,30 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from glc.training.processor import bf16_is_fast
+
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Of the odd quintic that pushes all singular values towards 1 in few steps (Jordan, 2024)."""
 _ITERATIONS = 5
 
 
-def orthogonalise(matrices: Tensor) -> Tensor:
+def orthogonalise(matrices: Tensor, kind: torch.dtype = torch.float32) -> Tensor:
     """Return matrices with the same singular vectors and singular values of about 1.
 
     Newton-Schulz iteration (Jordan et al., "Muon", 2024; Bernstein & Newhouse, arXiv 2409.20325),
-    in bf16 and not to convergence: singular values end between 0.7 and 1.2.
+    not to convergence: singular values end between 0.7 and 1.2.
 
     Args:
         matrices: (N, m, n), any scale.
+        kind: what it is computed in; bfloat16 is precise enough.
 
     Returns:
-        Same shape, bfloat16.
+        Same shape, of ``kind``.
     """
     a, b, c = _COEFFICIENTS
     tall = matrices.shape[1] > matrices.shape[2]
     x: Tensor = matrices / matrices.norm(dim=(1, 2), keepdim=True).clamp_min(1e-12)
-    x = (x.mT if tall else x).bfloat16()
+    x = (x.mT if tall else x).to(kind)
     for _ in range(_ITERATIONS):
         gram = x @ x.mT
         x = a * x + (b * gram + c * (gram @ gram)) @ x
@@ -80,7 +83,8 @@ class Muon(torch.optim.Optimizer):
         if skip is not None:
             gradients = torch.where(skip > 0, before, gradients)
         after = before.lerp(gradients, 1.0 - momentum)
-        change = orthogonalise(after.lerp(gradients, 1.0 - momentum))
+        kind = torch.bfloat16 if bf16_is_fast(gradients.device) else torch.float32
+        change = orthogonalise(after.lerp(gradients, 1.0 - momentum), kind)
         size = lr * 0.2 * max(change.shape[1:]) ** 0.5
         factor = size if skip is None else size * (1.0 - skip)
         change = change.float() * factor

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from glc.networks.model import GlcModel
 from glc.training.guard import TrainingError, step_unless
 from glc.training.muon import Muon
 from glc.training.phases import Ensemble
@@ -35,11 +36,13 @@ class Optimisers:
         taken = {id(p) for p in matrices}
         # The scale map counts in rows of a table: its useful range is tens, not ones.
         scale_map = ensemble.model.scale_map
-        fast = {id(p): 3.0 for p in scale_map.parameters()} | {id(scale_map.bias): 20.0}
+        factors = {id(p): 3.0 for p in scale_map.parameters()} | {id(scale_map.bias): 20.0}
+        for module, factor in _linear_maps(ensemble.model).items():
+            factors |= {id(p): factor for p in module.parameters()}
         groups: dict[float, list[nn.Parameter]] = {}
         for parameter in self.trained:
             if id(parameter) not in taken:
-                groups.setdefault(fast.get(id(parameter), 1.0), []).append(parameter)
+                groups.setdefault(factors.get(id(parameter), 1.0), []).append(parameter)
         self._all: list[torch.optim.Optimizer] = [
             torch.optim.AdamW(
                 [{"params": p, "lr": self._peak * k, "factor": k} for k, p in groups.items()],
@@ -91,6 +94,25 @@ class Optimisers:
             optimiser.load_state_dict(state)
 
 
+def _linear_maps(model: GlcModel) -> dict[nn.Module, float]:
+    """Return the layers that start as a transform, and the factor on their learning rate.
+
+    Their weights are good already. A step of AdamW moves every weight by about the learning rate,
+    whatever its size, and such a layer sums up to 6,912 inputs of one sign: E's and D's would be
+    drowned in a few steps at the rate of the others (docs/decisions.md, section 18).
+    """
+    if not model.config.linear:
+        return {}
+    found: dict[nn.Module, float] = {
+        model.hyper_analysis.low_pass: 0.1,
+        model.hyper_synthesis.low_pass: 0.1,
+        model.encoder.linear.conv: 0.0005,  # type: ignore[union-attr]
+        model.decoder.linear.conv: 0.001,  # type: ignore[union-attr]
+    }
+    found |= dict.fromkeys(model.context.linear or (), 0.02)
+    return found
+
+
 def _matrices(ensemble: Ensemble) -> list[nn.Parameter]:
     """Return what Muon trains: dense layers of the bodies.
 
@@ -101,6 +123,7 @@ def _matrices(ensemble: Ensemble) -> list[nn.Parameter]:
     model = ensemble.model
     decoder = model.decoder
     pixels = {model.encoder.stem, decoder.render, decoder.refine_in, decoder.refine_out}
+    pixels |= set(_linear_maps(model))
     parts = [
         model.encoder, decoder, model.analysis, model.synthesis,
         model.hyper_analysis, model.hyper_synthesis, model.context,

@@ -24,6 +24,9 @@ from glc.training.predictor import CodePredictor
 from glc.training.rate import symbol_bits
 from glc.training.settings import TrainingSettings
 
+_CODEBOOK_CHANNELS = 64
+"""Components of l that the codebook sees with architecture 2; the rest is fine texture."""
+
 
 @dataclass
 class Outcome:
@@ -60,6 +63,8 @@ class Ensemble(nn.Module):
         self.predictor: CodePredictor | None = None
         if not isinstance(self.codebook, GaussianBottleneck):
             self.predictor = CodePredictor(config.latent_channels, config.codebook_size)
+        # Beside the path: l is not limited to what a code says (docs/decisions.md, section 18).
+        self.beside = config.linear and not isinstance(self.codebook, GaussianBottleneck)
         self.register_buffer("_usage", torch.zeros(config.codebook_size), persistent=False)
         self._usage: Tensor
         self.reference = copy.deepcopy(self.model.encoder).requires_grad_(False)
@@ -68,7 +73,7 @@ class Ensemble(nn.Module):
         """Set the mode; after phase 1 the statistics that centre l stay as they are."""
         super().train(mode)
         self.reference.eval()
-        if self.phase > 1:
+        if self.phase > 1 and not self.model.config.linear:
             self.model.encoder.centre.eval()
         return self
 
@@ -103,7 +108,14 @@ class Ensemble(nn.Module):
             if module is not None:
                 module.requires_grad_(False)
 
-    def forward(self, phase: int, x: Tensor, quality: Tensor, rate_weight: Tensor) -> Outcome:
+    def forward(
+        self,
+        phase: int,
+        x: Tensor,
+        quality: Tensor,
+        rate_weight: Tensor,
+        realism: Tensor | None = None,
+    ) -> Outcome:
         """Run one phase on a batch.
 
         Args:
@@ -111,9 +123,10 @@ class Ensemble(nn.Module):
             x: (B, 3, H, W) in [-1, 1], sides multiples of 64.
             quality: (B,) int64 in [0, 100]; phase 1 ignores it.
             rate_weight: (B,) weight of bits per pixel.
+            realism: (B,) in [0, 1], what D is told; None is 1.
         """
         if phase == 1:
-            return self._autoencode(x)
+            return self._autoencode(x, quality, realism)
         if phase == 2:
             with torch.no_grad():
                 l = self.model.encoder(x)
@@ -125,24 +138,33 @@ class Ensemble(nn.Module):
             loss = s.latent_weight * parts["latent_mse"] + s.code_weight * loss
             loss = loss + s.hyper_weight * missing + (rate_weight * bpp).mean()
             return Outcome(loss, None, bpp, parts)
-        with torch.no_grad():
-            target, codes = self._targets(self.reference(x))
-        l_hat, bpp, missing = self._code(self.model.encoder(x), quality)
-        loss, parts = self._latent_loss(l_hat, target, codes)
-        parts["hyper_missing"] = missing
         s = self.settings
-        loss = s.latent_weight_3 * parts["latent_mse"] + s.code_weight_3 * loss
-        loss = loss + s.hyper_weight * missing + (rate_weight * bpp).mean()
-        return Outcome(loss, self.model.decoder(l_hat), bpp, parts)
+        l_hat, bpp, missing = self._code(self.model.encoder(x), quality)
+        loss, parts = (rate_weight * bpp).mean(), {}
+        if s.latent_weight_3 > 0 or s.code_weight_3 > 0:
+            with torch.no_grad():
+                target, codes = self._targets(self.reference(x))
+            entropy, parts = self._latent_loss(l_hat, target, codes)
+            loss = loss + s.latent_weight_3 * parts["latent_mse"] + s.code_weight_3 * entropy
+        if s.hyper_weight > 0:
+            parts["hyper_missing"] = missing
+            loss = loss + s.hyper_weight * missing
+        return Outcome(loss, self.model.decoder(l_hat, realism), bpp, parts)
 
-    def _autoencode(self, x: Tensor) -> Outcome:
-        seen, indices, loss = self.codebook(self.model.encoder(x))
+    def _autoencode(self, x: Tensor, quality: Tensor, realism: Tensor | None) -> Outcome:
+        l = self.model.encoder(x)
+        if self.beside:
+            # What coding will do to l, roughly: noise of the size of a step of the quality.
+            noise = (torch.rand_like(l) - 0.5) * self.model.synthesis.gain(quality)
+            seen, (_, indices, loss) = l + noise, self.codebook(self._projected(l.detach()))
+        else:
+            seen, indices, loss = self.codebook(l)
         parts = {"codebook": loss.detach()}
         if indices is not None and self.training:
             # Not bincount, which waits for the device.
             flat = indices.flatten()
             self._usage.index_add_(0, flat, torch.ones_like(flat, dtype=self._usage.dtype))
-        x_hat = self.model.decoder(seen)
+        x_hat = self.model.decoder(seen, realism)
         return Outcome(self.settings.codebook_weight * loss, x_hat, None, parts)
 
     def _has_moved(self) -> bool:
@@ -168,7 +190,13 @@ class Ensemble(nn.Module):
         with torch.no_grad():
             if isinstance(self.codebook, GaussianBottleneck):
                 return self.codebook.clean(l), None
-            return l, self.codebook.nearest(l)
+            return l, self.codebook.nearest(self._projected(l) if self.beside else l)
+
+    def _projected(self, l: Tensor) -> Tensor:
+        """Return what the codebook sees of l: its first components, of unit mean square."""
+        scaled = l[:, : _codebook_channels(self.model.config)]
+        scaled = scaled / self.model.encoder.scale[: scaled.shape[1], None, None].sqrt()
+        return scaled * scaled.square().mean(dim=1, keepdim=True).add(1e-6).rsqrt()
 
     def _latent_loss(
         self, l_hat: Tensor, target: Tensor, codes: Tensor | None
@@ -176,6 +204,8 @@ class Ensemble(nn.Module):
         parts = {"latent_mse": functional.mse_loss(l_hat, target)}
         if self.predictor is None or codes is None:
             return l_hat.new_zeros(()), parts
+        if self.beside:
+            l_hat = l_hat / self.model.decoder.scale[:, None, None]
         entropy = functional.cross_entropy(self.predictor(l_hat).float(), codes)
         parts["code_entropy"] = entropy.detach()
         return entropy, parts
@@ -193,7 +223,7 @@ class Ensemble(nn.Module):
         """
         model = self.model
         y = model.analysis(l, quality)
-        z = model.hyper_analysis(y)
+        z = model.hyper_analysis(y, quality)
         digits = model.hyper_codebook(z)
         coded_residual, coded_rows = torch.zeros_like(y), torch.zeros_like(y)
 
@@ -213,16 +243,28 @@ class Ensemble(nn.Module):
         positions = digits.shape[-2] * digits.shape[-1]
         bits = bits + positions * math.log2(model.config.hyper_size)
         pixels = l.shape[-2] * l.shape[-1] * LATENT_STRIDE**2
-        with torch.autocast(y.device.type, enabled=False):
-            missing = missing_information(z, model.hyper_codebook)
+        missing = bits.new_zeros(())
+        if self.settings.hyper_weight > 0:
+            with torch.autocast(y.device.type, enabled=False):
+                missing = missing_information(z, model.hyper_codebook)
         return model.synthesis(y_hat, quality), bits / pixels, missing
 
 
 def _make_codebook(
     regulariser: str, config: CodecConfig
 ) -> VectorCodebook | ScalarCodebook | GaussianBottleneck:
+    channels = _codebook_channels(config)
     if regulariser == "vq":
-        return VectorCodebook(config.latent_channels, config.codebook_size)
+        return VectorCodebook(channels, config.codebook_size)
     if regulariser == "fsq":
-        return ScalarCodebook(config.latent_channels, config.codebook_size)
+        return ScalarCodebook(channels, config.codebook_size)
     return GaussianBottleneck(config.latent_channels)
+
+
+def _codebook_channels(config: CodecConfig) -> int:
+    """Return how many channels of l, or components of it, the codebook sees."""
+    return (
+        min(_CODEBOOK_CHANNELS, config.latent_channels)
+        if config.linear
+        else (config.latent_channels)
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -74,7 +75,7 @@ class RateControl:
         share = torch.linspace(0.0, 1.0, anchors, device=device)
         self.log_target = math.log(bpp_low) + ratio * share
         self.log_weight = torch.full((anchors,), math.log(start), device=device)
-        self.gain = 0.01
+        self.gain = 0.02
         self._anchor = torch.arange(anchors, device=device)
 
     def begin_between(self, low: float, high: float) -> None:
@@ -90,6 +91,17 @@ class RateControl:
     def weight(self, quality: Tensor) -> Tensor:
         """Return the rate weight of each sample: (B,) int64 -> (B,)."""
         return (self._parts(quality) @ self.log_weight).exp()
+
+    def balance(self, quality: Tensor, power: float) -> Tensor:
+        """Return the factor on the whole loss of each sample: (B,) int64 -> (B,).
+
+        The rate weight, against its geometric mean over the anchors, to the power of ``-power``.
+        """
+        return (-power * (self._parts(quality) @ self.log_weight - self.log_weight.mean())).exp()
+
+    def begin_at(self, weights: Sequence[float]) -> None:
+        """Set the rate weight of every anchor."""
+        self.log_weight = torch.tensor(weights, device=self.log_weight.device).log()
 
     def error(self, quality: Tensor, bpp: Tensor, excess: float) -> Tensor:
         """Return by how much each anchor is above its wanted rate.

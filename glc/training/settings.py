@@ -7,19 +7,24 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from glc.config import PRESETS, CodecConfig
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 CONFIG_DIR = Path(__file__).parent / "configs"
 """TOML files of the shipped models, one per preset."""
+
+
+_WITHOUT_SQUARED_ERROR = {
+    "mse_weight": 0.0,
+    "alex_weight": 0.0,
+    "colour_weight": 0.0,
+    "perceptual_start": 0.0,
+}
+"""What runs did before these fields existed."""
 
 
 @dataclass(frozen=True)
@@ -59,34 +64,50 @@ class TrainingSettings:
     weight_decay: float = 0.0
     clip_norm: float = 1.0
     ema_decay: float = 0.999
-    bf16: bool = True
+    bf16: str = "auto"
+    """Autocast to bf16: ``true``, ``false``, or ``auto``, where the device has instructions for it
+    (``glc.training.processor``)."""
+    channels_last: bool = True
+    """Lay tensors out with channels innermost, which the fast convolutions of most devices want."""
     compile: bool = False
     """Compile E, D, g_a and g_s: a slow start of every process, then faster steps on a GPU."""
     rescale_max: float = 2.0
     """Half of the batches are cut larger by up to this factor and reduced to ``crop``."""
 
-    l1_weight: float = 2.0
-    lpips_weight: float = 1.0
-    """LPIPS (squeeze) alone is easily fooled: never without ``mobilenet_weight``."""
-    mobilenet_weight: float = 1.0
+    mse_weight: float = 38.0
+    """Squared error in units of [-1, 1]; 38 to 1 of LPIPS is the ratio of HiFiC (arXiv
+    2006.09965)."""
+    l1_weight: float = 0.0
+    lpips_weight: float = 0.5
+    """LPIPS by SqueezeNet, and of the next: by AlexNet. One network alone is easily fooled."""
+    alex_weight: float = 0.5
+    mobilenet_weight: float = 0.0
+    """MobileNetV2's features, which hardly see colour and contrast."""
     mobilenet_share: float = 0.5
-    """Share of each batch that the second network looks at; it is the dearest part of a step."""
+    """Share of each batch that MobileNetV2 looks at, for this loss and for the projected
+    discriminator; it is the dearest network of a step."""
     afar_weight: float = 0.0
-    """Weight of the second network's distance at half the size of the picture."""
+    """Weight of MobileNetV2's distance at half the size of the picture."""
     meaning_weight: float = 0.0
-    """Weight of the distance there of what the second network's classifier sees."""
-    area_weight: float = 3.0
-    """Weight of the colour of areas of 8 pixels, and of the next: of repeating error; both in
+    """Weight of the distance there of what MobileNetV2's classifier sees."""
+    perceptual_start: float = 0.4
+    """Share of phases 1 and 3 that passes before the feature networks join: squared error alone is
+    low in noise, and half as dear per crop (docs/decisions.md)."""
+    perceptual_ramp: float = 0.1
+    """Share of the phase over which their weights then rise; without a start there is no ramp."""
+    colour_weight: float = 2.0
+    """Weight of the colour of areas of 16 pixels, of areas of 8, and of repeating error; all in
     ``glc.training.grid``."""
-    grid_weight: float = 5.0
+    area_weight: float = 0.0
+    grid_weight: float = 10.0
     line_weight: float = 0.3
     """Weight of spectral lines that stand out, ``glc.training.grid.line_loss``. Crops below 128
     pixels are too small for it and go without."""
-    adversarial_weight: float = 0.3
+    adversarial_weight: float = 0.1
     """Largest factor of the adversarial gradient against the reconstruction gradient."""
     adversarial_start_1: float = 0.7
     """Share of phase 1 that passes before the discriminator joins; the next: of phase 3."""
-    adversarial_start_3: float = 0.3
+    adversarial_start_3: float = 0.6
     patch_discriminator: bool = True
     projected_discriminator: bool = True
     discriminator_width: int = 32
@@ -99,6 +120,13 @@ class TrainingSettings:
     """Phase 2: weight of the code predictor's cross-entropy (DLF: 0.25 against an MSE of 1)."""
     latent_weight_3: float = 0.2
     code_weight_3: float = 0.02
+
+    realistic_share: float = 0.5
+    """Share of each batch that is decoded with a realism above 0 and seen by feature networks and
+    discriminators; D learns from the others to be faithful. Architecture 2 alone."""
+    quality_balance: float = 0.5
+    """Power to which the loss of a sample is divided by the rate weight of its quality: at 0 the
+    coarsest qualities count most, at 1 the finest."""
 
     hyper_weight: float = 0.0
     """Phases 2 and 3: weight of what the hyper-latent could say of a batch but does not, in nats;
@@ -137,6 +165,17 @@ class TrainingSettings:
                 raise ValueError(f"batch must be at least 1, got {self.batch(phase)}")
         if not 0 < self.bpp_low < self.bpp_high:
             raise ValueError(f"need 0 < bpp_low < bpp_high, got {self.bpp_low}, {self.bpp_high}")
+        # TOML files and runs of before hold a boolean.
+        bf16 = {"0": "false", "1": "true"}.get(str(self.bf16), str(self.bf16).lower())
+        object.__setattr__(self, "bf16", bf16)
+        if bf16 not in ("auto", "true", "false"):
+            raise ValueError(f"bf16 must be auto, true or false, got {self.bf16!r}")
+        on_pixels = (self.mse_weight, self.l1_weight, self.colour_weight, self.area_weight)
+        if self.perceptual_start > 0 and not any(weight > 0 for weight in on_pixels):
+            raise ValueError(
+                "before perceptual_start nothing would be left to learn from: needs one of "
+                "mse_weight, l1_weight, colour_weight and area_weight above 0"
+            )
 
     @classmethod
     def load(cls, preset: str, overrides: dict[str, Any]) -> TrainingSettings:
@@ -145,6 +184,12 @@ class TrainingSettings:
         Raises:
             ValueError: the file names an unknown field, or a value contradicts another.
         """
+        # Here, so that help needs no package of the extra on old Pythons.
+        if sys.version_info >= (3, 11):
+            import tomllib
+        else:
+            import tomli as tomllib
+
         path = Path(preset) if preset.endswith(".toml") else CONFIG_DIR / f"{preset}.toml"
         if not path.is_file():
             raise ValueError(f"no training configuration {path}")
@@ -166,6 +211,17 @@ class TrainingSettings:
         if values.get("codec") is not None:
             values["codec"] = CodecConfig.from_dict(values["codec"])
         return cls(**values)
+
+    @classmethod
+    def of_run(cls, fields: dict[str, Any]) -> TrainingSettings:
+        """Build the settings that a run has stored: one older than squared error keeps its losses.
+
+        Raises:
+            ValueError: as ``from_dict``.
+        """
+        return cls.from_dict(
+            (_WITHOUT_SQUARED_ERROR if "mse_weight" not in fields else {}) | fields
+        )
 
     def replace(self, overrides: dict[str, Any]) -> TrainingSettings:
         """Return the settings with the fields that are not None in ``overrides`` changed."""
@@ -195,9 +251,49 @@ class TrainingSettings:
         """Return the side of a phase's crops in pixels."""
         return (self.crop_1, self.crop_2, self.crop_3)[phase - 1]
 
+    def realistic(self, batch: int) -> int:
+        """Return how many samples of a batch are decoded with a realism above 0."""
+        return min(batch, max(1, round(self.realistic_share * batch)))
+
     def adversarial_start(self, phase: int) -> float:
         """Return the share of a phase that passes before the discriminator joins."""
         return (self.adversarial_start_1, 1.0, self.adversarial_start_3)[phase - 1]
+
+    def perceptual_share(self, phase: int, progress: float) -> float:
+        """Return the factor on the weights of the feature networks.
+
+        Args:
+            phase: 1, 2 or 3; phase 2 makes no pictures.
+            progress: share of the phase that has passed, in [0, 1].
+        """
+        if phase == 2:
+            return 0.0
+        if self.perceptual_start <= 0:
+            return 1.0
+        late = progress - self.perceptual_start
+        if self.perceptual_ramp <= 0:
+            return float(late >= 0)
+        return min(1.0, max(0.0, late / self.perceptual_ramp))
+
+    def is_adversarial(self, phase: int, progress: float) -> bool:
+        """Say whether the discriminators take part when this share of the phase has passed."""
+        late = phase != 2 and progress >= self.adversarial_start(phase)
+        return late and self.adversarial_weight > 0
+
+    def networks(self, phases: Collection[int]) -> tuple[str, ...]:
+        """Return the feature networks that these phases need at all: ``features.NETWORKS``."""
+        with_pictures = [phase for phase in phases if phase != 2]
+        if not with_pictures:
+            return ()
+        joins = any(self.adversarial_start(phase) < 1 for phase in with_pictures)
+        projected = self.projected_discriminator and self.adversarial_weight > 0 and joins
+        mobilenet = max(self.mobilenet_weight, self.afar_weight, self.meaning_weight) > 0
+        needed = {
+            "lpips": self.lpips_weight > 0,
+            "alex": self.alex_weight > 0,
+            "mobilenet": mobilenet or projected,
+        }
+        return tuple(name for name, wanted in needed.items() if wanted)
 
     def learning_rate(self, phase: int) -> float:
         """Return the peak learning rate of a phase."""

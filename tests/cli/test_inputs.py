@@ -12,12 +12,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageFile, ImageOps
 from PIL.PngImagePlugin import PngInfo
+
+from tests.picture_files import jpeg_with, png, tiff
 
 RNG = np.random.default_rng(3)
 COLOUR = RNG.integers(0, 256, (6, 9, 3), dtype=np.uint8)
 PLANE = RNG.integers(0, 255, (6, 9), dtype=np.uint8)
+MAKER = Image.Exif()
+MAKER[0x010F] = "Maker"
 
 
 @pytest.fixture
@@ -254,6 +258,69 @@ def test_metadata_is_kept_on_demand_only(through, kind, keep):
     decoded, _ = through(data, *(["--keep-metadata"] if keep else []))
     assert (decoded.getexif().get(0x010F) == "Maker") is keep
     assert (b"words" in decoded.info.get("xmp", b"")) is keep
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+def test_metadata_that_cannot_be_kept_is_a_notice_for_those_who_keep_it(through):
+    damaged = file_of(Image.fromarray(COLOUR), "JPEG", exif=b"Exif\0\0garbage")
+    for options in ((), ("--keep-metadata",)):
+        _, err = through(damaged, *options)
+        assert ("in.pic: note: EXIF is damaged and left out" in err) is bool(options)
+    doubled = jpeg_with(
+        file_of(Image.fromarray(COLOUR), "JPEG"), (1, b"Exif\0\0" * 2 + MAKER.tobytes()[6:])
+    )
+    decoded, err = through(doubled, "--keep-metadata")
+    assert decoded.getexif()[0x010F] == "Maker"
+    assert "note" not in err
+
+
+def test_colours_are_what_a_file_says_without_a_profile(through):
+    decoded, err = through(png(COLOUR, chunks=[(b"gAMA", struct.pack(">I", 100_000))]))
+    v = COLOUR / 255
+    v = np.where(v <= 0.0031308, 12.92 * v, 1.055 * v ** (1 / 2.4) - 0.055)
+    assert np.abs(np.asarray(decoded) - 255 * v).max() <= 0.51
+    assert "note" not in err
+    _, err = through(png(COLOUR, chunks=[(b"cICP", bytes((9, 16, 0, 1)))]))
+    assert "in.pic: note: HDR (PQ)" in err
+
+
+def test_grey_of_few_bits_keeps_its_transparent_colour(through):
+    values = np.arange(16, dtype=np.uint8).reshape(4, 4, 1)
+    decoded, _ = through(png(values, 4, [(b"tRNS", b"\0\5")]))
+    assert decoded.mode == "LA"
+    assert (np.asarray(decoded)[..., 1] == 0).ravel().tolist() == [n == 5 for n in range(16)]
+
+
+@pytest.mark.parametrize("planar", [False, True])
+def test_planes_of_a_tiff_are_put_together(through, planar):
+    values = RNG.integers(0, 65_536, (6, 9, 3)).astype(np.uint16)
+    decoded, err = through(tiff(values, planar=planar))
+    same(decoded, Image.fromarray(np.rint(values / 257).astype(np.uint8)))
+    assert "in.pic: note: 16 bits per channel, reduced to 8" in err
+
+
+def test_a_negative_is_turned_round_or_refused(through, refused):
+    values = RNG.integers(0, 65_536, (6, 9, 1)).astype(np.uint16)
+    decoded, _ = through(tiff(values, photometric=0))
+    same(decoded, Image.fromarray(255 - np.rint(values[..., 0] / 257).astype(np.uint8)))
+    Path("x.glc").unlink()
+    assert "TIFF" in refused(tiff(values, photometric=0, order=">"), "bad.tif")
+
+
+def test_a_gain_map_is_a_notice(through):
+    packet = (
+        b'http://ns.adobe.com/xap/1.0/\0<x xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/"/>'
+    )
+    _, err = through(jpeg_with(file_of(Image.fromarray(COLOUR), "JPEG"), (1, packet)))
+    assert "in.pic: note: the base picture is kept, not its gain map (HDR)" in err
+
+
+def test_a_cut_file_is_refused_whatever_the_program_has_set(refused, monkeypatch):
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    for kind in ("JPEG", "PNG"):
+        data = file_of(Image.fromarray(pixels), kind)
+        refused(data[: len(data) // 2], f"cut.{kind.lower()}")
 
 
 FOREIGN = {

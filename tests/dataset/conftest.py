@@ -8,6 +8,7 @@ import random
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -38,6 +39,43 @@ def png(number: int) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(coarse).resize((width, height), Image.Resampling.BILINEAR).save(stream, "PNG")
     return stream.getvalue()
+
+
+class StubCodec:
+    """Writes files that hold nothing but the size of their picture, and needs no networks."""
+
+    identity = IDENTITY
+    device = SimpleNamespace(type="cpu")
+
+    def encode_batch(self, pictures, quality, keep_metadata, version):
+        # A checksum of zeros would look like the end of a file that never reached the disk.
+        fields = (quality, IDENTITY[:3], b"", (), 0x01020304, version)
+        return [pack(Container(p.width, p.height, *fields)) for p in pictures]
+
+
+@pytest.fixture
+def stub() -> StubCodec:
+    return StubCodec()
+
+
+@pytest.fixture
+def glc_stub(monkeypatch, capsys, tmp_path, stub):
+    """Return a function that runs ``glc pack`` with the stub, and other commands, in a folder."""
+    from codec_cli.main import main
+    from glc.dataset import compression
+    from glc.dataset.model_choice import ModelChoice
+
+    monkeypatch.chdir(tmp_path)
+    for name in ("RANK", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(compression, "ModelChoice", lambda *rest: ModelChoice(stub, *rest[1:]))
+
+    def command(*arguments: object) -> tuple[int, str, str]:
+        code = main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return command
 
 
 @pytest.fixture(scope="session")

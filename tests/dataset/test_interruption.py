@@ -78,7 +78,7 @@ def test_killed_three_times_and_gone_on(tmp_path, micro, micro_path, make_png, m
     for before, after, signal, exists in json.loads(done.stdout):
         assert before < after < 29, f"seed {seed}"
         assert (signal, exists) == (9, False), f"seed {seed}"
-    for suffix in (".glca", ".failed.csv"):
+    for suffix in (".glca", ".glca.failed.csv"):
         paths = [tmp_path / f"{name}{suffix}" for name in ("killed", "whole")]
         killed, whole = (hashlib.sha256(p.read_bytes()).hexdigest() for p in paths)
         assert killed == whole, f"seed {seed}"

@@ -200,7 +200,7 @@ def test_urls(target, memory, pictures, tmp_path, micro, make_tar, folder):
                 assert memory.cat_file(f"/out/{below}") == path.read_bytes()
         else:
             assert memory.cat_file(f"/out/{local.name}") == local.read_bytes()
-            assert memory.exists("/out/x.failed.csv")
+            assert memory.exists(f"/out/{local.name}.failed.csv")
         memory.rm("/out", recursive=True)
 
 

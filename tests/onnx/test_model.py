@@ -25,6 +25,14 @@ CHANGES = {
     "shallow": {"encoder_depth_4": 0, "decoder_depth_8": 0, "transform_depth": 0},
     "deep": {"encoder_depth_16": 2, "decoder_depth_16": 2, "context_depth": 2},
     "odd": {"hyper_levels": (3, 2, 5), "quality_anchors": 6, "hyper_channels": 12},
+    "linear": {
+        "architecture": 2,
+        "latent_channels": 16,
+        "y_channels": 16,
+        "hyper_levels": (8, 4, 4),
+        "decoder_depth_16": 2,
+        "decoder_depth_4": 2,
+    },
     "narrow": {"context_width": 8, "transform_width": 12, "refine_channels": 3, "y_channels": 8},
 }
 
@@ -75,14 +83,16 @@ def test_every_network_gives_the_same(pair, make_picture, name):
             levels = torch.full((2,), quality)
             y = network.analysis(l, levels)
             close(mine.analysis(l.numpy(), quality), y)
-            digits = network.hyper_codebook(network.hyper_analysis(y))
-            found_digits = mine.to_digits(mine.hyper_analysis(y.numpy()))
+            digits = network.hyper_codebook(network.hyper_analysis(y, levels))
+            found_digits = mine.to_digits(mine.hyper_analysis(y.numpy(), quality))
             # Where z lies on the border of two levels, either is right.
             assert (found_digits == digits.numpy()).mean() > 0.97
             y_hat = y.round()
-            shown = network.decoder(network.synthesis(y_hat, levels))
-            expected = ((shown.clamp(-1, 1) + 1) * 127.5).permute(0, 2, 3, 1).numpy()
-            assert np.abs(mine.pixels(y_hat.numpy(), quality) - expected).max() <= 0.51
+            for realism in (0.0, 0.3, 1.0):
+                shown = network.decoder(network.synthesis(y_hat, levels), torch.full((2,), realism))
+                expected = ((shown.clamp(-1, 1) + 1) * 127.5).permute(0, 2, 3, 1).numpy()
+                found = mine.pixels(y_hat.numpy(), quality, realism)
+                assert np.abs(found - expected).max() <= 0.51
 
 
 @pytest.mark.parametrize("name", CHANGES)

@@ -102,7 +102,7 @@ def test_streaming(folder: Path, tmp_path: Path) -> None:
     ("more", "code", "message"),
     [
         (["--set", "colour=3"], 2, "unknown training setting 'colour'"),
-        (["--set", "bf16=perhaps"], 2, "expected true or false"),
+        (["--set", "bf16=perhaps"], 2, "bf16 must be auto, true or false"),
         (["--crop", "1024"], 2, "no usable picture"),
         (["--init", "nowhere.pt", "--resume", "never"], 1, "nothing to start from"),
         (["--export-only", "--export", "x.safetensors"], 1, "no run in"),

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from eval.grid import line_level_db
-from glc.training.grid import area_loss, grid_loss, line_loss
+from glc.training.grid import area_loss, colour_loss, grid_loss, line_loss
 
 
 def noise() -> torch.Tensor:
@@ -22,28 +22,47 @@ def test_a_grid_weighs_much_more_than_texture(period: int) -> None:
     tile = torch.randn(1, 3, period, period, generator=torch.Generator().manual_seed(2))
     tile = tile - tile.mean()
     grid = tile.repeat(4, 1, 128 // period, 128 // period)
-    assert float(grid_loss(x, x + grid)) > 10 * float(grid_loss(x, x + noise().flip(0)))
+    assert grid_loss(x, x + grid).min() > 10 * grid_loss(x, x + noise().flip(0)).max()
 
 
 def test_texture_counts_as_in_a_squared_error() -> None:
     x = torch.zeros(4, 3, 128, 128)
-    loss = float(grid_loss(x, noise()))
-    assert 0.8 < loss < 1.1
+    loss = grid_loss(x, noise())
+    assert loss.shape == (4,)
+    assert loss.min() > 0.8
+    assert loss.max() < 1.1
 
 
 def test_a_colour_is_no_grid_and_a_texture_no_colour() -> None:
     x = noise()
-    assert float(grid_loss(x, x + 0.5)) < 1e-6
-    torch.testing.assert_close(area_loss(x, x + 0.5), torch.tensor(0.5))
+    assert grid_loss(x, x + 0.5).max() < 1e-6
+    torch.testing.assert_close(area_loss(x, x + 0.5), torch.full((4,), 0.5))
+    torch.testing.assert_close(colour_loss(x, x + 0.5), torch.full((4,), 0.5))
     checks = (torch.arange(128) % 2 * 2.0 - 1.0).expand(4, 3, 128, 128)
-    assert float(area_loss(x, x + checks)) < 1e-6
+    assert area_loss(x, x + checks).max() < 1e-6
+    assert colour_loss(x, x + checks).max() < 1e-6
+
+
+def test_every_picture_has_a_loss_of_its_own() -> None:
+    x, x_hat = noise(), noise().flip(0) * 1.5
+    for loss in (grid_loss, area_loss, colour_loss, line_loss):
+        together = loss(x, x_hat)
+        alone = torch.cat([loss(x[i : i + 1], x_hat[i : i + 1]) for i in range(len(x))])
+        torch.testing.assert_close(together, alone)
+
+
+def test_colours_are_those_of_a_position_of_the_latent() -> None:
+    x = torch.zeros(1, 3, 64, 64)
+    checks = (torch.arange(64) // 8 % 2 * 2.0 - 1.0).expand(1, 3, 64, 64)
+    # Stripes of 8 pixels: seen by areas of 8, averaged out over 16.
+    assert float(area_loss(x, checks)) == 1.0
+    assert float(colour_loss(x, checks)) == 0.0
 
 
 def test_gradients_flow() -> None:
     x_hat = noise().requires_grad_(True)
-    (
-        grid_loss(torch.zeros_like(x_hat), x_hat) + area_loss(torch.zeros_like(x_hat), x_hat)
-    ).backward()
+    x = torch.zeros_like(x_hat)
+    (grid_loss(x, x_hat) + area_loss(x, x_hat) + colour_loss(x, x_hat)).sum().backward()
     assert x_hat.grad is not None
     assert x_hat.grad.abs().sum() > 0
 

@@ -55,7 +55,17 @@ def test_the_run_folder(make: Make) -> None:
     entries = read_log(trainer.out)
     held_out = [e for e in entries if e.get("held_out")]
     assert [e["step"] for e in held_out] == [0, 6]
-    assert {"l1", "lpips", "mobilenet", "codebook", "grid"} <= set(held_out[-1])
+    assert {
+        "l1",
+        "mse",
+        "psnr",
+        "colour16",
+        "lpips",
+        "alex",
+        "mobilenet",
+        "codebook",
+        "grid",
+    } <= set(held_out[-1])
     trained = [e for e in entries if not e.get("held_out")]
     assert [e["step"] for e in trained] == [2, 4, 6]
     assert {"loss", "crops_per_second", "codes_used", "perplexity"} <= set(trained[0])
@@ -194,8 +204,8 @@ def test_one_picture_overfits(
     only = PictureStore(str(tmp_path), 64)
     trainer = make(
         pictures=only, steps_1=1500, batch_1=2, rescale_max=1.0, ema_decay=0.99,
-        learning_rate_1=6e-3, adversarial_weight=0.0, lpips_weight=0.0, mobilenet_weight=0.0,
-        area_weight=0.0, grid_weight=0.0, l1_weight=5.0, log_every=500,
+        learning_rate_1=6e-3, adversarial_weight=0.0, lpips_weight=0.0, alex_weight=0.0,
+        colour_weight=0.0, grid_weight=0.0, log_every=500,
     )  # fmt: skip
     trainer.begin_phase(1)
     trainer.run_phase()

@@ -88,8 +88,8 @@ def test_two_processes_are_one_with_the_doubled_batch(
     # Rank 0 alone writes: no entry is there twice.
     assert [e["step"] for e in curves[1]] == [10, 20, 30, 40]
     for alone, together in zip(*curves, strict=True):
-        assert abs(together["l1"] / alone["l1"] - 1.0) < 0.2
-    assert curves[1][-1]["l1"] < curves[1][0]["l1"]
+        assert abs(together["mse"] / alone["mse"] - 1.0) < 0.2
+    assert curves[1][-1]["mse"] < curves[1][0]["mse"]
     state = read_state(two)
     assert state is not None
     assert state["phase"] == 2

@@ -43,6 +43,8 @@ def test_settings_go_round_through_json() -> None:
         ({"batch_3": 0}, "at least 1"),
         ({"bpp_low": 0.5}, "bpp_low < bpp_high"),
         ({"preset": "huge"}, "no preset"),
+        ({"bf16": "perhaps"}, "bf16 must be auto, true or false"),
+        ({"mse_weight": 0.0, "colour_weight": 0.0}, "nothing would be left to learn from"),
         ({"learnig_rate": 1}, "unknown training settings: learnig_rate"),
     ],
 )
@@ -54,6 +56,30 @@ def test_contradictions_are_refused(changes: dict[str, object], message: str) ->
 def test_an_unknown_file_is_refused() -> None:
     with pytest.raises(ValueError, match="no training configuration"):
         TrainingSettings.load("absent", {})
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [(True, "true"), (False, "false"), ("1", "true"), ("0", "false"), ("True", "true")],
+)
+def test_booleans_of_before_say_whether_to_use_bf16(given: object, kept: str) -> None:
+    assert TrainingSettings.load("tiny", {"bf16": given}).bf16 == kept
+    assert TrainingSettings.load("tiny", {}).bf16 == "auto"
+
+
+def test_pixels_may_be_left_out_where_networks_begin() -> None:
+    alone = {"mse_weight": 0.0, "colour_weight": 0.0, "perceptual_start": 0.0}
+    assert TrainingSettings.load("tiny", alone).lpips_weight > 0
+
+
+def test_a_run_older_than_squared_error_keeps_its_losses() -> None:
+    now = TrainingSettings.load("tiny", {"l1_weight": 2.0}).to_dict()
+    new = {"mse_weight", "alex_weight", "colour_weight", "perceptual_start", "perceptual_ramp"}
+    before = TrainingSettings.of_run({n: v for n, v in now.items() if n not in new})
+    assert before.mse_weight == before.alex_weight == before.colour_weight == 0.0
+    assert before.perceptual_share(3, 0.0) == 1.0
+    assert before.l1_weight == 2.0
+    assert TrainingSettings.of_run(now).to_dict() == now
 
 
 def test_every_field_has_a_default() -> None:
