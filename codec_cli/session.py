@@ -39,9 +39,6 @@ __all__ = [
     "refuse_auto",
 ]
 
-_FATAL = 4
-"""Severity of onnxruntime's log that no error of a picture reaches."""
-
 AUTO = "auto"
 """As a model: whichever of the installed ones makes the smallest file."""
 
@@ -109,7 +106,6 @@ def open_codec(model: str | Path | None, device: str, precision: str = "float32"
     from glc import fast
 
     if fast.is_usable(device):
-        _silence_onnxruntime()
         return fast.FastCodec.from_pretrained(model, precision=precision)
     if precision != fast.FLOAT32:
         raise ValueError("--int8 needs a CPU and the extra fast; pip install 'glc[fast]' brings it")
@@ -128,11 +124,6 @@ def open_codec(model: str | Path | None, device: str, precision: str = "float32"
 def no_device(device: str) -> str:
     """Say that a machine does not have what ``--device`` asks for."""
     return f"--device {device}: torch finds none on this machine; use --device cpu, or auto"
-
-
-def _silence_onnxruntime() -> None:
-    """Keep onnxruntime from printing errors of its own: each is raised as well, and said once."""
-    import_module("onnxruntime").set_default_logger_severity(_FATAL)
 
 
 def _perceptual_distance() -> tuple[Distance, ...]:
