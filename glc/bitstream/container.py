@@ -226,7 +226,7 @@ def unpack(data: bytes | bytearray | memoryview, limits: Limits | None = None) -
         TypeError: ``data`` is not bytes-like.
     """
     if not isinstance(data, (bytes, bytearray, memoryview)):
-        raise TypeError(f"data: expected the bytes of a file, found {type(data).__name__}")
+        raise TypeError(f"data: expected bytes, found {type(data).__name__}; read the file first")
     limits = limits or Limits()
     cursor = Cursor(bytes(data))
     header = read_header(cursor, limits)
