@@ -38,7 +38,7 @@ def run(arguments: Sequence[str]) -> int:
         with Tally("pack", options.quiet) as tally:
             result = _compress(options, shard, tally)
     except (RuntimeError, AssertionError) as error:
-        if options.device == "auto" or is_shortage(error):
+        if options.device in ("auto", "cpu") or is_shortage(error):
             say(f"glc pack: {reason_of(error)}")
         else:
             # That is how torch says that a machine has no such device, in many words.

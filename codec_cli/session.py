@@ -114,7 +114,7 @@ def open_codec(model: str | Path | None, device: str, precision: str = "float32"
     try:
         codec: CodecLike = Codec.from_pretrained(model, device=device)
     except (RuntimeError, AssertionError) as error:
-        if device == "auto" or is_shortage(error):
+        if device in ("auto", "cpu") or is_shortage(error):
             raise
         # That is how torch says that a machine has no such device, in many words.
         raise ValueError(no_device(device)) from error
