@@ -15,6 +15,7 @@ from glc.errors import (
     CorruptError,
     LimitError,
     NotGlcError,
+    TruncatedError,
     VersionError,
 )
 from glc.foreign import HEAD_BYTES, kind_of
@@ -296,6 +297,8 @@ def _chunks(chunks: tuple[Chunk, ...]) -> bytes:
 
 def _read_version(cursor: Cursor) -> int:
     """Check the magic, each byte as soon as it is there: a lone wrong byte is not a prefix."""
+    if not cursor.beginning(1):
+        raise TruncatedError("the file is empty; copy or download it again")
     if cursor.byte("magic") != MAGIC[0]:
         raise NotGlcError(_not_glc(cursor))
     second = cursor.byte("magic")
