@@ -18,6 +18,16 @@ def round_through(x: Tensor) -> Tensor:
     return x + (x.round() - x).detach()
 
 
+def round_from(x: Tensor, threshold: float) -> Tensor:
+    """Round magnitudes from ``threshold`` on to 1, from 1 + ``threshold`` on to 2, and so on.
+
+    The gradient passes as in ``round_through``. Any shape, same shape; 0.5 rounds to the nearest
+    integer, half away from zero.
+    """
+    rounded = x.sign() * (x.abs() + (1.0 - threshold)).floor()
+    return x + (rounded - x).detach()
+
+
 def clamp_through(x: Tensor, low: float, high: float) -> Tensor:
     """Clamp; outside the range the gradient passes only if it leads back inside."""
     return _ClampThrough.apply(x, low, high)  # type: ignore[no-any-return]
