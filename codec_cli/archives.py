@@ -12,6 +12,7 @@ from codec_cli.report import one_line
 from glc.bitstream import MODEL_BYTES
 from glc.dataset.archive import Archive
 from glc.errors import NotGlcError
+from glc.foreign import HEAD_BYTES, kind_of
 
 __all__ = ["ARCHIVE_SUFFIX", "describe", "is_archive", "line_of", "opened"]
 
@@ -32,13 +33,21 @@ def is_archive(path: Path | None) -> bool:
 
 @contextmanager
 def opened(path: str | Path) -> Iterator[Archive]:
-    """Open an archive; errors name the file."""
+    """Open an archive; errors leave its name to whoever reports them."""
     try:
         archive = Archive(path)
     except NotGlcError as error:
-        raise NotGlcError(f"{path}: {error}") from error
+        raise NotGlcError(_not_an_archive(path)) from error
+    except OSError as error:
+        raise OSError(error.errno, f"cannot be read: {error.strerror or error}") from error
     with archive:
         yield archive
+
+
+def _not_an_archive(path: str | Path) -> str:
+    with Path(path).open("rb") as stream:
+        kind = kind_of(stream.read(HEAD_BYTES))
+    return f"this is {kind}, not a .glca archive" if kind else "not a .glca archive"
 
 
 def describe(path: Path) -> dict[str, object]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from codec_cli.exits import UsageError
+from codec_cli.faults import is_fault, reason_of, show_trace
 from codec_cli.paths import Expansion, Job, Source
 from codec_cli.report import Report
 from glc.errors import GlcError
@@ -77,7 +78,9 @@ def check_standard_output(jobs: Sequence[Job], as_json: bool) -> None:
 
 
 def report_missing(expansion: Expansion, report: Report) -> None:
-    """Report every argument that stands for no file."""
+    """Report every argument that stands for no file, and what was left out of folders."""
+    for name, text in expansion.notices:
+        report.notice(name, text)
     for name, reason in expansion.failures:
         report.failed(name, reason, {"input": name})
 
@@ -108,7 +111,13 @@ def _attempt(job: Job, work: Callable[[Job], Outcome], report: Report) -> None:
     except BrokenPipeError:
         raise
     except Exception as error:
-        report.failed(name, reason_of(error), {"input": name, "output": job.target_name})
+        _failed(error, job, report)
+        return
+    except BaseException as error:
+        # Rust's panics are none of Python's ordinary exceptions; Ctrl-C must get through.
+        if not is_fault(error):
+            raise
+        _failed(error, job, report)
         return
     seconds = time.perf_counter() - started
     for notice in outcome.notices:
@@ -119,17 +128,10 @@ def _attempt(job: Job, work: Callable[[Job], Outcome], report: Report) -> None:
     report.done(f"{outcome.line}  {seconds:.2f} s", record)
 
 
-def reason_of(error: Exception) -> str:
-    """Say in one line what went wrong, for a person."""
-    text = " ".join(str(error).split())
-    if isinstance(error, (GlcError, FileExistsError, ValueError)) and text:
-        return text
-    if isinstance(error, MemoryError):
-        return "not enough memory"
-    if isinstance(error, OSError):
-        reason = error.strerror or text or type(error).__name__
-        return f"{reason}: {error.filename}" if error.filename else reason
-    return f"internal error: {type(error).__name__}: {text}"
+def _failed(error: BaseException, job: Job, report: Report) -> None:
+    show_trace(error)
+    record: dict[str, object] = {"input": job.source.name, "output": job.target_name}
+    report.failed(job.source.name, reason_of(error), record)
 
 
 def read(source: Source) -> bytes:
@@ -169,57 +171,95 @@ def writable_jobs(
             been, made from another source.
     """
     inputs = {_resolved(job.source.path) for job in jobs if job.source.path is not None}
-    taken: dict[Path, str] = {}
+    taken: dict[Path, Source] = {}
     allowed: list[Job] = []
     for job in jobs:
-        source, target = job.source, job.target
-        if source.path is not None and not os.path.lexists(source.path):
-            report.failed(source.name, "no such file", {"input": source.name})
-            continue
-        if target is None or _is_device(target):
-            allowed.append(job)
-            continue
-        name, key = job.source.name, _resolved(target)
-        record: dict[str, object] = {"input": name, "output": str(target)}
-        if key in inputs or _is_same(job.source.path, target):
-            report.failed(name, f"its output {target} is an input; use -o", record)
-        elif key in taken:
-            report.failed(name, f"its output {target} is also that of {taken[key]}", record)
-        elif target.is_dir():
-            report.failed(name, f"its output {target} is a folder", record)
-        elif target.exists() and skip_existing:
-            taken[key] = name
-            try:
-                is_rest = _is_rest(job.source.path, target, is_cut, check_source)
-            except (GlcError, OSError) as error:
-                reason = f"{target} exists, but: {reason_of(error)} (-f replaces it)"
-                report.failed(name, reason, record)
+        source, target, name = job.source, job.target, job.source.name
+        record: dict[str, object] = {"input": name}
+        try:
+            _check_input(source)
+            if target is None or _is_device(target):
+                allowed.append(job)
                 continue
-            if is_rest:
-                report.notice(name, f"{target} is empty or cut off, and is made again")
-                allowed.append(replace(job, replaces=True))
-            else:
-                report.done(f"{name} -> {target}  skipped: exists", {**record, "skipped": True})
-        elif target.exists() and not force:
-            report.failed(name, f"{target} exists (-f replaces it)", record)
-        else:
-            taken[key] = name
-            allowed.append(job)
+            record["output"] = str(target)
+            key = _resolved(target)
+            if key in inputs or _is_same(source.path, target):
+                raise ValueError(f"its output {target} is an input; name another with -o")
+            if key in taken:
+                if _is_same(source.path, taken[key].path):
+                    line = f"{name} -> {target}  skipped: the same file as {taken[key].name}"
+                    report.done(line, {**record, "skipped": True})
+                    continue
+                raise ValueError(f"its output {target} is also that of {taken[key].name}")
+            replaces = _may_write(job, force, skip_existing, is_cut, check_source)
+        except (GlcError, OSError, ValueError) as error:
+            report.failed(name, reason_of(error), record)
+            continue
+        taken[key] = source
+        if replaces is None:
+            report.done(f"{name} -> {target}  skipped: exists", {**record, "skipped": True})
+            continue
+        if replaces:
+            report.notice(name, f"{target} is empty or cut off, and is made again")
+        allowed.append(replace(job, replaces=replaces))
     return allowed
 
 
-def _is_rest(
-    source: Path | None,
-    target: Path,
+def _check_input(source: Source) -> None:
+    """Look whether an input is there.
+
+    Raises:
+        OSError: it is not, or may not be looked at.
+    """
+    if source.path is None:
+        return
+    try:
+        source.path.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if source.path.is_symlink():
+            place = source.path.readlink()
+            raise OSError(f"it is a link to {place}, which does not exist") from error
+        raise OSError("no such file") from error
+    except OSError as error:
+        # The line that reports it names the file already.
+        raise OSError(error.errno, f"cannot be read: {error.strerror}") from error
+
+
+def _may_write(
+    job: Job,
+    force: bool,
+    skip_existing: bool,
     is_cut: Callable[[Path], bool],
     check_source: Callable[[Path, Path], None] | None,
-) -> bool:
-    """Tell whether an output is what a crash leaves; raise if it is another's."""
-    if is_cut(target):
-        return True
-    if check_source is not None and source is not None:
-        check_source(source, target)
-    return False
+) -> bool | None:
+    """Return whether what is there is the rest of a crash; None: it is there and is to be left.
+
+    Raises:
+        GlcError, OSError: the output may not be written, or is another source's.
+    """
+    source, target = job.source.path, job.target
+    if target is None:
+        return False
+    try:
+        if target.is_dir():
+            raise OSError(f"its output {target} is a folder; name another with -o")
+        if not os.path.lexists(target) or force:
+            return False
+        if not target.exists():
+            place = target.readlink()
+            raise OSError(f"{target} is a link to {place}, which does not exist; -f writes it")
+    except PermissionError as error:
+        raise OSError(f"{target} cannot be written: {error.strerror}") from error
+    if not skip_existing:
+        raise OSError(f"{target} exists; -f replaces it")
+    try:
+        if is_cut(target):
+            return True
+        if check_source is not None and source is not None:
+            check_source(source, target)
+        return None
+    except (GlcError, OSError) as error:
+        raise OSError(f"{target} exists, but: {reason_of(error)}; -f replaces it") from error
 
 
 def _resolved(path: Path) -> Path:
@@ -229,13 +269,16 @@ def _resolved(path: Path) -> Path:
         return path.absolute()
 
 
-def _is_same(source: Path | None, target: Path) -> bool:
+def _is_same(source: Path | None, target: Path | None) -> bool:
     """Tell whether two names, perhaps hard links, are one file."""
     try:
-        return source is not None and source.samefile(target)
+        return source is not None and target is not None and source.samefile(target)
     except OSError:
         return False
 
 
 def _is_device(path: Path) -> bool:
-    return path.exists() and not path.is_file() and not path.is_dir()
+    try:
+        return path.exists() and not path.is_file() and not path.is_dir()
+    except OSError:
+        return False

@@ -34,7 +34,8 @@ from codec_cli.options import (
 )
 from codec_cli.paths import Job, expand, plan
 from codec_cli.report import Report
-from codec_cli.session import Codecs
+from codec_cli.session import Codecs, refuse_auto
+from codec_cli.suffixes import GLC_SUFFIXES, check_suffix, named_output
 from codec_cli.writing import Outputs
 from glc.bitstream import unpack, unpack_prefix
 
@@ -42,9 +43,8 @@ if TYPE_CHECKING:
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
-__all__ = ["GLC_SUFFIXES", "run"]
+__all__ = ["run"]
 
-GLC_SUFFIXES = frozenset((".glc",))
 _FORMATS = {".png": "png", ".jpg": "jpg", ".jpeg": "jpg", ".webp": "webp"}
 _JPEG_MAX_METADATA = 65_533 - 29
 """A JPEG segment, less the longest prefix that EXIF and XMP have in it."""
@@ -53,6 +53,7 @@ _JPEG_MAX_METADATA = 65_533 - 29
 def run(arguments: Sequence[str]) -> int:
     """Run the command and return its exit code."""
     options = _parser().parse_intermixed_args(arguments)
+    refuse_auto(options.model)
     expansion = expand(options.inputs, GLC_SUFFIXES, options.recursive)
     suffix = f".{options.format or 'png'}"
     jobs = plan(expansion, options.output, suffix, GLC_SUFFIXES)
@@ -198,15 +199,20 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 def _format(chosen: str | None, output: str | None, jobs: Sequence[Job]) -> str:
     """Return the format that ``--format`` and the suffix of ``-o FILE`` agree on."""
-    named = [job.target for job in jobs if output is not None and job.target == Path(output)]
-    suffix = named[0].suffix.lower() if named and named[0] is not None else ""
+    named = named_output(jobs, output)
+    suffix = named.suffix.lower() if named else ""
+    if named is None or not suffix:
+        return chosen or "png"
     implied = _FORMATS.get(suffix)
-    if chosen is None and implied is None and suffix:
+    if implied is None and chosen is None:
         raise exits.UsageError(
             f"-o {output}: no format for {suffix}; expected .png, .jpg or .webp, or --format"
         )
-    if chosen is not None and implied not in (None, chosen):
-        raise exits.UsageError(f"-o {output}: contradicts --format {chosen}")
+    if implied is None:
+        check_suffix("-o", named, f"a {chosen} file", f".{chosen}")
+    elif chosen not in (None, implied):
+        better = named.with_suffix(f".{chosen}")
+        raise exits.UsageError(f"-o {output}: contradicts --format {chosen}; name it {better}")
     return chosen or implied or "png"
 
 

@@ -43,6 +43,7 @@ from codec_cli.options import (
 from codec_cli.paths import Job, expand, plan
 from codec_cli.report import Report
 from codec_cli.session import Codecs, EncoderLike
+from codec_cli.suffixes import PICTURE_SUFFIXES, check_suffix, named_output
 from codec_cli.writing import Outputs
 from glc.bitstream import unpack
 
@@ -51,13 +52,8 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
-# What is taken from a folder. A file named by itself may have any name.
-PICTURE_SUFFIXES = frozenset(
-    (
-        *(".avif", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg"),
-        *(".pbm", ".pgm", ".png", ".pnm", ".ppm", ".psd", ".tga", ".tif", ".tiff", ".webp"),
-    )
-)
+# Applied after the options are read: argparse takes a default that is given for one that is not.
+_QUALITY = 50
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -66,6 +62,8 @@ def run(arguments: Sequence[str]) -> int:
     limits = limits_of(options)
     expansion = expand(options.inputs, PICTURE_SUFFIXES, options.recursive)
     jobs = plan(expansion, options.output, ".glc", PICTURE_SUFFIXES)
+    if named := named_output(jobs, options.output):
+        check_suffix("-o", named, "a .glc file", ".glc")
     check_standard_output(jobs, options.json)
 
     total = len(jobs) + len(expansion.failures)
@@ -165,11 +163,12 @@ def _coding(codec: EncoderLike, options: argparse.Namespace) -> Callable[[Pictur
     def to_size(picture: Picture) -> bytes:
         size: int | None = options.target_size
         if size is None:
-            size = math.floor(options.target_bpp * picture.width * picture.height / 8)
+            size = max(1, math.floor(options.target_bpp * picture.width * picture.height / 8))
         return codec.encode_to_size(picture, size, keep_metadata=keep)
 
     def at_quality(picture: Picture) -> bytes:
-        return codec.encode(picture, options.quality, keep_metadata=keep)
+        quality = _QUALITY if options.quality is None else options.quality
+        return codec.encode(picture, quality, keep_metadata=keep)
 
     has_target = options.target_size is not None or options.target_bpp is not None
     return to_size if has_target else at_quality
@@ -190,9 +189,8 @@ def _parser() -> Parser:
         "-q",
         "--quality",
         type=quality,
-        default=50,
         metavar="0..100",
-        help="higher is better and larger (default: 50)",
+        help=f"higher is better and larger (default: {_QUALITY})",
     )
     rate.add_argument(
         "--target-bpp",

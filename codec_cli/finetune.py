@@ -12,7 +12,8 @@ from importlib import import_module
 from pathlib import Path
 
 from codec_cli import exits
-from codec_cli.batch import reason_of
+from codec_cli.extras import missing
+from codec_cli.faults import reason_of
 from codec_cli.options import Parser
 from codec_cli.report import say
 from codec_cli.session import AUTO
@@ -52,7 +53,7 @@ def run(arguments: Sequence[str]) -> int:
         start = _start(options.init)
         code = import_module("glc.training").main(training_arguments(options, start, target))
     except ModuleNotFoundError as error:
-        say(f"glc finetune: no module {error.name}; pip install 'glc[train]' brings what it needs")
+        say(f"glc finetune: {missing(error, 'train')}")
         return exits.FAILED
     except (GlcError, OSError) as error:
         say(f"glc finetune: {reason_of(error)}")

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from codec_cli import exits
 from codec_cli.batch import Outcome, read, report_missing, run_jobs, writable_jobs
-from codec_cli.decode import GLC_SUFFIXES
 from codec_cli.finished import is_cut_picture
 from codec_cli.options import limits_of
 from codec_cli.paths import STDIO, Job, expand
 from codec_cli.report import Report
-from codec_cli.session import Codecs
+from codec_cli.session import Codecs, refuse_auto
+from codec_cli.suffixes import GLC_SUFFIXES
 from codec_cli.writing import Outputs
 from glc.bitstream import MAGIC, unpack
 
@@ -25,12 +25,17 @@ _DEFAULT_QUALITY = 50
 def run(options: argparse.Namespace) -> int:
     """Run the command with the options of ``glc info`` and return its exit code."""
     expansion = expand(options.inputs, GLC_SUFFIXES, options.recursive)
+    target = Path(options.heatmap)
     if expansion.is_many or options.heatmap == STDIO:
-        raise exits.UsageError("--heatmap draws one input, into a file")
-    codecs = Codecs(options.model, options.device, limits_of(options))
+        raise exits.UsageError("--heatmap draws one input, into a file; name one of each")
+    if target.suffix.lower() not in ("", ".png"):
+        better = target.with_suffix(".png")
+        raise exits.UsageError(f"--heatmap {target}: a .png file is written; name it {better}")
+    refuse_auto(options.model)
+    codecs = Codecs(options.model, options.device or "auto", limits_of(options))
     with Report("info", 1, options.json, quiet=False) as report, Outputs(options.force) as outputs:
         report_missing(expansion, report)
-        jobs = [Job(source, Path(options.heatmap)) for source in expansion.sources]
+        jobs = [Job(source, target) for source in expansion.sources]
         jobs = writable_jobs(jobs, options.force, False, report, is_cut_picture)
 
         def work(job: Job) -> Outcome:
@@ -45,7 +50,7 @@ def _draw(job: Job, codecs: Codecs, outputs: Outputs, quality: int | None) -> Ou
     data = read(job.source)
     if data[:1] == MAGIC[:1]:
         if quality is not None:
-            raise ValueError("-q is for pictures; a .glc file has its quality already")
+            raise ValueError("a .glc file has its quality already; -q is for pictures")
         codec = codecs.for_file(data)
         quality = unpack(data, codec.limits).quality
         bits, picture = codec.bit_map(data, quality), codec.decode(data)

@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from codec_cli import session
+from codec_cli import exits, session
 from codec_cli.archives import ARCHIVE_SUFFIX, describe, is_archive, line_of
 from codec_cli.batch import read, reason_of, report_missing
-from codec_cli.decode import GLC_SUFFIXES
 from codec_cli.options import Parser, add_device, add_inputs, add_limits, limits_of, quality
 from codec_cli.paths import expand
 from codec_cli.report import Report, one_line
+from codec_cli.suffixes import GLC_SUFFIXES
 from glc.bitstream import ALPHA, EXIF, GREY, ICC, XMP, Container, unpack
 from glc.errors import GlcError
 
@@ -38,6 +38,9 @@ def run(arguments: Sequence[str]) -> int:
         from codec_cli import heatmap
 
         return heatmap.run(options)
+    for name in ("quality", "force", "model", "device"):
+        if getattr(options, name) not in (None, False):
+            raise exits.UsageError(f"--{name} is for --heatmap; name its output, or leave it out")
     expansion = expand(options.inputs, GLC_SUFFIXES | {ARCHIVE_SUFFIX}, options.recursive)
     # Quick enough to need no progress bar.
     with Report("info", 1, options.json, quiet=False) as report:
@@ -72,6 +75,8 @@ def _add_heatmap(parser: Parser) -> None:
     )
     parser.add_argument("-f", "--force", action="store_true", help="replace OUT if it exists")
     add_device(parser, "default: the one that the file was made with")
+    # To tell what was given: all of these mean nothing without --heatmap.
+    parser.set_defaults(device=None)
 
 
 def _describe(name: str, size: int, container: Container) -> dict[str, object]:

@@ -14,6 +14,7 @@ from typing import NoReturn
 
 import glc
 from codec_cli import exits, memory
+from codec_cli.faults import is_fault, reason_of, show_trace
 from codec_cli.report import say
 
 __all__ = ["entry", "main"]
@@ -58,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else exits.OK
     except exits.UsageError as error:
-        say(f"glc {name}: {error} (see glc {name} --help)")
+        say(f"glc {name}: {error}; see glc {name} --help")
         return exits.USAGE
     except KeyboardInterrupt:
         say("glc: interrupted")
@@ -71,10 +72,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         _drop_standard_output()
         return exits.FAILED
     except OSError as error:
-        # A failing file has a line of its own; this is a full disk behind standard output, or a
-        # folder that may not be looked at.
+        # A failing file has a line of its own; this is a full disk behind standard output.
         say(f"glc {name}: {error.filename or 'standard output'}: {error.strerror or error}")
         _drop_standard_output()
+        return exits.FAILED
+    except BaseException as error:
+        if not isinstance(error, Exception) and not is_fault(error):
+            raise
+        show_trace(error)
+        say(f"glc {name}: {reason_of(error)}")
         return exits.FAILED
 
 
@@ -87,7 +93,7 @@ def _run(name: str, rest: Sequence[str]) -> int:
         return int(import_module(f"codec_cli.{name}").run(rest))
     else:
         found = f"no command {name!r}" if name else "no command given"
-        say(f"glc: {found}; expected one of {', '.join(COMMANDS)} (see glc --help)")
+        say(f"glc: {found}; expected one of {', '.join(COMMANDS)}; see glc --help")
         return exits.USAGE
     return exits.OK
 

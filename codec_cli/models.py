@@ -38,7 +38,7 @@ def run(arguments: Sequence[str]) -> int:
         say(f"glc models: {reason_of(error)}")
         return exits.FAILED
     if not models:
-        say("glc models: none is installed; glc encode --model PATH takes a weight file")
+        say("glc models: no model is installed; glc encode --model PATH takes a weight file")
         return exits.FAILED
     for model in models:
         # Names come from the weights files, which may be anybody's.

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
+import re
+import sys
+from collections.abc import Sequence
 from typing import NoReturn
 
 from codec_cli import exits
@@ -25,12 +29,66 @@ __all__ = [
 ]
 
 
+_MARK = "\0"
+"""No argument of a process can hold this."""
+_WHOLE = re.compile(r"\d+(\.0*)?", re.ASCII)
+
+
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line and a ``UsageError``."""
+    """An argument parser whose errors are one line and a ``UsageError``.
+
+    What stands after ``--`` is a name, whatever it begins with. Options may stand between names,
+    which argparse does by reading twice; it forgets the ``--`` on the way (before Python 3.13).
+    """
+
+    _after: tuple[str, ...] = ()
+    """What stands after ``--``; while argparse reads, each is a mark and a number."""
+    _given: tuple[str, ...] = ()
+
+    def parse_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: None = None
+    ) -> argparse.Namespace:
+        """Read a command line whose options stand anywhere."""
+        self._given = tuple(sys.argv[1:] if args is None else args)
+        return self._named(super().parse_args(self._marked()))
+
+    def parse_intermixed_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: None = None
+    ) -> argparse.Namespace:
+        """Read a command line whose options may stand between its names."""
+        self._given = tuple(sys.argv[1:] if args is None else args)
+        return self._named(super().parse_intermixed_args(self._marked()))
 
     def error(self, message: str) -> NoReturn:
         """Refuse the command line."""
+        for number, name in enumerate(self._after):
+            message = message.replace(f"{_MARK}{number}", name)
+        options = set(self._option_string_actions)
+        is_missing = message.endswith("expected one argument")
+        for name in self._given:
+            is_name = os.path.lexists(name) or (is_missing and "." in name)
+            if name[:1] == "-" and name not in (*options, "-", "--") and is_name:
+                message += f"; for the file {name} write ./{name}"
         raise exits.UsageError(message)
+
+    def _marked(self) -> list[str]:
+        if "--" not in self._given:
+            return list(self._given)
+        end = self._given.index("--")
+        self._after = self._given[end + 1 :]
+        return [*self._given[:end], *(f"{_MARK}{n}" for n in range(len(self._after)))]
+
+    def _named(self, options: argparse.Namespace) -> argparse.Namespace:
+        """Put what stands after ``--`` back into the names; an option does not reach over it."""
+        if not self._after:
+            return options
+        names = {f"{_MARK}{number}": name for number, name in enumerate(self._after)}
+        for field, value in vars(options).items():
+            if isinstance(value, list):
+                setattr(options, field, [names.get(v, v) for v in value])
+            elif isinstance(value, str) and value in names:
+                self.error(f"argument --{field}: expected one argument before --")
+        return options
 
 
 def add_inputs(parser: Parser, what: str) -> None:
@@ -158,9 +216,9 @@ def add_reporting(parser: Parser) -> None:
 
 def quality(text: str) -> int:
     """Read the argument of ``-q``."""
-    if not text.isascii() or not text.isdigit() or int(text) > QUALITY_MAX:
+    if not _WHOLE.fullmatch(text) or float(text) > QUALITY_MAX:
         raise argparse.ArgumentTypeError(f"expected a whole number 0 to 100, found {text!r}")
-    return int(text)
+    return int(float(text))
 
 
 def count(text: str) -> int:

@@ -12,25 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from codec_cli.exits import UsageError
+from codec_cli.walk import STDIO, Source, Walk, is_folder
 
 __all__ = ["STDIO", "Expansion", "Job", "Source", "expand", "plan"]
-
-STDIO = "-"
-
-
-@dataclass(frozen=True)
-class Source:
-    """One input."""
-
-    path: Path | None
-    """None is standard input."""
-    relative: Path
-    """Where it lies below the folder or pattern that named it; a bare name for a file."""
-
-    @property
-    def name(self) -> str:
-        """What messages call it."""
-        return STDIO if self.path is None else str(self.path)
 
 
 @dataclass(frozen=True)
@@ -42,6 +26,8 @@ class Expansion:
     """(argument, reason) of every argument that stands for no file."""
     is_many: bool
     """The command line speaks of more than one file, even if only one was found."""
+    notices: tuple[tuple[str, str], ...] = ()
+    """(path, text) of what was left out of a folder."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +50,8 @@ def expand(arguments: Sequence[str], suffixes: frozenset[str], recursive: bool) 
     """Find the files that the arguments mean.
 
     A file that exists is taken whatever its name is. Of a folder those with one of the suffixes are
-    taken, hidden ones left out. A pattern is one only if no file of that very name exists.
+    taken, hidden ones left out. What exists is itself and no pattern, and so is each folder on the
+    way: ``d[1]/*.png`` speaks of the folder ``d[1]`` if there is one. Links are followed.
 
     Args:
         arguments: files, folders, patterns, or ``-``.
@@ -75,28 +62,36 @@ def expand(arguments: Sequence[str], suffixes: frozenset[str], recursive: bool) 
         raise UsageError("standard input (-) can be read only once")
     sources: dict[Source, None] = {}
     failures: list[tuple[str, str]] = []
+    notices: list[tuple[str, str]] = []
     is_many = len(arguments) > 1
     for argument in arguments:
         path = Path(argument)
-        walk = _Walk(suffixes, recursive, [])
+        walk = Walk(suffixes, recursive)
         if argument == STDIO:
             found = [Source(None, Path("stdin"))]
-        elif path.is_dir():
+        elif is_folder(path):
             is_many = True
             found = walk.folder(path, path)
-        elif path.exists() or not glob.has_magic(argument):
+        elif os.path.lexists(path) or not glob.has_magic(argument):
             # A missing file stays in the list: opening it says best what is wrong with it.
             found = [Source(path, Path(path.name))]
         else:
             is_many = True
             found = walk.pattern(argument)
         failures += walk.failures
+        notices += walk.notices
         if not found and not walk.failures:
-            deeper = "" if recursive else "; -r also looks into its folders"
-            is_folder = path.is_dir()
-            failures.append((argument, f"no file to read here{deeper if is_folder else ''}"))
+            failures.append((argument, _nothing(path, walk)))
         sources.update(dict.fromkeys(found))
-    return Expansion(tuple(sources), tuple(failures), is_many)
+    return Expansion(tuple(sources), tuple(failures), is_many, tuple(notices))
+
+
+def _nothing(path: Path, walk: Walk) -> str:
+    """Say why an argument stands for no file."""
+    if not is_folder(path):
+        return "no file matches this pattern"
+    deeper = "" if walk.recursive else "; -r also looks into its folders"
+    return f"no file to read in this folder{deeper}"
 
 
 def plan(
@@ -130,7 +125,7 @@ def plan(
 def _is_folder(output: str, expansion: Expansion) -> bool:
     """Tell whether ``-o`` means a folder, existing or to be made."""
     path = Path(output)
-    if path.is_dir() or output.endswith(("/", os.sep)):
+    if is_folder(path) or output.endswith(("/", os.sep)):
         return True
     if not expansion.is_many:
         return False
@@ -139,54 +134,6 @@ def _is_folder(output: str, expansion: Expansion) -> bool:
     if path.suffix:
         raise UsageError(f"-o {output}: there are several inputs; name a folder, with / at its end")
     return True
-
-
-@dataclass(frozen=True)
-class _Walk:
-    """Finds files below folders and by patterns."""
-
-    suffixes: frozenset[str]
-    recursive: bool
-    failures: list[tuple[str, str]]
-    """(folder, reason) of folders that cannot be listed; grows."""
-
-    def folder(self, folder: Path, root: Path) -> list[Source]:
-        """Return the files of a folder in the order of their names, then those of its folders."""
-        try:
-            entries = sorted(folder.iterdir())
-        except OSError as error:
-            self.failures.append((str(folder), error.strerror or "cannot be listed"))
-            return []
-        found: list[Source] = []
-        deeper: list[Path] = []
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                # A link back to a parent would never end.
-                if self.recursive and not entry.is_symlink():
-                    deeper.append(entry)
-            elif entry.suffix.lower() in self.suffixes:
-                found.append(Source(entry, entry.relative_to(root)))
-        for entry in deeper:
-            found += self.folder(entry, root)
-        return found
-
-    def pattern(self, pattern: str) -> list[Source]:
-        """Return the files that a pattern matches; with ``recursive`` those of folders too."""
-        fixed: list[str] = []
-        for part in Path(pattern).parts:
-            if glob.has_magic(part):
-                break
-            fixed.append(part)
-        root = Path(*fixed)
-        found: list[Source] = []
-        for match in sorted(map(Path, glob.glob(pattern, recursive=True))):
-            if not match.is_dir():
-                found.append(Source(match, match.relative_to(root)))
-            elif self.recursive:
-                found += self.folder(match, root)
-        return found
 
 
 def _renamed(path: Path, suffix: str, replaced: frozenset[str]) -> Path:

@@ -12,10 +12,11 @@ from codec_cli import exits
 from codec_cli.batch import Outcome, reason_of, run_jobs, writable_jobs
 from codec_cli.decode import encoded_as
 from codec_cli.finished import is_cut_picture
-from codec_cli.options import Parser, add_device, add_reporting, quality
+from codec_cli.options import Parser, add_device, add_reporting, count, quality
 from codec_cli.paths import STDIO, Job, Source
 from codec_cli.report import Report
-from codec_cli.session import Codecs
+from codec_cli.session import Codecs, refuse_auto
+from codec_cli.suffixes import check_folder
 from codec_cli.writing import Outputs
 
 __all__ = ["run"]
@@ -30,10 +31,12 @@ def run(arguments: Sequence[str]) -> int:
     if options.output == STDIO:
         raise exits.UsageError("-o -: not to standard output; name a folder")
     folder = Path(options.output)
-    if folder.is_file():
-        raise exits.UsageError(f"-o {options.output}: is a file; name a folder")
+    check_folder("-o", folder)
+    refuse_auto(options.model)
     if options.prior == "normal" and options.quality is not None:
-        raise exits.UsageError("-q says whose tables to draw from; --prior normal has none")
+        raise exits.UsageError(
+            "-q says whose tables to draw from, and --prior normal has none; leave it out"
+        )
     quality = _QUALITY if options.quality is None else options.quality
     label = f"q{quality}" if options.prior == "learned" else "z ~ N(0, I)"
     names = [f"sample-{options.seed}-{number:04}" for number in range(options.count)]
@@ -79,7 +82,7 @@ def _parser() -> Parser:
         "-f", "--force", action="store_true", help="replace outputs that exist (default: refuse)"
     )
     parser.add_argument(
-        "-n", "--count", type=_number, default=1, metavar="N", help="how many (default: 1)"
+        "-n", "--count", type=count, default=1, metavar="N", help="how many (default: 1)"
     )
     parser.add_argument(
         "--size", type=_size, default=(256, 256), metavar="WxH", help="in pixels (default: 256x256)"

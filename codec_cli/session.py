@@ -12,6 +12,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from codec_cli.exits import UsageError
+from codec_cli.faults import is_shortage
 from codec_cli.report import say
 from glc.bitstream import Limits, unpack, unpack_prefix
 from glc.errors import GlcError
@@ -33,7 +35,11 @@ __all__ = [
     "installed_name",
     "installed_path",
     "open_codec",
+    "refuse_auto",
 ]
+
+_FATAL = 4
+"""Severity of onnxruntime's log that no error of a picture reaches."""
 
 AUTO = "auto"
 """As a model: whichever of the installed ones makes the smallest file."""
@@ -82,6 +88,16 @@ class CodecLike(EncoderLike, Protocol):
         """Return pictures drawn from the model."""
 
 
+def refuse_auto(model: str | None) -> None:
+    """Refuse a choice among models where there is nothing to choose.
+
+    Raises:
+        UsageError: ``auto`` was chosen.
+    """
+    if model == AUTO:
+        raise UsageError(f"--model {AUTO} is for encoding; name one model, or leave it out")
+
+
 def open_codec(model: str | Path | None, device: str, precision: str = "float32") -> CodecLike:
     """Load a model; the default one when ``model`` is None.
 
@@ -92,19 +108,27 @@ def open_codec(model: str | Path | None, device: str, precision: str = "float32"
     from glc import fast
 
     if fast.is_usable(device):
+        _silence_onnxruntime()
         return fast.FastCodec.from_pretrained(model, precision=precision)
     if precision != fast.FLOAT32:
-        raise ValueError(f"{precision} needs a CPU and the extra: pip install 'glc[fast]'")
+        raise ValueError("--int8 needs a CPU and the extra fast; pip install 'glc[fast]' brings it")
     from glc import Codec
 
     try:
         codec: CodecLike = Codec.from_pretrained(model, device=device)
     except (RuntimeError, AssertionError) as error:
-        if device == "auto":
+        if device == "auto" or is_shortage(error):
             raise
-        # That is how torch says that a machine has no such device.
-        raise ValueError(f"--device {device} cannot be used here: {error}") from error
+        # That is how torch says that a machine has no such device, in many words.
+        raise ValueError(
+            f"--device {device}: torch finds none on this machine; use --device cpu, or auto"
+        ) from error
     return codec
+
+
+def _silence_onnxruntime() -> None:
+    """Keep onnxruntime from printing errors of its own: each is raised as well, and said once."""
+    import_module("onnxruntime").set_default_logger_severity(_FATAL)
 
 
 def _perceptual_distance() -> tuple[Distance, ...]:
@@ -113,7 +137,7 @@ def _perceptual_distance() -> tuple[Distance, ...]:
     try:
         lpips = import_module("eval.perceptual").Lpips("squeeze")
     except backbones.Unavailable as error:
-        say(f"glc: compares without LPIPS, and so seldom finds another model better: {error}")
+        say(f"glc encode: note: without LPIPS another model is seldom found to be better: {error}")
         return ()
     lock = threading.Lock()
 
@@ -188,10 +212,9 @@ class Codecs:
         """Return the chosen or the default codec.
 
         Raises:
-            ValueError: ``auto`` was chosen, and only encoding can choose.
+            UsageError: ``auto`` was chosen, and only encoding can choose.
         """
-        if self._model == AUTO:
-            raise ValueError(f"--model {AUTO} is for encoding; name one model")
+        refuse_auto(self._model)
         return self._get(self._model)
 
     def for_file(self, data: bytes) -> CodecLike:

@@ -8,7 +8,6 @@ from pathlib import Path
 from codec_cli import exits
 from codec_cli.archives import ARCHIVE_SUFFIX, is_archive, opened
 from codec_cli.batch import Outcome, read, reason_of, report_missing, run_jobs
-from codec_cli.decode import GLC_SUFFIXES
 from codec_cli.options import (
     Parser,
     add_device,
@@ -20,7 +19,8 @@ from codec_cli.options import (
 )
 from codec_cli.paths import Job, expand
 from codec_cli.report import Report
-from codec_cli.session import Codecs
+from codec_cli.session import Codecs, refuse_auto
+from codec_cli.suffixes import GLC_SUFFIXES
 from glc.errors import GlcError
 
 __all__ = ["run"]
@@ -29,6 +29,7 @@ __all__ = ["run"]
 def run(arguments: Sequence[str]) -> int:
     """Run the command and return its exit code."""
     options = _parser().parse_intermixed_args(arguments)
+    refuse_auto(options.model)
     expansion = expand(options.inputs, GLC_SUFFIXES | {ARCHIVE_SUFFIX}, options.recursive)
     codecs = Codecs(options.model, options.device, limits_of(options))
 

@@ -10,7 +10,7 @@ import secrets
 import stat
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -56,6 +56,9 @@ class Outputs:
     ) -> None:
         """Write a whole file under a temporary name, wait for the disk, then rename it.
 
+        A file that is replaced keeps its permissions and, where that is allowed, its owner. A link
+        stays a link: what it leads to is written.
+
         Args:
             target: None is standard output. Missing folders are made. Devices and pipes are
                 written directly.
@@ -65,33 +68,38 @@ class Outputs:
             replaces: a file of this name may be there, even without ``force``.
 
         Raises:
-            OSError: the disk is full, the folder read-only, the file there already, and so on.
+            OSError: the disk is full, the folder read-only, the file there already, and so on; the
+                message names the target.
         """
-        if target is None:
+        if target is None or _is_special(target):
             if check is not None:
                 check(data)
-            with self._lock:
-                sys.stdout.buffer.write(data)
-                sys.stdout.buffer.flush()
+            with _named(target):
+                self._write_directly(target, data)
             return
-        if _is_special(target):
-            if check is not None:
-                check(data)
-            target.write_bytes(data)
-            return
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".glc-{secrets.token_hex(8)}.part")
-        self._begin(temporary)
+        with _named(target):
+            _make_folder(target)
+            place = _behind_links(target)
+            temporary = place.with_name(f".glc-{secrets.token_hex(8)}.part")
+            self._begin(temporary)
         try:
-            with temporary.open("xb") as stream:
-                stream.write(data)
-                _sync(stream)
-            self._sweep(temporary)
+            with _named(target):
+                _create(temporary, data, place)
+                self._sweep(temporary)
             if check is not None:
                 check(temporary.read_bytes())
-            self._finish(temporary, target, self._force or replaces)
+            self._finish(temporary, target, place, self._force or replaces)
         finally:
             self._forget(temporary)
+
+    def _write_directly(self, target: Path | None, data: bytes) -> None:
+        """Write to standard output, a device or a pipe."""
+        if target is not None:
+            target.write_bytes(data)
+            return
+        with self._lock:
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
 
     def _begin(self, temporary: Path) -> None:
         with self._lock:
@@ -99,14 +107,15 @@ class Outputs:
                 raise InterruptedError("the command has ended")
             self._temporary.add(temporary)
 
-    def _finish(self, temporary: Path, target: Path, replaces: bool) -> None:
+    def _finish(self, temporary: Path, target: Path, place: Path, replaces: bool) -> None:
         with self._lock:
             if self._closed:
                 raise InterruptedError("the command has ended")
             # Looked at again: the file may have come to be while the networks ran.
-            if not replaces and target.exists():
-                raise FileExistsError(f"{target} exists (-f replaces it)")
-            temporary.replace(target)
+            if not replaces and os.path.lexists(target):
+                raise FileExistsError(f"{target} exists; -f replaces it")
+            with _named(target):
+                temporary.replace(place)
             self._temporary.discard(temporary)
 
     def _forget(self, temporary: Path) -> None:
@@ -129,6 +138,61 @@ class Outputs:
                 is_old = now - path.lstat().st_mtime > _LEFTOVER_SECONDS
                 if is_old and path.is_file() and _LEFTOVER.fullmatch(path.name):
                     path.unlink()
+
+
+@contextlib.contextmanager
+def _named(target: Path | None) -> Iterator[None]:
+    """Make an error of the system speak of the target, and not of a temporary name.
+
+    Raises:
+        BrokenPipeError, InterruptedError: as they are; nobody needs a name for those.
+    """
+    try:
+        yield
+    except (BrokenPipeError, InterruptedError):
+        raise
+    except OSError as error:
+        name = "standard output" if target is None else str(target)
+        raise OSError(f"{name} cannot be written: {error.strerror or error}") from error
+
+
+def _make_folder(target: Path) -> None:
+    """Make the folder of a file, and those above it."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        wrong = next((p for p in target.parents if p.exists() and not p.is_dir()), target.parent)
+        raise OSError(error.errno, f"{wrong} is a file, not a folder") from error
+
+
+def _behind_links(target: Path) -> Path:
+    """Return where a file really goes, if a link of its name is there."""
+    if not target.is_symlink():
+        return target
+    place = Path(os.path.realpath(target))
+    if place.is_symlink():
+        raise OSError(errno.ELOOP, "it is a link that leads back to itself")
+    if not place.parent.is_dir():
+        raise OSError(errno.ENOENT, f"it is a link to {place}, whose folder does not exist")
+    return place
+
+
+def _create(temporary: Path, data: bytes, place: Path) -> None:
+    """Write a temporary file with the permissions of what it replaces, if anything is there."""
+    try:
+        before = place.stat()
+    except OSError:
+        before = None
+    # A secret must not be readable for the time that its writing takes.
+    mode = 0o666 if before is None else 0o600
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    with os.fdopen(os.open(temporary, flags, mode), "wb") as stream:
+        stream.write(data)
+        if before is not None:
+            with contextlib.suppress(OSError, AttributeError):
+                os.chown(temporary, before.st_uid, before.st_gid)
+            temporary.chmod(stat.S_IMODE(before.st_mode))
+        _sync(stream)
 
 
 def _sync(stream: BinaryIO) -> None:

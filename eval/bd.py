@@ -21,15 +21,17 @@ MIN_OVERLAP = 0.75
 MIN_POINTS = 4
 _COMPARABLE = (
     "psnr",
-    "ms_ssim",
-    "lpips_squeeze",
     "lpips_alex",
-    "lpips_vgg",
     "dists",
+    "lpips_vgg",
+    "ms_ssim",
+    "colour16",
     "ssimulacra2",
     "judge_distance",
+    "frechet_judge",
     "frechet_squeezenet",
     "fid",
+    "lpips_squeeze",
 )
 
 

@@ -33,6 +33,7 @@ from eval import random_weights
 from eval.summary import markdown
 from glc import Codec
 from glc.config import PRESETS
+from glc.precision import in_autocast_of_caller
 
 _NETWORKS = (
     "encoder",
@@ -219,6 +220,7 @@ def _as(way: Way, device: torch.device) -> Iterator[None]:
             # What one network recorded stays valid until the end of this batch, not of the call.
             torch.compiler.cudagraph_mark_step_begin()
         stack.enter_context(torch.autocast(device.type, torch.bfloat16, enabled=way.bf16))
+        stack.enter_context(in_autocast_of_caller())
         if device.type == "cuda" and way.workers > 1:
             stack.enter_context(torch.cuda.stream(torch.cuda.Stream(device)))
         yield

@@ -2,6 +2,7 @@
 
 A name makes a codec: `glc` (the shipped model), `glc:MODEL` (a name or path), `glc-fast` and
 `glc-fast:MODEL` (the same without torch), `glc-int8` and `glc-int8:MODEL` (decoded in 8 bits),
+`pca16` (principal components of blocks, no network), `pca16:FILE` (the same, fitted by you),
 `jpeg`, `webp`, `avif`, `heic`, `jxl`, `jpeg2000`, `compressai:MODEL` (of its zoo), and `NAME@1/2`
 or `NAME@1/4`: shrink, encode, decode, enlarge, as people do when JPEG will not go small enough.
 
@@ -170,16 +171,33 @@ def build(name: str, device: str = "cpu") -> Codec:
     kind, _, model = name.partition(":")
     if kind in GLC_KINDS:
         return GlcCodec(model or None, device, kind)
+    if kind == "pca16":
+        from eval.pca16 import Pca16Codec
+
+        return Pca16Codec(Path(model) if model else None)
     if name.startswith("compressai:"):
         return zoo.build(name.partition(":")[2], device)
     if name not in _PILLOW:
-        known = ", ".join([*GLC_KINDS, "glc:MODEL", *_PILLOW, "compressai:MODEL", "NAME@1/2"])
+        known = ", ".join(
+            [*GLC_KINDS, "glc:MODEL", "pca16", *_PILLOW, "compressai:MODEL", "NAME@1/2"]
+        )
         raise ValueError(f"--codecs: unknown codec {name!r}; known: {known}")
     return _PILLOW[name]()
 
 
-DEFAULT = ("glc", "jpeg", "webp", "avif", "heic", "jxl", "jpeg2000", "jpeg@1/2", "avif@1/4")
-QUICK = ("glc", "jpeg", "webp", "avif", "jpeg@1/2")
+DEFAULT = (
+    "glc",
+    "pca16",
+    "jpeg",
+    "webp",
+    "avif",
+    "heic",
+    "jxl",
+    "jpeg2000",
+    "jpeg@1/2",
+    "avif@1/4",
+)
+QUICK = ("glc", "pca16", "jpeg", "webp", "avif", "jpeg@1/2")
 
 
 def _jpeg(name: str, options: dict[str, Any]) -> PillowCodec:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import torch
 
 from glc import Codec
+from glc.precision import in_autocast_of_caller
 
 __all__ = ["COMPILED", "ENVIRONMENTS", "FULL", "QUICK", "Environment", "Setting", "compiled"]
 
@@ -51,6 +52,7 @@ class Setting:
                 with (
                     torch.backends.mkldnn.flags(enabled=self.onednn),
                     torch.autocast(codec.device.type, torch.bfloat16, enabled=self.bf16),
+                    in_autocast_of_caller(),
                 ):
                     yield
         finally:

@@ -1,8 +1,9 @@
-"""Distances between two sets of pictures, on patches: Frechet (SqueezeNet), FID and KID.
+"""Distances between two sets of pictures, on patches: Frechet on other features, FID and KID.
 
-They judge realism over a whole set, not one picture against its original. *Frechet (SqueezeNet)*
-is the formula of FID (Heusel et al., arXiv 1706.08500) on the 512 features of SqueezeNet 1.1,
-averaged over a patch. It works offline, but its values cannot be compared with any FID.
+They judge realism over a whole set, not one picture against its original. *Frechet (judge)* and
+*Frechet (SqueezeNet)* are the formula of FID (Heusel et al., arXiv 1706.08500) on the 512 last
+features, averaged over a patch, of the MobileNetV1 that nobody trains against and of SqueezeNet
+1.1. They work offline, but their values cannot be compared with any FID, nor with each other.
 
 Patches: squares of 64 pixels when the pictures are no larger than 1 Mpixel, as the GLC paper does
 for Kodak; otherwise 256 pixels and a second grid shifted by 128, as HiFiC does.
@@ -28,7 +29,9 @@ from eval.backbones import (
     squeezenet_features,
     to_pm1,
 )
+from eval.judge import FEATURE_LAYERS, Judge
 from eval.pictures import RGB, patches
+from eval.settings import Settings
 
 FEW_PATCHES = 2048
 """With fewer patches than that a covariance of features is hardly known; a report says so."""
@@ -87,18 +90,21 @@ def frechet_distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     return float(max(offset + spread - 2 * np.sum(np.sqrt(mixed.clip(0))), 0.0))
 
 
-class FrechetSqueezeNet:
-    """Frechet (SqueezeNet) of picture sets against one set of originals."""
+class Frechet:
+    """The Frechet distance of picture sets from one set of originals, on a network's features."""
 
-    columns = ("frechet_squeezenet",)
+    def __init__(self, column: str, features: Callable[[Tensor], Tensor], device: str) -> None:
+        """Take the network.
 
-    def __init__(self, device: str = "cpu") -> None:
-        """Load SqueezeNet; Unavailable when its weights are absent."""
-        self._network = squeezenet_features(device)
+        Args:
+            column: of COLUMNS.
+            features: (B, 3, side, side) float32 in [-1, 1] to (B, D).
+            device: where it runs.
+        """
+        self.columns = (column,)
+        self._look = features
         self._device = device
-        self._mean = torch.tensor(_MEAN, device=device).view(1, 3, 1, 1)
-        self._std = torch.tensor(_STD, device=device).view(1, 3, 1, 1)
-        self._originals = np.zeros((0, 512))
+        self._originals = np.zeros((0, 0))
 
     def begin(self, originals: Iterable[RGB]) -> None:
         """Take the patches of the originals."""
@@ -109,12 +115,36 @@ class FrechetSqueezeNet:
         return (frechet_distance(self._originals, self._features(decoded)),)
 
     def _features(self, tiles: Iterable[RGB]) -> NDArray[np.float64]:
-        def look(batch: Tensor) -> Tensor:
-            x = ((batch + 1) / 2 - self._mean) / self._std
-            features: Tensor = self._network(x)
-            return features.mean(dim=(2, 3)).double().cpu()
+        def look(batch: Tensor) -> NDArray[np.float64]:
+            found: NDArray[np.float64] = self._look(batch).double().cpu().numpy()
+            return found
 
-        return np.concatenate([f.numpy() for f in _in_batches(tiles, look, self._device)])
+        return np.concatenate(_in_batches(tiles, look, self._device))
+
+
+def frechet_squeezenet(settings: Settings) -> Frechet:
+    """Return Frechet (SqueezeNet); Unavailable when its weights are absent."""
+    device = settings.device
+    network = squeezenet_features(device)
+    mean = torch.tensor(_MEAN, device=device).view(1, 3, 1, 1)
+    std = torch.tensor(_STD, device=device).view(1, 3, 1, 1)
+
+    def features(batch: Tensor) -> Tensor:
+        found: Tensor = network(((batch + 1) / 2 - mean) / std).mean(dim=(2, 3))
+        return found
+
+    return Frechet("frechet_squeezenet", features, device)
+
+
+def frechet_judge(settings: Settings) -> Frechet:
+    """Return Frechet (judge); Unavailable when its weights are absent."""
+    judge = Judge(settings.judge_path(), settings.device)
+    last = FEATURE_LAYERS[-1]
+
+    def features(batch: Tensor) -> Tensor:
+        return judge.features(batch)[last].mean(dim=(2, 3))
+
+    return Frechet("frechet_judge", features, settings.device)
 
 
 class InceptionDistances:
@@ -122,8 +152,9 @@ class InceptionDistances:
 
     columns = ("fid", "kid")
 
-    def __init__(self, device: str = "cpu") -> None:
+    def __init__(self, settings: Settings) -> None:
         """Load the network; Unavailable when a package or the weights are absent."""
+        device = settings.device
         path = checkpoint(INCEPTION, INCEPTION_URL)
         try:
             from torchmetrics.image.fid import FrechetInceptionDistance
@@ -167,16 +198,17 @@ class InceptionDistances:
         return sum(_in_batches(tiles, feed, self._device))
 
 
-SetMetric = FrechetSqueezeNet | InceptionDistances
+SetMetric = Frechet | InceptionDistances
 
-SET_METRICS: dict[str, Callable[[str], SetMetric]] = {
-    "frechet-squeezenet": FrechetSqueezeNet,
+SET_METRICS: dict[str, Callable[[Settings], SetMetric]] = {
+    "frechet-judge": frechet_judge,
+    "frechet-squeezenet": frechet_squeezenet,
     "fid": InceptionDistances,
 }
 """Metrics of whole sets by name; `fid` gives KID as well."""
 
 
-def settings(grid: PatchGrid, count: int) -> dict[str, str | int | bool]:
+def conditions(grid: PatchGrid, count: int) -> dict[str, str | int | bool]:
     """Return what a reader must know to compare such a figure: patches, library, antialias."""
     return {
         "patch_side": grid.side,

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import cast
 
 import torch
 from PIL import Image
@@ -105,6 +106,16 @@ class Judge:
         )
         return float(class_x == class_hat), distance if features_x else math.nan
 
+    def features(self, batch: Tensor) -> dict[int, Tensor]:
+        """Return the features of pictures of one size, by layer.
+
+        Args:
+            batch: (B, 3, H, W), float32 in [-1, 1].
+        """
+        with torch.inference_mode():
+            _, found = self._network(batch)
+        return cast("dict[int, Tensor]", found)
+
     def top_class(self, picture: RGB) -> int:
         """Return the ImageNet class, 0..999, of the whole picture (short side 183, centre 160)."""
         image = Image.fromarray(picture)
@@ -121,9 +132,8 @@ class Judge:
         crops = _native_crops(picture)
         if not crops:
             return self.top_class(picture), {}
-        with torch.inference_mode():
-            _, features = self._network(torch.cat([to_pm1(crop, self._device) for crop in crops]))
-        return self.top_class(picture), features
+        batch = torch.cat([to_pm1(crop, self._device) for crop in crops])
+        return self.top_class(picture), self.features(batch)
 
 
 def _native_crops(picture: RGB) -> list[RGB]:

@@ -1,21 +1,25 @@
 """The metrics by name: which there are, how their columns are called, which can be used here.
 
-The measuring itself is in `pixels`, `grid`, `perceptual`, `judge`, `classifier` and `frechet`.
+The order of the columns is that of every table: what papers report comes first, what every model of
+glc was trained on last.
+The measuring itself is in `pixels`, `grid`, `perceptual`, `dists`, `judge`, `classifier` and
+`frechet`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from eval import grid, pixels
 from eval.backbones import Unavailable
 from eval.classifier import Classifier
+from eval.dists import Dists
 from eval.frechet import SET_METRICS
 from eval.judge import Judge
-from eval.perceptual import Dists, Lpips, Ssimulacra2
+from eval.perceptual import Lpips, Ssimulacra2
 from eval.pictures import RGB
+from eval.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -32,21 +36,33 @@ COLUMNS: dict[str, Column] = {
     column.key: column
     for column in (
         Column("psnr", "PSNR dB", 2, True),
-        Column("ms_ssim", "MS-SSIM", 4, True),
-        Column("lpips_squeeze", "LPIPS(squeeze)", 4, False),
         Column("lpips_alex", "LPIPS(alex)", 4, False),
-        Column("lpips_vgg", "LPIPS(vgg)", 4, False),
         Column("dists", "DISTS", 4, False),
+        Column("lpips_vgg", "LPIPS(vgg)", 4, False),
+        Column("ms_ssim", "MS-SSIM", 4, True),
+        Column("colour16", "colour16", 2, False),
         Column("grid_db", "grid dB", 2, False),
-        Column("ssimulacra2", "SSIMULACRA 2", 1, True),
-        Column("agree", "top-1 agreement", 3, True),
         Column("recognised", "recognised", 3, True),
         Column("judge_distance", "judge distance", 4, False),
+        Column("ssimulacra2", "SSIMULACRA 2", 1, True),
+        Column("agree", "top-1 agreement", 3, True),
+        Column("frechet_judge", "Frechet (judge)", 2, False),
         Column("frechet_squeezenet", "Frechet (SqueezeNet)", 0, False),
         Column("fid", "FID", 2, False),
         Column("kid", "KID", 5, False),
+        Column("lpips_squeeze", "LPIPS(squeeze)*", 4, False),
     )
 }
+TRAINED_ON = "lpips_squeeze"
+FOOTNOTES = {
+    "lpips_squeeze": "* LPIPS(squeeze) was among the training losses of glc and flatters it.",
+    "lpips_alex": "LPIPS(alex) is among the training losses of those models of glc whose cards say "
+    "so, and flatters them; DISTS and LPIPS(vgg) are among none.",
+}
+"""What goes under every table that has the column."""
+
+HEADLINE = ("psnr", "lpips_alex", "dists", "ms_ssim", "colour16", "grid_db", "recognised")
+"""What short tables have."""
 
 
 @dataclass(frozen=True)
@@ -58,30 +74,21 @@ class Metric:
     measure: Callable[[RGB, RGB], tuple[float, ...]]
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What metrics need to know: the device, the judge's weights, the classifier."""
-
-    device: str = "cpu"
-    judge: Path | None = None
-    classifier: str = "resnet50"
-    """Of torchvision, for the metric `agree`."""
-
-
 PICTURE_METRICS: dict[str, tuple[str, ...]] = {
     "psnr": ("psnr",),
-    "ms-ssim": ("ms_ssim",),
-    "lpips-squeeze": ("lpips_squeeze",),
     "lpips-alex": ("lpips_alex",),
-    "lpips-vgg": ("lpips_vgg",),
     "dists": ("dists",),
-    "ssimulacra2": ("ssimulacra2",),
+    "lpips-vgg": ("lpips_vgg",),
+    "ms-ssim": ("ms_ssim",),
+    "colour16": ("colour16",),
     "grid": ("grid_db",),
-    "agree": ("agree",),
     "judge": ("recognised", "judge_distance"),
+    "ssimulacra2": ("ssimulacra2",),
+    "agree": ("agree",),
+    "lpips-squeeze": ("lpips_squeeze",),
 }
 ALL = (*PICTURE_METRICS, *SET_METRICS)
-QUICK = ("psnr", "ms-ssim", "lpips-squeeze", "grid", "judge")
+QUICK = ("psnr", "lpips-alex", "ms-ssim", "colour16", "grid", "judge", "lpips-squeeze")
 
 
 def build(name: str, settings: Settings) -> Metric:
@@ -106,7 +113,7 @@ def usable(names: Sequence[str], settings: Settings) -> tuple[list[str], dict[st
             raise ValueError(f"--metrics: unknown metric {name!r}; known: {', '.join(ALL)}")
         try:
             if name in SET_METRICS:
-                SET_METRICS[name](settings.device)
+                SET_METRICS[name](settings)
             else:
                 build(name, settings)
             works.append(name)
@@ -118,18 +125,19 @@ def usable(names: Sequence[str], settings: Settings) -> tuple[list[str], dict[st
 def _measure(name: str, settings: Settings) -> Callable[[RGB, RGB], tuple[float, ...]]:
     device = settings.device
     if name == "judge":
-        if settings.judge is None:
-            raise Unavailable("needs the judge's weights: --judge PATH of the safetensors file")
-        return Judge(settings.judge, device).compare
+        return Judge(settings.judge_path(), device).compare
     if name.startswith("lpips-"):
-        return _single(Lpips(name.removeprefix("lpips-"), device).compare)
+        return _single(Lpips(name.removeprefix("lpips-"), device, settings.features).compare)
+    if name == "dists":
+        return _single(Dists(device, settings.features).compare)
     if name == "agree":
         return _single(Classifier(settings.classifier, device).compare)
-    if name in ("dists", "ssimulacra2"):
-        return _single(Dists(device).compare if name == "dists" else Ssimulacra2().compare)
+    if name == "ssimulacra2":
+        return _single(Ssimulacra2().compare)
     if name == "ms-ssim":
         return lambda x, x_hat: (pixels.ms_ssim(x, x_hat, device),)
-    return _single({"psnr": pixels.psnr_db, "grid": grid.grid_score_db}[name])
+    plain = {"psnr": pixels.psnr_db, "colour16": pixels.colour16, "grid": grid.grid_score_db}
+    return _single(plain[name])
 
 
 def _single(compare: Callable[[RGB, RGB], float]) -> Callable[[RGB, RGB], tuple[float, ...]]:

@@ -1,7 +1,6 @@
-"""Metrics fitted to what people see: LPIPS and DISTS on trained networks, and SSIMULACRA 2.
+"""Metrics fitted to what people see: LPIPS on trained networks, and SSIMULACRA 2.
 
 LPIPS: Zhang et al., CVPR 2018 (arXiv 1801.03924), version 0.1, inputs in [-1, 1].
-DISTS: Ding et al., TPAMI 2020 (arXiv 2004.07728), inputs in [0, 1].
 SSIMULACRA 2: Sneyers, github.com/cloudinary/ssimulacra2; 90 is near lossless, below 30 poor.
 """
 
@@ -9,12 +8,13 @@ from __future__ import annotations
 
 import io
 import math
+from pathlib import Path
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from eval.backbones import VGG16, Unavailable, checkpoint, lpips_network, to_pm1
+from eval.backbones import Unavailable, lpips_network, to_pm1
 from eval.pictures import RGB
 
 SMALLEST_SIDE = 64
@@ -24,9 +24,15 @@ SMALLEST_SIDE = 64
 class Lpips:
     """LPIPS with one trunk; the features of the last original are kept for the next comparison."""
 
-    def __init__(self, net: str, device: str = "cpu") -> None:
-        """Load `net`, one of squeeze, alex and vgg; Unavailable when its weights are absent."""
-        self._model = lpips_network(net, device)
+    def __init__(self, net: str, device: str = "cpu", folder: Path | None = None) -> None:
+        """Load `net`, one of squeeze, alex and vgg; Unavailable when its weights are absent.
+
+        Args:
+            net: the trunk.
+            device: where it runs.
+            folder: of features, looked into before torch's hub folder.
+        """
+        self._model = lpips_network(net, device, folder)
         self._device = device
         self._original: RGB | None = None
         self._features: list[Tensor] = []
@@ -44,30 +50,6 @@ class Lpips:
     def _look(self, picture: RGB) -> list[Tensor]:
         features = self._model.net(self._model.scaling_layer(to_pm1(picture, self._device)))
         return [f / (f.square().sum(dim=1, keepdim=True).sqrt() + 1e-10) for f in features]
-
-
-class Dists:
-    """DISTS as torchmetrics has it."""
-
-    def __init__(self, device: str = "cpu") -> None:
-        """Load the network; Unavailable when torchmetrics or VGG16's weights are absent."""
-        checkpoint(VGG16)  # else torchvision would try to download it
-        try:
-            from torchmetrics.functional.image.dists import DISTSNetwork
-        except ImportError as error:
-            raise Unavailable(
-                "needs torchmetrics 1.8 or later: pip install torchmetrics"
-            ) from error
-        self._network = DISTSNetwork(load_weights=True).eval().to(device)
-        self._device = device
-
-    def compare(self, x: RGB, x_hat: RGB) -> float:
-        """Return the distance, 0 for identical pictures; NaN when a side is below 64 pixels."""
-        if min(x.shape[:2]) < SMALLEST_SIDE:
-            return math.nan
-        a, b = ((to_pm1(picture, self._device) + 1) / 2 for picture in (x, x_hat))
-        with torch.inference_mode():
-            return float(self._network(b, a).mean())
 
 
 class Ssimulacra2:

@@ -95,7 +95,8 @@ def _fill(
         if metric == "ms_ssim":
             values = tuple(ms_ssim_db(v) for v in values)
         label = f"{system.system} (published)"
-        axes.plot(rates, values, mark, color=GREY, markerfacecolor="none", label=label)
+        (line,) = axes.plot(rates, values, f"{mark}:", color=GREY, linewidth=0.7, label=label)
+        line.set(markerfacecolor="none", markersize=5)
     _dress(axes, metric)
     return True
 

@@ -21,15 +21,26 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
-from eval import codecs, metrics, pictures, provenance, records, results, runner, sets, summary
+from eval import (
+    at_rate,
+    codecs,
+    metrics,
+    pictures,
+    provenance,
+    records,
+    results,
+    runner,
+    sets,
+    summary,
+)
 from eval.backbones import Unavailable
 from eval.codecs import Codec
 from eval.frechet import SET_METRICS
-from eval.metrics import Settings
 from eval.pictures import Source
 from eval.records import Journal, Record
 from eval.results import Results
 from eval.runner import Plan, Task
+from eval.settings import Settings
 
 QUICK_PICTURES = 4
 QUICK_QUALITIES = 3
@@ -50,11 +61,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     quick: bool = arguments.quick
-    sources = pictures.find(arguments.images, QUICK_PICTURES if quick else arguments.limit)
+    sources = pictures.find(arguments.images)[:: arguments.every]
+    sources = sources[: QUICK_PICTURES if quick else arguments.limit]
     device = _device(arguments.device)
     built, recipes, absent = _build_codecs(arguments, device)
     qualities = {codec.name: _qualities(codec, arguments) for codec in built}
-    settings = Settings(device, arguments.judge, arguments.classifier)
+    settings = Settings(device, arguments.judge, arguments.classifier, arguments.features)
     wanted = arguments.metrics or (metrics.QUICK if quick else metrics.ALL)
     names, reasons = metrics.usable(wanted, settings)
     for name, reason in reasons.items():
@@ -74,7 +86,7 @@ def _run(arguments: argparse.Namespace) -> int:
     found = _wanted_records(sources, built, qualities, columns, out)
     complete = {key: q for key, q in qualities.items() if _is_complete(key, q, found, sources)}
     figures, set_settings = sets.measure(
-        of_sets, sources, [c for c in built if c.name in complete], complete, out, device, _say
+        of_sets, sources, [c for c in built if c.name in complete], complete, out, settings, _say
     )
     for failure in failures:
         _say(f"failed: {failure}")
@@ -88,13 +100,18 @@ def _run(arguments: argparse.Namespace) -> int:
         "names": [source.name for source in sources],
         "codecs": recipes,
         "jobs": arguments.jobs,
+        "rates": arguments.at,
         "classifier": arguments.classifier if "agree" in names else None,
         "set_metrics": set_settings,
         "skipped": {**absent, **reasons},
     }
     done = Results(sources, found, summary.points(found, figures), run)
     results.write(out, done, built, _say)
-    print(summary.markdown(summary.rows(done.points)))
+    table = summary.rows(done.points)
+    print(summary.markdown(table) + summary.footnotes(table))
+    same = at_rate.rows(done.points, arguments.at)
+    if len(same) > 1:
+        print(f"\n{results.AT_RATE}:\n\n{summary.markdown(same)}")
     return 1 if failures or (arguments.codecs and absent) else 0
 
 
@@ -210,6 +227,13 @@ def _numbers(text: str) -> list[float]:
     return [float(part) for part in _names(text)]
 
 
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m eval.rd", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -219,8 +243,17 @@ def _parser() -> argparse.ArgumentParser:
     add("--codecs", type=_names, metavar="A,B", help=f"default: {','.join(codecs.DEFAULT)}")
     add("--qualities", type=_numbers, metavar="N,N", help="for all codecs; default: their own")
     add("--metrics", type=_names, metavar="A,B", help=f"default: {','.join(metrics.ALL)}")
+    add("--features", type=Path, metavar="DIR", help="safetensors of AlexNet, VGG16, DISTS, judge")
     add("--judge", type=Path, metavar="PATH", help="weights of the judge network (safetensors)")
     add("--classifier", default="resnet50", metavar="NAME", help="of torchvision, for `agree`")
+    add("--every", type=_count, default=1, metavar="N", help="only every Nth picture")
+    add(
+        "--at",
+        type=_numbers,
+        default=list(at_rate.RATES),
+        metavar="B,B",
+        help="rates at which curves are compared, in bits per pixel",
+    )
     add("--limit", type=int, metavar="N", help="only the first N pictures")
     add("--quick", action="store_true", help="four pictures, few codecs, points and metrics")
     add("--device", default="cpu", help="cpu (default), cuda or auto")

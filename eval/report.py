@@ -4,9 +4,9 @@
                           [--assets docs/results]
 
 With --images the run is made (or finished) first. The pictures of the strip come from the run, or
-from --strip where those of the run may not be published. Writes `curves.png` (PSNR and LPIPS
-against the rate), `crops.png` (crops: the original, the codec, HEIC and JPEG at the closest file
-size) and `table.md` into --assets, and puts figure, table and strip between the lines
+from --strip where those of the run may not be published. Writes `curves.png` (PSNR, LPIPS(alex)
+and DISTS against the rate), `crops.png` (crops: the original, the codec, HEIC and JPEG at the
+closest file size) and `table.md` into --assets, and puts figure, table and strip between the lines
 `<!-- results:begin -->` and `<!-- results:end -->` of the README, with date and hardware.
 """
 
@@ -18,23 +18,22 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from eval import codecs, pictures, rd, results, summary
 from eval.backbones import Unavailable
 from eval.codecs import Codec
-from eval.metrics import COLUMNS
+from eval.metrics import COLUMNS, HEADLINE, TRAINED_ON
 from eval.page import kilobytes
 from eval.pictures import Source, load
 from eval.results import Results
+from eval.sheet import CROP, Cell, draw, same_size
 from eval.strips import shown_quality
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 RIVALS = ("heic", "jpeg@1/2", "jpeg")
-CROP = 224
-_CAPTION = 24
-_TABLE = ("psnr", "ms_ssim", "lpips_squeeze", "lpips_alex", "dists", "grid_db", "recognised")
-_FIGURES = ("lpips_alex", "lpips_squeeze", "psnr")
+_TABLE = (*HEADLINE, TRAINED_ON)
+_FIGURES = ("psnr", "lpips_alex", "dists")
 
 
 def table(found: Results) -> list[list[str]]:
@@ -64,7 +63,7 @@ def crops(found: Results, sources: Sequence[Source]) -> Image.Image:
     tested = results.under_test(found.points)
     quality = shown_quality([r for r in found.records if r.codec == tested])
     codec = codecs.build(found.run["codecs"][tested])
-    rows = []
+    rows: list[list[Cell]] = []
     for source in sources:
         image = load(source.path)
         data = codec.encode(image, quality)
@@ -76,16 +75,7 @@ def crops(found: Results, sources: Sequence[Source]) -> Image.Image:
             if name in found.run["codecs"] and name != tested:
                 row.append(_matched(codecs.build(name), image, len(data)))
         rows.append(row)
-    columns = max(len(row) for row in rows)
-    sheet = Image.new("RGB", (columns * (CROP + 4) - 4, len(rows) * (CROP + _CAPTION)), "white")
-    draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(size=14)
-    for i, row in enumerate(rows):
-        for j, (caption, crop) in enumerate(row):
-            left, top = j * (CROP + 4), i * (CROP + _CAPTION)
-            draw.text((left, top + 4), caption, fill="black", font=font)
-            sheet.paste(crop, (left, top + _CAPTION))
-    return sheet
+    return draw(rows)
 
 
 def fill(text: str, results_text: str) -> str:
@@ -123,7 +113,7 @@ def _write(arguments: argparse.Namespace) -> None:
     assets: Path = arguments.assets
     assets.mkdir(parents=True, exist_ok=True)
     measured = summary.columns_of(found.points)
-    shown = [key for key in _FIGURES if key in measured][:2]
+    shown = [key for key in _FIGURES if key in measured]
     published = {key: for_pictures(found.run["names"], key) for key in shown}
     plots.side_by_side(shown, found.points, published).savefig(assets / "curves.png", dpi=150)
     sources = found.sources if arguments.strip is None else pictures.find(arguments.strip)
@@ -131,7 +121,8 @@ def _write(arguments: argparse.Namespace) -> None:
         names = arguments.crops or _spread(found.sources)
         sources = [source for source in sources if source.name in names]
     crops(found, sources).save(assets / "crops.png")
-    markdown = summary.markdown(table(found))
+    rows = table(found)
+    markdown = summary.markdown(rows) + summary.footnotes(rows)
     run = found.run
     where = f"{run['pictures']} pictures of {Path(run['images']).name}"
     made = f"Measured {run['date'][:10]} on {run['hardware']}, {where}."
@@ -148,27 +139,7 @@ def _write(arguments: argparse.Namespace) -> None:
         arguments.readme.write_text(fill(text, part), encoding="utf-8")
 
 
-def same_size(codec: Codec, image: Image.Image, size_bytes: int) -> bytes:
-    """Return the codec's file whose size is nearest to `size_bytes`, over all its qualities."""
-    low, high = 0, 100
-    files: dict[int, bytes] = {}
-
-    def file(quality: int) -> bytes:
-        if quality not in files:
-            files[quality] = codec.encode(image, quality)
-        return files[quality]
-
-    while high - low > 1:
-        middle = (low + high) // 2
-        if len(file(middle)) <= size_bytes:
-            low = middle
-        else:
-            high = middle
-    file(low), file(high)
-    return min(files.values(), key=lambda data: abs(math.log(len(data) / size_bytes)))
-
-
-def _matched(codec: Codec, image: Image.Image, size_bytes: int) -> tuple[str, Image.Image]:
+def _matched(codec: Codec, image: Image.Image, size_bytes: int) -> Cell:
     data = same_size(codec, image, size_bytes)
     return f"{codec.name}, {kilobytes(len(data))}", _middle(codec.decode(data))
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from eval import curves, speed, summary
+from eval import at_rate, curves, speed, summary
 from eval.codecs import Codec
 from eval.page import Page
 from eval.pictures import Source, find
@@ -17,6 +17,8 @@ from eval.records import Record
 from eval.records import read as read_records
 from eval.strips import strips
 from eval.summary import Point
+
+AT_RATE = "At the same rate, between two points of each curve"
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,10 @@ def write(
     pictures = f"{found.run['pictures']} pictures of {Path(found.run['images']).name}"
     curves.write(out / "curves", found.points, pictures)
     tables = all_tables(found, report)
-    parts = [f"## {title}\n\n{summary.markdown(rows)}" for title, rows in tables.items()]
+    parts = [
+        f"## {title}\n\n{summary.markdown(rows)}{summary.footnotes(rows)}"
+        for title, rows in tables.items()
+    ]
     head = f"{pictures}, {found.run['date']}, {found.run['hardware']}"
     (out / "tables.md").write_text("\n\n".join([head, *parts]) + "\n", encoding="utf-8")
     try:
@@ -81,7 +86,10 @@ def read(out: Path) -> Results:
 
 def all_tables(found: Results, report: Callable[[str], None]) -> dict[str, list[list[str]]]:
     """Return the tables by title: figures, delta rates of the codec under test, speed."""
+    rates = found.run.get("rates", at_rate.RATES)
     tables = {"Figures": summary.rows(found.points)}
+    if len(same := at_rate.rows(found.points, rates)) > 1:
+        tables[AT_RATE] = same
     tested = under_test(found.points)
     if len(summary.by_codec(found.points)) > 1:
         try:

@@ -16,9 +16,10 @@ from pathlib import Path
 from eval import codecs, metrics
 from eval.codecs import Codec
 from eval.curves import file_name
-from eval.metrics import Metric, Settings
+from eval.metrics import Metric
 from eval.pictures import RGB, Source, load, pixels
 from eval.records import Record
+from eval.settings import Settings
 
 
 @dataclass(frozen=True)

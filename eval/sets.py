@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from eval.codecs import Codec
-from eval.frechet import SET_METRICS, PatchGrid, settings
+from eval.frechet import SET_METRICS, PatchGrid, conditions
 from eval.pictures import RGB, Source, load, pixels
 from eval.runner import stored_file
+from eval.settings import Settings
 
 Figures = dict[tuple[str, float], dict[str, float]]
 
@@ -24,10 +25,10 @@ def measure(
     built: Sequence[Codec],
     qualities: dict[str, tuple[float, ...]],
     out: Path,
-    device: str,
+    settings: Settings,
     report: Callable[[str], None],
 ) -> tuple[Figures, dict[str, Any]]:
-    """Return the figures by (codec, quality), and the settings a reader needs.
+    """Return the figures by (codec, quality), and the conditions a reader needs.
 
     Figures already in `OUT/sets.json` for the same pictures and codec version are not redone.
 
@@ -37,7 +38,7 @@ def measure(
         built: the codecs, whose files are all under `out`.
         qualities: by codec name.
         out: the folder of the run.
-        device: where the networks run.
+        settings: where the networks run and their weights are.
         report: told what is being done, one line each.
     """
     if not names:
@@ -53,7 +54,7 @@ def measure(
     corpus = "+".join(source.digest for source in sources)
     figures: Figures = {}
     for name in names:
-        metric = SET_METRICS[name](device)
+        metric = SET_METRICS[name](settings)
         metric.begin(_tiles((pixels(load(source.path)) for source in sources), grid))
         for codec in built:
             for quality in qualities[codec.name]:
@@ -65,7 +66,7 @@ def measure(
                     known[key] = dict(zip(metric.columns, values, strict=True))
                     path.write_text(json.dumps(known, indent=1), encoding="utf-8")
                 figures.setdefault((codec.name, quality), {}).update(known[key])
-    return figures, settings(grid, count)
+    return figures, conditions(grid, count)
 
 
 def _decoded(codec: Codec, quality: float, sources: Sequence[Source], out: Path) -> Iterator[RGB]:

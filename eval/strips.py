@@ -28,7 +28,7 @@ MOST_PICTURES = 24
 RIVALS = ("jpeg", "heic", "avif@1/4", "jpeg@1/4", "jpeg@1/2", "avif", "webp", "jxl", "jpeg2000")
 """Which rivals are shown, the first three of those measured: what most people have first."""
 MOST_RIVALS = 3
-_FIGURES = ("psnr", "ms_ssim", "lpips_squeeze", "lpips_alex", "dists")
+_FIGURES = ("psnr", "lpips_alex", "dists", "ms_ssim", "colour16")
 
 
 @dataclass(frozen=True)

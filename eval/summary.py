@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from eval.metrics import COLUMNS
+from eval.metrics import COLUMNS, FOOTNOTES
 from eval.records import Record, mean
 
 
@@ -87,6 +87,12 @@ def markdown(table: Sequence[Sequence[str]]) -> str:
         return "| " + " | ".join([first, *rest]) + " |"
 
     return "\n".join([line(table[0]), line(rule), *(line(row) for row in table[1:])])
+
+
+def footnotes(table: Sequence[Sequence[str]]) -> str:
+    """Return what belongs under a table, after an empty line; nothing where no column needs it."""
+    found = [text for key, text in FOOTNOTES.items() if COLUMNS[key].title in table[0]]
+    return "\n\n" + " ".join(found) if found else ""
 
 
 def show(value: float, digits: int) -> str:

@@ -29,12 +29,25 @@ from glc.bitstream import (
 from glc.config import IMAGE_STRIDE, QUALITY_MAX
 from glc.errors import CorruptError, WeightsError
 from glc.image import Picture, decode_alpha, encode_alpha, to_pil
+from glc.whole import whole
 
 
-def check_quality(quality: int) -> None:
-    """Refuse what is not an integer from 0 to 100 with a ValueError."""
-    if not isinstance(quality, int) or not 0 <= quality <= QUALITY_MAX:
-        raise ValueError(f"quality: expected an integer from 0 to {QUALITY_MAX}, found {quality!r}")
+def check_quality(quality: Any) -> int:
+    """Return a quality as an int, of whatever type it is.
+
+    Raises:
+        ValueError: it is not a whole number from 0 to 100.
+    """
+    return whole("quality", quality, 0, QUALITY_MAX)
+
+
+def check_size(max_bytes: Any) -> int:
+    """Return the most bytes that a file may have as an int, of whatever type it is.
+
+    Raises:
+        ValueError: it is not a whole number of 1 or more.
+    """
+    return whole("max_bytes", max_bytes, 1)
 
 
 def bank_of(quality: int, anchors: int) -> int:
@@ -122,7 +135,7 @@ def check_model(model: bytes, identity: bytes, name: str) -> None:
     if model != identity[:MODEL_BYTES]:
         raise WeightsError(
             f"the file was made with model {model.hex()}, "
-            f"but this is {name} ({identity[:MODEL_BYTES].hex()})"
+            f"but this is {name} ({identity[:MODEL_BYTES].hex()}); decode it with its own model"
         )
 
 

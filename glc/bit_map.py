@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from glc.config import IMAGE_STRIDE, LATENT_STRIDE
@@ -16,6 +17,8 @@ from glc.entropy import ScaleTables
 from glc.networks.context import step_mask
 
 __all__ = ["bits_per_position", "place_rows"]
+
+_CPU = torch.device("cpu")
 
 
 def place_rows(
@@ -39,7 +42,7 @@ def place_rows(
     inside[:, : -(-height // LATENT_STRIDE), : -(-width // LATENT_STRIDE)] = True
     placed = np.zeros(shape, np.int32)
     for step, (rows, _) in enumerate(messages):
-        placed[step_mask(step, *shape)[0].numpy() & inside] = rows
+        placed[step_mask(step, *shape, _CPU)[0].numpy() & inside] = rows
     return placed
 
 

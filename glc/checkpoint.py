@@ -154,6 +154,7 @@ def load(path: Path) -> Checkpoint:
     Raises:
         WeightsError: not a weights file of this project, or of a layout that is not known.
         OSError: the file cannot be read.
+        MemoryError: there is too little memory for it.
     """
     import safetensors.numpy
 
@@ -170,6 +171,8 @@ def load(path: Path) -> Checkpoint:
             f"manifest beside it says {str(expected)[:16]}...; reinstall the package"
         )
     try:
+        # Without memory safetensors would panic, which is no ordinary exception: ask here first.
+        bytearray(2 * len(data))
         tensors = dict(safetensors.numpy.load(data))
         config = CodecConfig.from_dict(meta["config"])
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:

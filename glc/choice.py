@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from glc import checkpoint, image
+from glc import assembly, checkpoint, image
 from glc.bitstream import MODEL_BYTES, Limits, unpack
 from glc.codec import Codec
 from glc.errors import WeightsError
@@ -129,7 +129,7 @@ class ModelChoice:
         Raises:
             ValueError: no codec makes so small a file.
         """
-        loaded = _load(picture)
+        max_bytes, loaded = assembly.check_size(max_bytes), _load(picture)
         found: list[Choice] = []
         refusal = ""
         for codec in self._codecs:

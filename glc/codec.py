@@ -38,10 +38,12 @@ from glc.networks.codebook import GaussianBottleneck
 from glc.networks.model import GlcModel
 from glc.onnx.model import OnnxModel
 from glc.out_of_memory import in_smaller_tiles
+from glc.precision import own_precision
 from glc.preview import PartialPicture, Reading, missing, read
 from glc.quantize import to_symbols
 from glc.tiles import Tiling
 from glc.versions import order_of
+from glc.whole import whole
 
 if TYPE_CHECKING:
     from glc.checkpoint import Checkpoint, ModelInfo
@@ -163,7 +165,7 @@ class Codec:
             picture: a PIL image, a path, uint8 arrays (H, W), (H, W, 3), (H, W, 4), or a tensor
                 (3, H, W) or (1, H, W), uint8 or float in [0, 1]. Rules for modes, alpha,
                 orientation and profiles: ``glc.image``.
-            quality: 0 to 100; higher is better and larger.
+            quality: 0 to 100, of any type as long as it is whole; higher is better and larger.
             keep_metadata: store EXIF and XMP.
 
         Returns:
@@ -200,7 +202,7 @@ class Codec:
             ImageError: a picture cannot be read.
             ValueError: quality out of range, no such version, or an array of the wrong kind.
         """
-        assembly.check_quality(quality)
+        quality = assembly.check_quality(quality)
         check_version(version)
         loaded = [_load(picture) for picture in pictures]
         files: list[bytes] = [b""] * len(loaded)
@@ -218,10 +220,16 @@ class Codec:
     def encode_to_size(self, picture: Source, max_bytes: int, keep_metadata: bool = False) -> bytes:
         """Compress with the highest quality whose file has at most ``max_bytes`` bytes.
 
+        Args:
+            picture: as in ``encode``.
+            max_bytes: 1 or more.
+            keep_metadata: store EXIF and XMP.
+
         Raises:
-            ValueError: the file is larger even at quality 0.
+            ImageError: the picture cannot be read.
+            ValueError: the file is larger even at quality 0, or ``max_bytes`` is no size.
         """
-        loaded = _load(picture)
+        max_bytes, loaded = assembly.check_size(max_bytes), _load(picture)
         tiling = Tiling(self.tile)
         # A search among 101 qualities tries at most seven.
         latents = self.analyse([loaded], tiling=tiling.share(0, 1, 8))
@@ -302,8 +310,8 @@ class Codec:
 
     def bits(self, picture: Source, quality: int = 50) -> float:
         """Return the bits that the model itself expects for a picture: z and y, no container."""
-        loaded = _load(picture)
-        return self._bits_of([loaded], quality)[0]
+        quality = assembly.check_quality(quality)
+        return self._bits_of([_load(picture)], quality)[0]
 
     def bit_map(self, picture: Source | bytes, quality: int = 50) -> NDArray[np.float64]:
         """Return where the bits of a picture, or of a ``.glc`` file, are spent.
@@ -332,7 +340,7 @@ class Codec:
             )
             indices, rows, symbols = reading.indices, reading.rows, reading.symbols
         else:
-            assembly.check_quality(quality)
+            quality = assembly.check_quality(quality)
             loaded = _load(picture)
             height, width = loaded.height, loaded.width
             coded = self.quantise([loaded], self.analyse([loaded]), quality)
@@ -351,7 +359,7 @@ class Codec:
 
     def surprise_batch(self, pictures: Iterable[Source], quality: int = 50) -> list[float]:
         """Return the surprise of several pictures; those of one padded size run as one batch."""
-        assembly.check_quality(quality)
+        quality = assembly.check_quality(quality)
         loaded = [_load(picture) for picture in pictures]
         scores = [0.0] * len(loaded)
         for members in _group(loaded):
@@ -426,10 +434,9 @@ class Codec:
             ValueError: an argument out of range.
             WeightsError: prior ``normal``, and phase 1 of this model had no Gaussian bottleneck.
         """
-        assembly.check_quality(quality)
-        width, height = size
-        if count < 0 or min(size) < 1:
-            raise ValueError(f"expected a count of 0 and sides of 1 or more, found {count}, {size}")
+        quality = assembly.check_quality(quality)
+        count, seed = whole("count", count, 0), whole("seed", seed, 0)
+        width, height = size = whole("width", size[0], 1), whole("height", size[1], 1)
         if prior not in imagination.PRIORS:
             raise ValueError(f"prior: expected one of {imagination.PRIORS}, found {prior!r}")
         if prior == "normal":
@@ -445,7 +452,7 @@ class Codec:
             pictures.append(Image.fromarray(np.ascontiguousarray(rgb[:height, :width])))
         return pictures
 
-    @torch.inference_mode()
+    @own_precision
     def _sample_normal(
         self, draws: Iterable[imagination.Draw], size: tuple[int, int]
     ) -> list[Image.Image]:
@@ -462,6 +469,7 @@ class Codec:
             pictures.append(self.from_latents(l, size))
         return pictures
 
+    @own_precision
     def interpolate(self, a: Source, b: Source, steps: int = 8) -> list[Image.Image]:
         """Decode pictures on the way from one latent to another, both ends included.
 
@@ -478,8 +486,9 @@ class Codec:
         """
         ends = [_load(a), _load(b)]
         sizes = [(end.width, end.height) for end in ends]
-        if steps < 2 or sizes[0] != sizes[1]:
-            raise ValueError(f"expected 2 steps or more and one size, found {steps} and {sizes}")
+        steps = whole("steps", steps, 2)
+        if sizes[0] != sizes[1]:
+            raise ValueError(f"pictures: expected two of one size, found {sizes}")
         path = self._shown(imagination.path(self.analyse(ends), steps))
         return [self.from_latents(l, sizes[0]) for l in latent.to_arrays(path)]
 
@@ -501,7 +510,7 @@ class Codec:
         """
         return self.latents_batch([picture])[0]
 
-    @torch.inference_mode()
+    @own_precision
     def latents_batch(self, pictures: Iterable[Source | bytes]) -> list[NDArray[np.float32]]:
         """Return the latents of several pictures or files; those of one shape run as one batch."""
         items = list(pictures)
@@ -509,8 +518,9 @@ class Codec:
         files = [index for index, item in enumerate(items) if isinstance(item, bytes)]
         containers = [self._open(item) for item in items if isinstance(item, bytes)]
         for members, y_hat in self._decode_symbols(containers):
-            quality = torch.full((len(members),), containers[members[0]].quality)
-            l_hat = self._model.synthesis(y_hat.to(self.device), quality.to(self.device))
+            quality = containers[members[0]].quality
+            levels = torch.full((len(members),), quality, device=self.device)
+            l_hat = self._model.synthesis(y_hat.to(self.device), levels)
             found |= zip([files[index] for index in members], latent.to_arrays(l_hat), strict=True)
         others = [index for index in range(len(items)) if index not in found]
         loaded = [_load(item) for item in items if not isinstance(item, bytes)]
@@ -519,7 +529,7 @@ class Codec:
             found |= zip([others[index] for index in members], latent.to_arrays(l), strict=True)
         return [found[index] for index in range(len(items))]
 
-    @torch.inference_mode()
+    @own_precision
     def from_latents(
         self, latents: NDArray[np.float32], size: tuple[int, int] | None = None
     ) -> Image.Image:
@@ -539,7 +549,7 @@ class Codec:
         rgb = to_pixels(self._model.decoder(latent.to_tensor(latents).to(self.device)))[0]
         return Image.fromarray(np.ascontiguousarray(rgb[:height, :width]))
 
-    @torch.inference_mode()
+    @own_precision
     def _shown(self, l: Tensor) -> Tensor:
         """Return what D was trained to decode of l: itself, or what a Gaussian makes of it."""
         if self._bottleneck is None:
@@ -565,6 +575,7 @@ class Codec:
         return prefix
 
     @in_smaller_tiles
+    @own_precision
     def _read(
         self, prefix: Prefix, with_symbols: bool = True, *, tiling: Tiling | None = None
     ) -> Reading:
@@ -601,7 +612,7 @@ class Codec:
         return assembly.bank_of(quality, self._model.config.quality_anchors)
 
     @in_smaller_tiles
-    @torch.inference_mode()
+    @own_precision
     def analyse(self, pictures: list[image.Picture], *, tiling: Tiling | None = None) -> Tensor:
         """Return the latent l of pictures of one padded size: (B, C_l, h, w) float32."""
         height, width = assembly.padded(pictures[0].height, pictures[0].width)
@@ -619,7 +630,7 @@ class Codec:
         return l
 
     @in_smaller_tiles
-    @torch.inference_mode()
+    @own_precision
     def quantise(
         self,
         pictures: list[image.Picture],
@@ -706,7 +717,7 @@ class Codec:
         )
 
     @in_smaller_tiles
-    @torch.inference_mode()
+    @own_precision
     def _read_symbols(self, containers: list[Container], *, tiling: Tiling | None = None) -> Tensor:
         """Decode payloads of one padded size and quality: y_hat (B, C_y, h, w), checksums checked.
 
@@ -762,6 +773,7 @@ class Codec:
         return torch.from_numpy(_join(batch))
 
     @in_smaller_tiles
+    @own_precision
     def _read_integers(
         self, container: Container, *, tiling: Tiling | None = None
     ) -> tuple[large.Integers, large.Integers]:
@@ -778,7 +790,7 @@ class Codec:
         assembly.check_symbols(container, self.identity, assembly.canonical(indices, symbols))
 
     @in_smaller_tiles
-    @torch.inference_mode()
+    @own_precision
     def _synthesise(
         self,
         y_hat: Tensor,

@@ -122,7 +122,7 @@ class FastCodec:
 
     def encode(self, picture: Source, quality: int = 50, keep_metadata: bool = False) -> bytes:
         """Compress a picture: see ``Codec.encode``; tensors are not taken."""
-        assembly.check_quality(quality)
+        quality = assembly.check_quality(quality)
         loaded, tiling = _load(picture), Tiling(self.tile)
         l = self._latent(loaded, tiling.within(0.0, 0.5))
         return self._code(loaded, l, quality, keep_metadata, tiling.within(0.5, 1.0))
@@ -131,8 +131,9 @@ class FastCodec:
         """Compress with the highest quality whose file has at most ``max_bytes`` bytes.
 
         Raises:
-            ValueError: the file is larger even at quality 0.
+            ValueError: the file is larger even at quality 0, or ``max_bytes`` is no size.
         """
+        max_bytes = assembly.check_size(max_bytes)
         loaded, tiling = _load(picture), Tiling(self.tile)
         # A search among 101 qualities tries at most seven.
         shares = (tiling.share(number, 1, 8) for number in range(8))

@@ -16,6 +16,7 @@ from torch import Tensor
 from glc.entropy import IndexTables, ScaleTables
 from glc.entropy.arrays import Int32Array
 from glc.networks.model import GlcModel
+from glc.precision import own_precision
 
 __all__ = ["PRIORS", "Draw", "draw_latent", "draw_normal", "path", "spherical"]
 
@@ -89,7 +90,7 @@ class Draw:
         return clipped
 
 
-@torch.inference_mode()
+@own_precision
 def draw_latent(
     model: GlcModel, scales: ScaleTables, z: Int32Array, quality: int, draw: Draw
 ) -> Tensor:

@@ -22,6 +22,7 @@ from glc.entropy import IndexTables, Order, PrefixDecoder, ScaleTables, decode_k
 from glc.errors import TruncatedError
 from glc.networks.arrays import ArrayNetworks
 from glc.networks.model import GlcModel
+from glc.precision import own_precision
 from glc.tiled import TiledModel, put
 from glc.tiles import Tiling
 from glc.versions import order_of
@@ -65,7 +66,7 @@ class Reading:
     """Coding steps that were read to their end."""
 
 
-@torch.inference_mode()
+@own_precision
 def read(
     model: GlcModel,
     scales: ScaleTables,

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from glc.precision import own_precision
+
 __all__ = ["ms_ssim", "structural_distance"]
 
 _WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
@@ -19,7 +21,7 @@ _WINDOW, _SIGMA = 11, 1.5
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
-@torch.inference_mode()
+@own_precision
 def ms_ssim(x: NDArray[np.uint8], x_hat: NDArray[np.uint8]) -> float:
     """Return MS-SSIM, at most 1, which is reached by equal pictures alone.
 
@@ -40,7 +42,7 @@ def ms_ssim(x: NDArray[np.uint8], x_hat: NDArray[np.uint8]) -> float:
     while scales < len(_WEIGHTS) and min(a.shape[2:]) >> scales >= _WINDOW:
         scales += 1
     total = sum(_WEIGHTS[:scales])
-    similarity = torch.ones(3, dtype=torch.float64)
+    similarity = torch.ones(3, dtype=torch.float64, device="cpu")
     for scale in range(scales):
         luminance, structure = _compare(a, b)
         kept = structure if scale < scales - 1 else luminance * structure
@@ -78,7 +80,7 @@ def _compare(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _blur(planes: Tensor) -> Tensor:
-    offsets = torch.arange(_WINDOW, dtype=torch.float32) - _WINDOW // 2
+    offsets = torch.arange(_WINDOW, dtype=torch.float32, device="cpu") - _WINDOW // 2
     window = torch.exp(-(offsets**2) / (2 * _SIGMA**2))
     window = (window / window.sum()).expand(3, 1, 1, -1)
     across = functional.conv2d(planes, window, groups=3)

@@ -158,6 +158,11 @@ def make_model() -> Callable[..., Any]:
 
 
 @pytest.fixture(scope="session")
+def unsettle() -> Callable[[Any], None]:
+    return _unsettle
+
+
+@pytest.fixture(scope="session")
 def make_picture() -> Callable[..., np.ndarray]:
     return random_picture
 

@@ -5,6 +5,7 @@ Reading compares the checksum of the symbols, so that a difference would raise C
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ import torch
 from PIL import Image
 
 from glc import Codec, checkpoint
+from glc.precision import in_autocast_of_caller
+from glc.structure import structural_distance
 
 QUALITIES = (0, 31, 100)
 
@@ -119,6 +122,13 @@ def changed(setter: Callable[[Any], None], value: Any, back: Any) -> Iterator[No
         setter(back)
 
 
+@contextmanager
+def warnings_are_errors() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+
+
 AMBIENT = {
     **{
         f"default type {kind}": lambda kind=kind: changed(
@@ -128,6 +138,15 @@ AMBIENT = {
     },
     # No machine has less in common with a CPU than this.
     "default device": lambda: changed(torch.set_default_device, "meta", None),
+    "device of a block": lambda: torch.device("meta"),
+    "autocast to bfloat16": lambda: torch.autocast("cpu", torch.bfloat16),
+    "autocast to float16": lambda: torch.autocast("cpu", torch.float16),
+    "precision of products": lambda: changed(
+        torch.set_float32_matmul_precision, "medium", "highest"
+    ),
+    "inference": torch.inference_mode,
+    "anomalies": lambda: torch.autograd.set_detect_anomaly(True),
+    "warnings are errors": warnings_are_errors,
     "deterministic": lambda: changed(torch.use_deterministic_algorithms, True, False),
     "no denormals": lambda: changed(torch.set_flush_denormal, True, False),
     "gradients": torch.enable_grad,
@@ -135,15 +154,62 @@ AMBIENT = {
 }
 
 
+def everything_of(codec: Codec, picture: np.ndarray, data: bytes) -> dict[str, bytes]:
+    """Return what every method of a codec gives."""
+    tiled = copy.copy(codec)
+    tiled.tile = 64
+    partial = codec.decode_partial(data[: len(data) * 3 // 4])
+    codec.verify(data)
+    return {
+        "encode": codec.encode(picture, 60),
+        "encode_to_size": codec.encode_to_size(picture, len(data)),
+        "decode": codec.decode(data).tobytes(),
+        "decode_partial": partial.image.tobytes(),
+        "preview": codec.preview(data).tobytes(),
+        "encode in tiles": tiled.encode(picture, 60),
+        "decode in tiles": tiled.decode(data).tobytes(),
+        "bits": repr(codec.bits(picture)).encode(),
+        "surprise": repr(codec.surprise(picture)).encode(),
+        "bit_map": codec.bit_map(picture).tobytes(),
+        "bit_map of a file": codec.bit_map(data).tobytes(),
+        "sample": codec.sample(1, (64, 64))[0].tobytes(),
+        "sample from noise": codec.sample(1, (64, 64), prior="normal")[0].tobytes(),
+        "interpolate": codec.interpolate(picture, picture[::-1], 3)[1].tobytes(),
+        "latents": codec.latents(picture).tobytes(),
+        "latents of a file": codec.latents(data).tobytes(),
+        "from_latents": codec.from_latents(codec.latents(picture)).tobytes(),
+        "distance": repr(structural_distance(picture, picture[::-1])).encode(),
+    }
+
+
+@pytest.fixture(scope="module")
+def undisturbed(gaussian_path, make_picture):
+    codec, picture = Codec.from_pretrained(gaussian_path, "cpu"), make_picture(70, 90)
+    data = codec.encode(picture, 60)
+    return codec, picture, data, everything_of(codec, picture, data)
+
+
 @pytest.mark.parametrize("name", AMBIENT)
-def test_what_a_program_sets_for_itself_changes_nothing(micro, load_micro, make_picture, name):
-    picture = make_picture(70, 90)
-    data = micro.encode(picture, 60)
-    expected = micro.decode(data).tobytes()
+def test_what_a_program_sets_for_itself_changes_nothing(undisturbed, gaussian_path, name):
+    codec, picture, data, expected = undisturbed
     with AMBIENT[name]():
-        for codec in (micro, load_micro()):
-            assert codec.encode(picture, 60) == data
-            assert codec.decode(data).tobytes() == expected
+        found = everything_of(codec, picture, data)
+        fresh = Codec.from_pretrained(gaussian_path, "cpu")
+        assert fresh.encode(picture, 60) == data
+        assert fresh.decode(data).tobytes() == expected["decode"]
+    assert [method for method in expected if found[method] != expected[method]] == []
+
+
+def test_autocast_of_the_caller_reaches_a_codec_only_when_told_to(undisturbed):
+    codec, picture, data, expected = undisturbed
+    with torch.autocast("cpu", torch.bfloat16):
+        with in_autocast_of_caller():
+            inside = codec.decode(data).tobytes()
+        assert torch.is_autocast_enabled("cpu")
+        assert codec.decode(data).tobytes() == expected["decode"]
+        # The caller's own work goes on as before.
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
+    assert inside != expected["decode"]
 
 
 @pytest.mark.gpu

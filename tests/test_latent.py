@@ -322,9 +322,10 @@ def test_interpolation_begins_and_ends_with_its_pictures(micro, make_picture):
         assert np.abs(expected - found).max() <= 1
     to_a = [np.abs(p - pictures[0]).mean() for p in pictures]
     assert to_a == sorted(to_a)
-    for arguments in ((a, b, 1), (a, make_picture(41, 70), 5)):
-        with pytest.raises(ValueError, match="expected 2 steps"):
-            micro.interpolate(*arguments)
+    with pytest.raises(ValueError, match="steps: expected a whole number of 2 or more, found 1"):
+        micro.interpolate(a, b, 1)
+    with pytest.raises(ValueError, match="expected two of one size"):
+        micro.interpolate(a, make_picture(41, 70), 5)
 
 
 def test_the_way_stays_on_the_sphere():

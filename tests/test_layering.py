@@ -26,7 +26,7 @@ ARCHIVE = ("frame", "stripped", "records", "random_access", "scan", "archive_wri
 CLOSED = {
     "glc.errors": (set(), set()),
     "glc.config": (set(), {"glc.errors"}),
-    "glc.bitstream": (set(), {"glc.errors"}),
+    "glc.bitstream": (set(), {"glc.errors", "glc.foreign"}),
     "glc.entropy": ({"numpy", "constriction"}, {"glc.errors"}),
     "glc.steps": (set(), set()),
     "glc.networks": (
@@ -38,11 +38,12 @@ CLOSED = {
     "glc.onnx": ({"numpy", "onnxruntime"}, {"glc.errors", "glc.config", "glc.steps"}),
     "glc.assembly": (
         {"numpy", "PIL"},
-        {"glc.bitstream", "glc.config", "glc.errors", "glc.image"},
+        {"glc.bitstream", "glc.config", "glc.errors", "glc.image", "glc.whole"},
     ),
     "glc.versions": (set(), {"glc.entropy"}),
     "glc.quantize": ({"numpy", "torch"}, {"glc.errors"}),
     "glc.foreign": (set(), set()),
+    "glc.whole": (set(), set()),
     "glc.strict": ({"PIL"}, set()),
     "glc.depth": ({"numpy"}, {"glc.errors"}),
     "glc.tiff": ({"PIL"}, {"glc.errors"}),

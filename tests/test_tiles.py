@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -31,7 +32,7 @@ CONFIGS = {
 SIDE, TOP, BOTTOM = 640, 256, 320
 
 
-def narrow(config: CodecConfig) -> GlcModel:
+def narrow(config: CodecConfig, unsettle: Callable[[GlcModel], None]) -> GlcModel:
     """Return a quick model of the same depths: widths do not matter to how far a network sees."""
     widths = [f.name for f in dataclasses.fields(config) if "width" in f.name]
     model = GlcModel(
@@ -48,6 +49,8 @@ def narrow(config: CodecConfig) -> GlcModel:
     )
     with torch.no_grad():
         model.scale_map.context_weight.normal_(0.0, 0.3)
+        if config.linear:
+            unsettle(model)
     return model.eval()
 
 
@@ -67,24 +70,25 @@ def seen(output: torch.Tensor, stride_out: int, inputs: torch.Tensor, stride_in:
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_the_reach_of_every_network_is_what_its_gradient_says(name):
+def test_the_reach_of_every_network_is_what_its_gradient_says(name, unsettle):
     config = CONFIGS[name]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model, quality = narrow(config), torch.tensor([50])
+        model, quality = narrow(config, unsettle), torch.tensor([50])
 
         def inputs(channels, stride):
             return torch.randn(1, channels, SIDE // stride, SIDE // stride, requires_grad=True)
 
         x, l, y = inputs(3, 1), inputs(4, 16), inputs(4, 16)
-        digits, features, wide = inputs(2, 64), inputs(8, 16), inputs(8, 16)
+        digits, features = inputs(2, 64), inputs(model.config.features_channels, 16)
+        wide = inputs(12 if config.linear else 8, 16)
         symbols = torch.randint(-2, 3, y.shape).float().requires_grad_()
         mean, _ = model.context(3, y, features)
         found = Reach(
             encoder_fine=seen(model.encoder.fine(x), 16, x, 1),
             encoder_coarse=seen(model.encoder.coarse(wide), 16, wide, 16),
             analysis=seen(model.analysis(l, quality), 16, l, 16),
-            hyper_analysis=seen(model.hyper_analysis(y), 64, y, 16),
+            hyper_analysis=seen(model.hyper_analysis(y, quality), 64, y, 16),
             hyper_synthesis=seen(model.hyper_synthesis(digits, quality), 16, digits, 64),
             context=seen(mean, 16, y, 16),
             scale_base=seen(model.scale_map.base(digits, quality, False), 16, digits, 64),

@@ -13,6 +13,7 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
+from eval.metrics import FOOTNOTES
 from eval.strips import Layer, Strip
 
 
@@ -110,5 +111,6 @@ def _notes(run: Mapping[str, Any]) -> list[str]:
         few = "; so few that the figure is mostly noise" if patches["too_few_for_comfort"] else ""
         side = patches["patch_side"]
         notes.append(f"Set metrics on {patches['patches']} patches of {side} px{shift}{few}.")
+    notes += FOOTNOTES.values()
     versions = ", ".join(f"{name} {number}" for name, number in run.get("packages", {}).items())
     return [*notes, f"Measured with {versions}."]

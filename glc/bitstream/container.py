@@ -17,6 +17,7 @@ from glc.errors import (
     NotGlcError,
     VersionError,
 )
+from glc.foreign import HEAD_BYTES, kind_of
 
 __all__ = [
     "ALPHA",
@@ -225,7 +226,7 @@ def unpack(data: bytes | bytearray | memoryview, limits: Limits | None = None) -
         TypeError: ``data`` is not bytes-like.
     """
     if not isinstance(data, (bytes, bytearray, memoryview)):
-        raise TypeError(f"data: expected bytes, found {type(data).__name__}")
+        raise TypeError(f"data: expected the bytes of a file, found {type(data).__name__}")
     limits = limits or Limits()
     cursor = Cursor(bytes(data))
     header = read_header(cursor, limits)
@@ -295,15 +296,11 @@ def _chunks(chunks: tuple[Chunk, ...]) -> bytes:
 
 def _read_version(cursor: Cursor) -> int:
     """Check the magic, each byte as soon as it is there: a lone wrong byte is not a prefix."""
-    first = cursor.byte("magic")
-    if first != MAGIC[0]:
-        raise NotGlcError(f"magic: expected {MAGIC[0]:02x}, found {first:02x}; not a .glc file")
+    if cursor.byte("magic") != MAGIC[0]:
+        raise NotGlcError(_not_glc(cursor))
     second = cursor.byte("magic")
     if second & 0xF0 != MAGIC[1]:
-        raise NotGlcError(
-            f"magic: expected {MAGIC[1] >> 4:x} in the high half of the second byte, "
-            f"found {second >> 4:x}; not a .glc file"
-        )
+        raise NotGlcError(_not_glc(cursor))
     version = second & 0x0F
     if version not in FORMAT_VERSIONS:
         known = " or ".join(map(str, FORMAT_VERSIONS))
@@ -312,6 +309,12 @@ def _read_version(cursor: Cursor) -> int:
             "a newer release of glc may read this file"
         )
     return version
+
+
+def _not_glc(cursor: Cursor) -> str:
+    """Say what a file is instead, if its first bytes tell."""
+    kind = kind_of(cursor.beginning(HEAD_BYTES))
+    return f"this is {kind}, not a .glc file" if kind else "this is not a .glc file"
 
 
 def _check_size(width: int, height: int, limits: Limits) -> None:

@@ -47,6 +47,10 @@ class Cursor:
         self._data = data
         self._offset = 0
 
+    def beginning(self, length: int) -> bytes:
+        """Return the first bytes of the file, however far it has been read."""
+        return self._data[:length]
+
     @property
     def offset(self) -> int:
         """The number of bytes read so far."""
@@ -59,6 +63,8 @@ class Cursor:
             TruncatedError: fewer bytes are left.
         """
         left = len(self._data) - self._offset
+        if not self._data:
+            raise TruncatedError("the file is empty; copy or download it again")
         if length > left:
             raise TruncatedError(
                 f"{field}: expected {length} bytes at offset {self._offset}, found {left}; "

@@ -29,6 +29,9 @@ from glc.training.loop import Trainer
 from glc.training.processor import wants_bf16
 from glc.training.settings import TrainingSettings
 
+Clock = Callable[[], float]
+"""Gives seconds; only differences count."""
+
 
 class NoisePictures:
     """Random pixels in the place of photographs (``crops.Pictures``), cut on the device."""
@@ -107,18 +110,19 @@ class Speed:
     share_of_peak: float
 
 
-def matmul_peak(device: torch.device, bf16: bool) -> float:
+def matmul_peak(device: torch.device, bf16: bool, clock: Clock = time.perf_counter) -> float:
     """Return floating-point operations per second of a large square matrix product."""
     side = 1024 if device.type == "cpu" else 8192
     kind = torch.bfloat16 if bf16 else torch.float32
     a = torch.randn(side, side, device=device, dtype=kind)
-    seconds = _seconds_per_call(lambda: a @ a, device, 3 if device.type == "cpu" else 20)
+    seconds = _seconds_per_call(lambda: a @ a, device, 3 if device.type == "cpu" else 20, clock)
     return 2.0 * side**3 / seconds
 
 
 def measure(
-    settings: TrainingSettings, device: torch.device, phase: int, stage: str, steps: int
-) -> tuple[float, float]:
+    settings: TrainingSettings, device: torch.device, phase: int, stage: str, steps: int,
+    clock: Clock = time.perf_counter,
+) -> tuple[float, float]:  # fmt: skip
     """Return crops per second and floating-point operations per crop of one stage of a phase."""
     chosen = settings.replace({"seed": 1} | _STARTS.get(stage, {}))
     perceptual = PerceptualLoss(chosen.networks([phase]), trained=False)
@@ -129,20 +133,22 @@ def measure(
         counter = OperationCount()
         with counter:
             trainer.train_step()
-        seconds = _seconds_per_call(trainer.train_step, device, steps)
+        seconds = _seconds_per_call(trainer.train_step, device, steps, clock)
     batch = chosen.batch(phase)
     return batch / seconds, counter.total / batch
 
 
-def _seconds_per_call(call: Callable[[], object], device: torch.device, repeats: int) -> float:
+def _seconds_per_call(
+    call: Callable[[], object], device: torch.device, repeats: int, clock: Clock
+) -> float:
     """Time calls after one for warming up; waits for the device once, at the end."""
     call()
     _wait(device)
-    start = time.perf_counter()
+    start = clock()
     for _ in range(repeats):
         call()
     _wait(device)
-    return (time.perf_counter() - start) / repeats
+    return (clock() - start) / repeats
 
 
 def _wait(device: torch.device) -> None:
@@ -167,6 +173,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     precision.add_argument("--bf16", action="store_true", help="with it, even where it is slow")
     parser.add_argument("--contiguous", action="store_true", help="without channels-last")
     parser.add_argument("--threads", type=int, help="CPU threads")
+    parser.add_argument(
+        "--cpu-time", action="store_true",
+        help="count seconds of computing, not of the clock: for one thread on a busy machine",
+    )  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     args = parser.parse_args(arguments)
     try:
@@ -184,7 +194,8 @@ def _run(args: argparse.Namespace) -> int:
     choice = "false" if args.fp32 else "true" if args.bf16 else None
     asked = TrainingSettings.load(args.preset, {"bf16": choice})
     bf16 = wants_bf16(asked.bf16, device)
-    peak = matmul_peak(device, bf16)
+    clock = time.process_time if args.cpu_time else time.perf_counter
+    peak = matmul_peak(device, bf16, clock)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     sys.stdout.write(f"{name}, torch {torch.__version__}, matmul {peak / 1e12:.3g} TFLOP/s ")
     sys.stdout.write(f"in {'bf16' if bf16 else 'float32'}\n")
@@ -201,7 +212,7 @@ def _run(args: argparse.Namespace) -> int:
         settings = TrainingSettings.load(args.preset, changed)
         for phase in args.phase:
             for stage in ("",) if phase == 2 else STAGES:
-                pace, flop = measure(settings, device, phase, stage, args.steps)
+                pace, flop = measure(settings, device, phase, stage, args.steps, clock)
                 size = settings.batch(phase), settings.crop(phase)
                 speed = Speed(phase, stage, *size, pace, flop / 1e9, pace * flop / peak)
                 speeds.append(speed)

@@ -224,7 +224,7 @@ def _train(args: argparse.Namespace) -> int:
     if args.fit_steps and deadline is not None:
         # Of a run that goes on, the steps stay those it began with: its schedule hangs on them.
         known = None if args.resume == "never" else resume.read_state(args.out)
-        found = known and TrainingSettings.from_dict(known["settings"]).steps(phases[0])
+        found = known and TrainingSettings.of_run(known["settings"]).steps(phases[0])
         seconds = deadline - time.monotonic()
         steps = found or steps_within(seconds, settings, phases[0], pictures, device, perceptual)
         _say(f"{steps} steps")
@@ -297,7 +297,7 @@ def _export(
     loaded: tuple[Pictures, Pictures | None] | None = None,
 ) -> int:
     """Write weights and card of a run's averaged weights."""
-    settings = TrainingSettings.from_dict(state["settings"])
+    settings = TrainingSettings.of_run(state["settings"])
     pictures, held_out = loaded or _pictures(args, settings.crop_3, device)
     ensemble = Ensemble(settings)
     weights = resume.averaged_weights(state)

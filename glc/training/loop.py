@@ -121,7 +121,7 @@ class Trainer:
             if state is None:
                 raise TrainingError(f"nothing to start from: {path} holds no run and no weights")
             weights = resume.averaged_weights(state)
-            before = TrainingSettings.from_dict(state["settings"])
+            before = TrainingSettings.of_run(state["settings"])
             if before.shape == self.settings.shape:
                 self._load(self.ensemble, weights, path)
             else:

@@ -75,7 +75,7 @@ class RateControl:
         share = torch.linspace(0.0, 1.0, anchors, device=device)
         self.log_target = math.log(bpp_low) + ratio * share
         self.log_weight = torch.full((anchors,), math.log(start), device=device)
-        self.gain = 0.01
+        self.gain = 0.02
         self._anchor = torch.arange(anchors, device=device)
 
     def begin_between(self, low: float, high: float) -> None:

@@ -152,7 +152,7 @@ def settings_of(path: Path) -> TrainingSettings:
     state = read_state(path)
     if state is None:
         raise TrainingError(f"nothing to start from: {path} holds no run and no weights")
-    return TrainingSettings.from_dict(state["settings"])
+    return TrainingSettings.of_run(state["settings"])
 
 
 def averaged_weights(state: State) -> dict[str, Tensor]:

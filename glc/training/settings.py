@@ -18,6 +18,15 @@ CONFIG_DIR = Path(__file__).parent / "configs"
 """TOML files of the shipped models, one per preset."""
 
 
+_WITHOUT_SQUARED_ERROR = {
+    "mse_weight": 0.0,
+    "alex_weight": 0.0,
+    "colour_weight": 0.0,
+    "perceptual_start": 0.0,
+}
+"""What runs did before these fields existed."""
+
+
 @dataclass(frozen=True)
 class TrainingSettings:
     """Everything that decides how a run goes, but for its data, output folder and device."""
@@ -202,6 +211,17 @@ class TrainingSettings:
         if values.get("codec") is not None:
             values["codec"] = CodecConfig.from_dict(values["codec"])
         return cls(**values)
+
+    @classmethod
+    def of_run(cls, fields: dict[str, Any]) -> TrainingSettings:
+        """Build the settings that a run has stored: one older than squared error keeps its losses.
+
+        Raises:
+            ValueError: as ``from_dict``.
+        """
+        return cls.from_dict(
+            (_WITHOUT_SQUARED_ERROR if "mse_weight" not in fields else {}) | fields
+        )
 
     def replace(self, overrides: dict[str, Any]) -> TrainingSettings:
         """Return the settings with the fields that are not None in ``overrides`` changed."""

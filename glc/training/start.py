@@ -37,7 +37,7 @@ _STEP_FIRST, _STEP_LAST = 900 / 127.5, 110 / 127.5
 """Step sizes of qualities 0 and 100 that the search for the wanted rates begins with."""
 _SLOPE = 1.3
 """Rates fall about as the step to this power."""
-_HEADROOM = 1.25
+_HEADROOM = 1.15
 """What the networks are expected to save of the rate."""
 _LOW_PASS_UNIT = 16.0 * math.sqrt(3.0)
 """A constant picture of 1 has a first component of so much."""
@@ -325,9 +325,9 @@ def _measure(model: GlcModel, x: Tensor, l: Tensor, steps: Tensor) -> Start:
         ]
         psnr.append(float((10.0 * (4.0 / torch.cat(errors)).log10()).mean()))
         bpp.append(float(rate.mean()))
-    # At a distance of step^2 / 12 a bit per sample is worth 2 ln 2 / 12 step^2; at these rates
-    # half of that (docs/decisions.md, section 18).
-    weights = tuple(float(0.05 * step * step) for step in steps)
+    # At high rates a bit per sample is worth 2 ln 2 / 12 step^2 of squared error. Here most symbols
+    # are 0: at a fourth of that the rates stay where they are (docs/decisions.md, section 18).
+    weights = tuple(float(0.03 * step * step) for step in steps)
     return Start(tuple(_anchors(model)), tuple(bpp), tuple(psnr), weights)
 
 

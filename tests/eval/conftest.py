@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from eval import rd
 from eval.backbones import SQUEEZENET, Unavailable, checkpoint
@@ -180,3 +182,59 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     started = Browser(program, tmp_path_factory.mktemp("profile"))
     yield started
     started.close()
+
+
+def random_trunk(layers: dict[int, tuple[int, int, int]]) -> dict[str, torch.Tensor]:
+    """Return tensors `features.N.*` of random convolutions, given as (outputs, inputs, side)."""
+    torch.manual_seed(0)
+    found = {}
+    for layer, (outputs, inputs, side) in layers.items():
+        deviation = (2 / (inputs * side * side)) ** 0.5
+        weight = torch.randn(outputs, inputs, side, side) * deviation
+        found[f"features.{layer}.weight"] = weight.half()
+        found[f"features.{layer}.bias"] = (0.1 * torch.randn(outputs)).half()
+    return found
+
+
+@pytest.fixture(scope="session")
+def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of features in the layout of the trained ones, but random."""
+    folder = tmp_path_factory.mktemp("features")
+    sizes = ((64, 3, 11), (192, 64, 5), (384, 192, 3), (256, 384, 3), (256, 256, 3))
+    save_file(
+        random_trunk(dict(zip((0, 3, 6, 8, 10), sizes, strict=True))),
+        folder / "alexnet_features.safetensors",
+    )
+    widths = [3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512]
+    layers = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
+    shapes = {layer: (widths[i + 1], widths[i], 3) for i, layer in enumerate(layers)}
+    save_file(random_trunk(shapes), folder / "vgg16_features.safetensors")
+    weights = {name: torch.rand(1, 1475, 1, 1) for name in ("alpha", "beta")}
+    save_file(weights, folder / "dists.safetensors")
+    return folder
+
+
+_JUDGE_WIDTHS = (16, 32, 64, 64, 128, 128, 256, 256, 256, 256, 256, 256, 512, 512)
+
+
+def random_judge() -> dict[str, torch.Tensor]:
+    """Return random tensors in the layout of the judge's file."""
+    torch.manual_seed(0)
+    shapes = {0: (16, 3, 3, 3), 27: (1001, 512, 1, 1)}
+    for block, (inner, outer) in enumerate(zip(_JUDGE_WIDTHS, _JUDGE_WIDTHS[1:], strict=False)):
+        shapes[2 * block + 1] = (inner, 1, 3, 3)
+        shapes[2 * block + 2] = (outer, inner, 1, 1)
+    weights = {}
+    for layer, shape in shapes.items():
+        fan = shape[1] * shape[2] * shape[3]
+        weights[f"{layer}.weight"] = (torch.randn(shape) * (2 / fan) ** 0.5).half()
+        weights[f"{layer}.bias"] = torch.zeros(shape[0]).half()
+    return weights
+
+
+@pytest.fixture(scope="session")
+def judge_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a file of random weights for the judge."""
+    path = tmp_path_factory.mktemp("judge") / "judge.safetensors"
+    save_file(random_judge(), path)
+    return path

@@ -1,10 +1,19 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from eval.frechet import FrechetSqueezeNet, PatchGrid, frechet_distance, settings
+from eval.frechet import (
+    PatchGrid,
+    conditions,
+    frechet_distance,
+    frechet_judge,
+    frechet_squeezenet,
+)
 from eval.pictures import RGB
+from eval.settings import Settings
 
 
 def test_distance_of_known_gaussians() -> None:
@@ -46,17 +55,28 @@ def test_patches_are_counted_without_cutting(grid: PatchGrid, size: tuple[int, i
     assert grid.count(*size) == len(grid.cut(np.zeros((*size, 3), np.uint8)))
 
 
-def test_settings_say_when_patches_are_few() -> None:
-    assert settings(PatchGrid(64, False), 96)["too_few_for_comfort"] is True
-    assert settings(PatchGrid(64, False), 2304)["too_few_for_comfort"] is False
+def test_conditions_say_when_patches_are_few() -> None:
+    assert conditions(PatchGrid(64, False), 96)["too_few_for_comfort"] is True
+    assert conditions(PatchGrid(64, False), 2304)["too_few_for_comfort"] is False
 
 
 @pytest.mark.usefixtures("squeezenet")
 def test_squeezenet_distance_grows_with_blur(photo: RGB) -> None:
     tiles = PatchGrid(64, False).cut(photo)
     blocky = [np.kron(t[::4, ::4], np.ones((4, 4, 1))).astype(np.uint8) for t in tiles]
-    metric = FrechetSqueezeNet()
+    metric = frechet_squeezenet(Settings())
     metric.begin(tiles)
     (same,), (worse,) = metric.compare(tiles), metric.compare(blocky)
+    assert metric.columns == ("frechet_squeezenet",)
     assert same == pytest.approx(0, abs=1e-3 * worse)
     assert worse > 1
+
+
+def test_the_judge_sees_another_set(photo: RGB, judge_weights: Path) -> None:
+    tiles = PatchGrid(64, False).cut(photo)
+    metric = frechet_judge(Settings(judge=judge_weights))
+    metric.begin(tiles)
+    (same,), (worse,) = metric.compare(tiles), metric.compare([255 - tile for tile in tiles])
+    assert metric.columns == ("frechet_judge",)
+    assert same == pytest.approx(0, abs=1e-3 * worse)
+    assert worse > 0

@@ -6,39 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from eval.backbones import Unavailable
 from eval.judge import FEATURE_LAYERS, Judge, MobileNetV1
 from eval.pictures import RGB
 
-WIDTHS = (16, 32, 64, 64, 128, 128, 256, 256, 256, 256, 256, 256, 512, 512)
 
-
-def make_weights(seed: int = 0) -> dict[str, torch.Tensor]:
-    """Return random tensors in the layout of the judge's file."""
-    torch.manual_seed(seed)
-    shapes = {0: (16, 3, 3, 3), 27: (1001, 512, 1, 1)}
-    for block, (inner, outer) in enumerate(zip(WIDTHS, WIDTHS[1:], strict=False)):
-        shapes[2 * block + 1] = (inner, 1, 3, 3)
-        shapes[2 * block + 2] = (outer, inner, 1, 1)
-    weights = {}
-    for layer, shape in shapes.items():
-        fan = shape[1] * shape[2] * shape[3]
-        weights[f"{layer}.weight"] = (torch.randn(shape) * (2 / fan) ** 0.5).half()
-        weights[f"{layer}.bias"] = torch.zeros(shape[0]).half()
-    return weights
-
-
-@pytest.fixture(scope="module")
-def weight_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("judge") / "judge.safetensors"
-    save_file(make_weights(), path)
-    return path
-
-
-def test_network_shapes() -> None:
-    scores, features = MobileNetV1(make_weights())(torch.zeros(2, 3, 160, 160))
+def test_network_shapes(judge_weights: Path) -> None:
+    scores, features = MobileNetV1(load_file(judge_weights))(torch.zeros(2, 3, 160, 160))
     assert scores.shape == (2, 1000)
     sides = {layer: tuple(features[layer].shape[1:]) for layer in FEATURE_LAYERS}
     assert sides == {
@@ -50,8 +26,8 @@ def test_network_shapes() -> None:
     }
 
 
-def test_stride_two_pads_right_and_bottom_only() -> None:
-    weights = make_weights()
+def test_stride_two_pads_right_and_bottom_only(judge_weights: Path) -> None:
+    weights = load_file(judge_weights)
     weights["0.weight"].zero_()
     weights["0.weight"][:, :, 0, 0] = 1  # the first output sees the very first pixel
     x = torch.zeros(1, 3, 160, 160)
@@ -61,8 +37,8 @@ def test_stride_two_pads_right_and_bottom_only() -> None:
 
 
 @pytest.fixture(scope="module")
-def judge(weight_file: Path) -> Judge:
-    return Judge(weight_file)
+def judge(judge_weights: Path) -> Judge:
+    return Judge(judge_weights)
 
 
 def test_a_copy_is_recognised_at_no_distance(judge: Judge, photo: RGB) -> None:
@@ -88,10 +64,10 @@ def test_a_small_picture_has_no_distance(judge: Judge, photo: RGB) -> None:
     assert math.isnan(distance)
 
 
-def test_missing_weights_are_said(tmp_path: Path) -> None:
+def test_missing_weights_are_said(tmp_path: Path, judge_weights: Path) -> None:
     with pytest.raises(Unavailable, match=r"no file at .*absent"):
         Judge(tmp_path / "absent.safetensors")
-    weights = make_weights()
+    weights = load_file(judge_weights)
     del weights["13.bias"]
     save_file(weights, tmp_path / "torn.safetensors")
     with pytest.raises(Unavailable, match=r"13\.bias"):

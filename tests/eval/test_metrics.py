@@ -6,18 +6,29 @@ import pytest
 
 from eval import metrics
 from eval.frechet import SET_METRICS
-from eval.metrics import Settings
 from eval.pictures import RGB
+from eval.settings import Settings
 
 
 def test_every_figure_has_a_column() -> None:
     found = [key for keys in metrics.PICTURE_METRICS.values() for key in keys]
-    found += [key for metric in SET_METRICS.values() for key in metric.columns]
+    found += [name.replace("-", "_") for name in SET_METRICS] + ["kid"]
     assert sorted(found) == sorted(metrics.COLUMNS)
     assert set(metrics.QUICK) <= set(metrics.ALL)
+    assert set(metrics.HEADLINE) <= set(metrics.COLUMNS)
 
 
-@pytest.mark.parametrize("name", ["psnr", "ms-ssim", "grid"])
+def test_what_was_trained_on_stands_last_and_in_no_headline() -> None:
+    assert list(metrics.COLUMNS)[-1] == metrics.TRAINED_ON
+    assert (
+        list(metrics.COLUMNS)[:3] == list(metrics.HEADLINE[:3]) == ["psnr", "lpips_alex", "dists"]
+    )
+    assert metrics.TRAINED_ON not in metrics.HEADLINE
+    assert metrics.COLUMNS[metrics.TRAINED_ON].title.endswith("*")
+    assert metrics.FOOTNOTES[metrics.TRAINED_ON].startswith("* LPIPS(squeeze)")
+
+
+@pytest.mark.parametrize("name", ["psnr", "ms-ssim", "colour16", "grid"])
 def test_a_metric_gives_one_value_per_column(name: str, photo: RGB) -> None:
     metric = metrics.build(name, Settings())
     assert len(metric.measure(photo, photo)) == len(metric.columns) == 1
@@ -26,9 +37,21 @@ def test_a_metric_gives_one_value_per_column(name: str, photo: RGB) -> None:
 def test_usable_sorts_out_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     wanted = ["psnr", "lpips-vgg", "judge", "frechet-squeezenet", "fid", "agree", "dists"]
+    wanted.append("frechet-judge")
     works, reasons = metrics.usable(wanted, Settings())
     assert works == ["psnr"]
     assert list(reasons) == wanted[1:]
     assert "resnet50" in reasons["agree"]
     with pytest.raises(ValueError, match="unknown metric 'beauty'"):
         metrics.usable(["beauty"], Settings())
+
+
+def test_the_folder_of_features_serves_all(
+    features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    works, reasons = metrics.usable(
+        ["lpips-alex", "lpips-vgg", "dists", "judge"], Settings(features=features)
+    )
+    assert works == ["lpips-alex", "lpips-vgg", "dists"]
+    assert str(features / "judge_mobilenet_v1.safetensors") in reasons["judge"]

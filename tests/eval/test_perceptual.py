@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from eval.backbones import Unavailable, lpips_network, to_pm1
-from eval.perceptual import Dists, Lpips, Ssimulacra2
+from eval.backbones import GIVEN, Unavailable, lpips_network, to_pm1
+from eval.perceptual import Lpips, Ssimulacra2
 from eval.pictures import RGB
 
 
@@ -21,8 +22,23 @@ def test_a_missing_trunk_is_named_with_its_place(
     with pytest.raises(Unavailable, match="alexnet-owt") as caught:
         Lpips("alex")
     assert str(place) in str(caught.value)
-    with pytest.raises(Unavailable, match=r"vgg16-397923af\.pth"):
-        Dists()
+    assert "--features DIR with alexnet_features.safetensors" in str(caught.value)
+
+
+@pytest.mark.parametrize("net", ["alex", "vgg"])
+def test_a_trunk_is_read_from_the_folder_of_features(
+    net: str, photo: RGB, features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    lpips = Lpips(net, folder=features)
+    expected = lpips_network(net, "cpu", features)
+    first = load_file(features / GIVEN[net])["features.0.weight"]
+    torch.testing.assert_close(expected.net.slice1[0].weight.half(), first)
+    small, other = photo[:64, :80].copy(), 255 - photo[:64, :80]
+    assert lpips.compare(small, small.copy()) == 0
+    with torch.inference_mode():
+        whole = float(expected(to_pm1(small, "cpu"), to_pm1(other, "cpu")))
+    assert lpips.compare(small, other) == pytest.approx(whole, rel=1e-5)
 
 
 @pytest.mark.usefixtures("squeezenet")

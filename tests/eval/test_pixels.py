@@ -19,6 +19,21 @@ def test_psnr_does_not_wrap_around() -> None:
     assert pixels.psnr_db(black, white) == 0
 
 
+def test_colour16_is_the_error_of_averages() -> None:
+    x = np.full((40, 35, 3), 100, np.uint8)
+    x_hat = x.copy()
+    x_hat[:16, :16, 0] = 112
+    assert pixels.colour16(x, x_hat) == pytest.approx(12 / (2 * 2 * 3))
+    x_hat = x.copy()
+    x_hat[::2, ::2] += np.uint8(9)
+    x_hat[1::2, 1::2] -= np.uint8(9)
+    assert pixels.colour16(x, x_hat) == 0, "texture of the same mean"
+    x_hat = x.copy()
+    x_hat[32:], x_hat[:, 32:] = 0, 0
+    assert pixels.colour16(x, x_hat) == 0, "squares that do not fit"
+    assert math.isnan(pixels.colour16(x[:15], x[:15]))
+
+
 def test_ms_ssim_falls_with_noise_and_is_one_for_a_copy(photo: RGB) -> None:
     noise = np.random.default_rng(0).normal(size=photo.shape)
     weak, strong = ((photo + s * noise).clip(0, 255).astype(np.uint8) for s in (4, 30))

@@ -34,13 +34,23 @@ def test_rate_is_logarithmic_and_ms_ssim_in_db() -> None:
     assert by_label["avif@1/4"].get_linestyle() == "--"
 
 
-def test_published_points_are_grey_marks_with_that_label() -> None:
+def test_published_points_are_thin_grey_curves_with_that_label() -> None:
     fig = plots.figure("psnr", POINTS, published.for_pictures(KODAK, "psnr"))
     assert fig is not None
     grey = [line for line in fig.axes[0].lines if line.get_color() == plots.GREY]
     assert grey
     assert all(str(line.get_label()).endswith("(published)") for line in grey)
-    assert all(line.get_linestyle() == "None" for line in grey)
+    assert all(line.get_linestyle() == ":" and line.get_linewidth() < 1 for line in grey)
+
+
+def test_no_published_system_is_left_out_for_want_of_a_mark() -> None:
+    points = [Point("jpeg", 1, 1, 0.2, 0.2, 0, 0, {"lpips_alex": 0.4, "dists": 0.3})]
+    for metric in ("lpips_alex", "dists"):
+        known = published.for_pictures(KODAK, metric)
+        fig = plots.figure(metric, points, known)
+        assert fig is not None
+        labels = {str(line.get_label()) for line in fig.axes[0].lines}
+        assert {f"{system.system} (published)" for system in known} <= labels
 
 
 def test_published_points_are_for_kodak_only() -> None:

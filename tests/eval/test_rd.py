@@ -120,6 +120,24 @@ def test_files_csv_and_json_tell_the_same(folder: Path, tmp_path: Path) -> None:
     assert json.loads((out / "run.json").read_text())["pictures"] == 2
 
 
+def test_every_nth_picture_and_figures_at_a_rate(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    area = 192 * 256
+    low, high = 8 * 510 / area, 8 * 810 / area
+    middle = math.sqrt(low * high)
+    more = ["--metrics", "psnr", "--every", "2", "--at", f"{middle},{2 * high}"]
+    assert run(folder, tmp_path / "out", *more) == 0
+    lines = capsys.readouterr().out.splitlines()
+    found = [cells(line) for line in lines if line.startswith("| brighter")]
+    assert [row[2] for row in found[:2]] == [f"{low:.4f}", f"{high:.4f}"], "the first picture only"
+    between = (20 * math.log10(255 / 5) + 20 * math.log10(255 / 2)) / 2
+    assert found[2:] == [["brighter", f"{middle:g}", f"{between:.2f}"]]
+    assert "At the same rate" in (tmp_path / "out" / "tables.md").read_text()
+    with pytest.raises(SystemExit):
+        run(folder, tmp_path / "out", "--every", "0")
+
+
 def test_a_second_run_does_only_what_is_missing(
     folder: Path, tmp_path: Path, brighter: BrighterCodec
 ) -> None:

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from eval import codecs, report
-from eval.pictures import RGB
+from eval import metrics, report, sheet
 
 MARKED = f"# Title\n\n{report.BEGIN}\nold\n{report.END}\n\nrest\n"
 
@@ -16,7 +15,7 @@ def test_one_command_fills_the_readme(folder: Path, tmp_path: Path) -> None:
     readme.write_text(MARKED)
     assets = tmp_path / "docs" / "results"
     arguments = ["--images", str(folder), "--run", str(tmp_path / "run"), "--readme", str(readme)]
-    more = ["--assets", str(assets), "--codecs", "webp,jpeg", "--metrics", "psnr,grid"]
+    more = ["--assets", str(assets), "--codecs", "webp,jpeg", "--metrics", "psnr,grid,colour16"]
     assert report.main([*arguments, *more]) == 0
     text = readme.read_text()
     assert "old" not in text
@@ -24,25 +23,16 @@ def test_one_command_fills_the_readme(folder: Path, tmp_path: Path) -> None:
     assert text.endswith("\n\nrest\n")
     assert "![Rate and distortion](docs/results/curves.png)" in text
     assert "| webp " in text
+    assert "| PSNR dB | colour16 | grid dB |" in text
     assert "2 pictures of pictures." in text
     assert sum(line.startswith("| jpeg ") for line in text.splitlines()) == 1, "nearest rate only"
-    with Image.open(assets / "crops.png") as sheet:
-        assert sheet.size == (3 * (report.CROP + 4) - 4, 2 * (report.CROP + 24))
+    with Image.open(assets / "crops.png") as crops:
+        assert crops.size == (3 * (sheet.CROP + 4) - 4, 2 * (sheet.CROP + sheet.CAPTION))
     assert (assets / "curves.png").stat().st_size > 5000
 
     before = readme.read_text()
     assert report.main(["--run", str(tmp_path / "run"), "--readme", str(readme), *more[:2]]) == 0
     assert readme.read_text() == before, "the same run gives the same README"
-
-
-def test_a_rival_is_encoded_at_the_same_size(photo: RGB) -> None:
-    image = Image.fromarray(photo)
-    jpeg = codecs.build("jpeg")
-    sizes = [len(jpeg.encode(image, quality)) for quality in range(1, 101)]
-    for wanted in (1, 4000, 9000, 10**9):
-        found = len(report.same_size(jpeg, image, wanted))
-        best = min(sizes, key=lambda size: max(size / wanted, wanted / size))
-        assert found == pytest.approx(best, rel=0.02)
 
 
 def test_a_readme_without_marks_is_refused(tmp_path: Path) -> None:
@@ -54,3 +44,16 @@ def test_a_readme_without_marks_is_refused(tmp_path: Path) -> None:
 
 def test_a_folder_without_a_run_is_wrong_usage(tmp_path: Path) -> None:
     assert report.main(["--run", str(tmp_path)]) == 2
+
+
+@pytest.mark.usefixtures("squeezenet")
+def test_what_was_trained_on_stands_last_with_a_footnote(folder: Path, tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(MARKED)
+    arguments = ["--images", str(folder), "--run", str(tmp_path / "run"), "--readme", str(readme)]
+    more = ["--assets", str(tmp_path), "--codecs", "jpeg", "--metrics", "lpips-squeeze,psnr"]
+    assert report.main([*arguments, *more]) == 0
+    text = readme.read_text()
+    assert "PSNR dB | LPIPS(squeeze)* |\n" in text
+    assert metrics.FOOTNOTES["lpips_squeeze"] in text
+    assert metrics.FOOTNOTES["lpips_alex"] not in text, "no such column"

@@ -15,6 +15,7 @@ MICRO = Path(__file__).parent / "micro.toml"
 def test_every_phase_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "speed.json"
     given = ["--preset", str(MICRO), "--device", "cpu", "--steps", "1", "--batch", "1", "2"]
+    given += ["--threads", "1", "--cpu-time"]
     assert main([*given, "--fp32", "--json", str(out)]) == 0
     phases = json.loads(out.read_text())["phases"]
     stages = [(p["phase"], p["stage"]) for p in phases[:7]]

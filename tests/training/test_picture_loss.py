@@ -154,8 +154,9 @@ def gradients(
     perceptual: PerceptualLoss, realism: Tensor | None, **changes: object
 ) -> tuple[Tensor, dict[str, Tensor]]:
     x, x_hat = pair()
-    changed = {"mobilenet_weight": 1.0, "mobilenet_share": 0.5, "afar_weight": 1.0} | changes
-    judged = PictureLoss(settings(**changed), perceptual)(x, x_hat, realism=realism)
+    changed = {"mobilenet_weight": 1.0, "mobilenet_share": 0.5, "afar_weight": 1.0}
+    chosen = settings(**({"realistic_share": 1.0} | changed | changes))
+    judged = PictureLoss(chosen, perceptual)(x, x_hat, realism=realism)
     (gradient,) = torch.autograd.grad(judged.loss, x_hat)
     return gradient, judged.parts
 
@@ -178,6 +179,26 @@ def test_realism_weighs_what_networks_say_of_each_sample(perceptual: PerceptualL
         torch.testing.assert_close(same[name], value)
 
 
+def test_no_network_looks_at_the_faithful_samples(
+    perceptual: PerceptualLoss, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    realism = torch.tensor([1.0, 0.5, 0.0, 0.0])
+    changes: dict[str, object] = {"mobilenet_share": 1.0}
+    all_seen, _ = gradients(perceptual, realism, **changes)
+    looked: list[int] = []
+    for network in perceptual.networks.values():
+        original = network.features
+
+        def counting(x: Tensor, original: Callable[..., object] = original) -> object:
+            looked.append(len(x))
+            return original(x)
+
+        monkeypatch.setattr(network, "features", counting)
+    half_seen, _ = gradients(perceptual, realism, realistic_share=0.5, **changes)
+    assert looked == [2] * 6
+    torch.testing.assert_close(half_seen, all_seen)
+
+
 def adversarial_gradient(trainer: Trainer, realism: Tensor | None) -> tuple[Tensor, Tensor]:
     """Gradient at the pixels, and the sum of the discriminators' changes."""
     x, x_hat = pair()
@@ -192,7 +213,7 @@ def adversarial_gradient(trainer: Trainer, realism: Tensor | None) -> tuple[Tens
 def test_realism_weighs_the_adversary_of_each_sample(make: Make, share: float) -> None:
     changes: dict[str, object] = {
         "lpips_weight": 0.0, "alex_weight": 0.0, "adversarial_weight": 5.0,
-        "mobilenet_share": share,
+        "mobilenet_share": share, "realistic_share": 1.0,
     }  # fmt: skip
 
     def gradient(name: str, realism: Tensor | None, **more: object) -> tuple[Tensor, Tensor]:

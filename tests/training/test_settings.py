@@ -72,6 +72,16 @@ def test_pixels_may_be_left_out_where_networks_begin() -> None:
     assert TrainingSettings.load("tiny", alone).lpips_weight > 0
 
 
+def test_a_run_older_than_squared_error_keeps_its_losses() -> None:
+    now = TrainingSettings.load("tiny", {"l1_weight": 2.0}).to_dict()
+    new = {"mse_weight", "alex_weight", "colour_weight", "perceptual_start", "perceptual_ramp"}
+    before = TrainingSettings.of_run({n: v for n, v in now.items() if n not in new})
+    assert before.mse_weight == before.alex_weight == before.colour_weight == 0.0
+    assert before.perceptual_share(3, 0.0) == 1.0
+    assert before.l1_weight == 2.0
+    assert TrainingSettings.of_run(now).to_dict() == now
+
+
 def test_every_field_has_a_default() -> None:
     for field in dataclasses.fields(TrainingSettings):
         assert field.default is not dataclasses.MISSING
