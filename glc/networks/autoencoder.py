@@ -76,7 +76,7 @@ class ImageEncoder(nn.Module):
         """Run the layers at 1/16: what ``fine`` gives -> l."""
         if self.linear is not None:
             features, components = features[:, : self.width], features[:, self.width :]
-            added = self.head(self.body_16(features)).float()
+            added: Tensor = self.head(self.body_16(features)).float()
             return components + added * self.scale[:, None, None]
         l: Tensor = self.centre(self.head(self.body_16(features)).float())
         scale: Tensor = l.square().mean(dim=1, keepdim=True).add(1e-6).rsqrt()

@@ -67,7 +67,8 @@ class AnalysisTransform(nn.Module):
         y: Tensor = self.head(x).float()
         if self.linear:
             y = l.float() + y * scale
-        return y * self.gain(quality)
+        gain: Tensor = self.gain(quality)
+        return y * gain
 
 
 class SynthesisTransform(nn.Module):
