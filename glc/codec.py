@@ -708,7 +708,7 @@ class Codec:
             step: int, mean: Tensor, quant_step: Tensor, rows: Tensor, mask: Tensor
         ) -> Tensor:
             coded = mask & inside
-            symbols = to_symbols(y, mean, quant_step, rows, coded)
+            symbols = to_symbols(y, mean, quant_step, rows, coded, model.config.rounding)
             chosen, where = symbols.cpu().numpy().astype(np.int32), coded.cpu().numpy()
             tables = rows.cpu().numpy().astype(np.int32)
             everything[...] += chosen

@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from glc import assembly, checkpoint, image, large
 from glc.bitstream import FORMAT_VERSION, Container, Limits
 from glc.config import IMAGE_STRIDE, LATENT_STRIDE
-from glc.entropy import MAX_MAGNITUDE, IndexTables, RangeDecoder, ScaleTables
+from glc.entropy import IndexTables, RangeDecoder, ScaleTables
 from glc.errors import WeightsError
 from glc.onnx.model import OnnxModel
+from glc.tiled import to_symbols
 from glc.tiles import Tiling
 from glc.versions import order_of
 
@@ -259,7 +260,7 @@ class FastCodec:
             mask: NDArray[np.bool_],
         ) -> _Floats:
             coded = mask & inside
-            symbols = np.clip(np.rint((y - mean) / quant_step), -MAX_MAGNITUDE, MAX_MAGNITUDE)
+            symbols = to_symbols((y - mean) / quant_step, self._model.config.rounding)
             chosen = np.where(coded & (rows > 0), symbols, 0).astype(np.int32)
             everything[...] += chosen
             message.append((rows[coded], chosen[coded]))

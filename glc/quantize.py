@@ -18,6 +18,16 @@ def round_through(x: Tensor) -> Tensor:
     return x + (x.round() - x).detach()
 
 
+def round_from(x: Tensor, threshold: float) -> Tensor:
+    """Round magnitudes from ``threshold`` on to 1, from 1 + ``threshold`` on to 2, and so on.
+
+    The gradient passes as in ``round_through``. Any shape, same shape; 0.5 rounds to the nearest
+    integer, half away from zero.
+    """
+    rounded = x.sign() * (x.abs() + (1.0 - threshold)).floor()
+    return x + (rounded - x).detach()
+
+
 def clamp_through(x: Tensor, low: float, high: float) -> Tensor:
     """Clamp; outside the range the gradient passes only if it leads back inside."""
     return _ClampThrough.apply(x, low, high)  # type: ignore[no-any-return]
@@ -43,7 +53,9 @@ class _ClampThrough(torch.autograd.Function):
         return gradient.masked_fill(stuck, 0.0), None, None
 
 
-def to_symbols(y: Tensor, mean: Tensor, step: Tensor, rows: Tensor, mask: Tensor) -> Tensor:
+def to_symbols(
+    y: Tensor, mean: Tensor, step: Tensor, rows: Tensor, mask: Tensor, threshold: float = 0.5
+) -> Tensor:
     """Quantise y to the integers that are coded.
 
     Args:
@@ -52,9 +64,13 @@ def to_symbols(y: Tensor, mean: Tensor, step: Tensor, rows: Tensor, mask: Tensor
         step: same shape, positive quantisation step.
         rows: same shape, scale-table rows; at row 0 nothing is coded and the symbol is 0.
         mask: bool, broadcastable; elsewhere the symbol is 0.
+        threshold: of the rounding, as ``CodecConfig.rounding`` has it.
 
     Returns:
-        (B, C, h, w) float32 integers in [-32767, 32767]; ties round to even.
+        (B, C, h, w) float32 integers in [-32767, 32767]; with 0.5 ties round to even.
     """
-    symbols = ((y - mean) / step).round().clamp(-32767, 32767)
+    residual = (y - mean) / step
+    nearest = threshold == 0.5
+    symbols = residual.round() if nearest else round_from(residual, threshold)
+    symbols = symbols.clamp(-32767, 32767)
     return torch.where(mask & (rows > 0), symbols, torch.zeros_like(symbols))

@@ -19,7 +19,7 @@ from glc.entropy import MAX_MAGNITUDE
 from glc.steps import STEP_CORNERS, STEPS
 from glc.tiles import Progress, Window, cut, part, reach_of
 
-__all__ = ["Networks", "TiledModel", "pick", "put"]
+__all__ = ["Networks", "TiledModel", "pick", "put", "to_symbols"]
 
 Floats: TypeAlias = "NDArray[np.float32]"
 Integers: TypeAlias = "NDArray[np.integer[Any]]"
@@ -187,7 +187,7 @@ class TiledModel:
             rows = self._rows(step, indices, symbols)
             chosen = np.zeros(rows.shape, np.int16)
             wanted, coded = pick(step, y), self._coded(step, y.shape)
-            choose = partial(_quantise, wanted, rows, coded, chosen)
+            choose = partial(_quantise, wanted, rows, coded, chosen, self._config.rounding)
             self._refine(step, indices, y_hat, choose, progress)
             put(step, symbols, chosen)
             steps.append((rows, chosen, coded))
@@ -345,18 +345,36 @@ def _of_step(progress: Progress | None, step: int) -> Progress | None:
     return part(progress, step / STEPS, (step + 1) / STEPS)
 
 
+def to_symbols(residual: Floats, threshold: float) -> Floats:
+    """Round residuals to the integers that are coded: ``glc.quantize.to_symbols`` of arrays.
+
+    Args:
+        residual: what is left of y, in steps; any shape.
+        threshold: of the rounding, as ``CodecConfig.rounding`` has it.
+    """
+    nearest = threshold == 0.5
+    rounded = (
+        np.rint(residual)
+        if nearest
+        else np.sign(residual) * np.floor(np.abs(residual) + np.float32(1.0 - threshold))
+    )
+    symbols: Floats = np.clip(rounded, -MAX_MAGNITUDE, MAX_MAGNITUDE)
+    return symbols
+
+
 def _quantise(
     wanted: Floats,
     rows: NDArray[np.uint8],
     coded: Mask,
     chosen: NDArray[np.int16],
+    threshold: float,
     tile: Window,
     mean: Floats,
     quant_step: Floats,
 ) -> NDArray[np.int16]:
     """Turn a tile of y into symbols, which are also written into ``chosen``."""
     y, target = _view(wanted, tile, _STEP_STRIDE), _view(chosen, tile, _STEP_STRIDE)
-    symbols = np.clip(np.rint((y - mean) / quant_step), -MAX_MAGNITUDE, MAX_MAGNITUDE)
+    symbols = to_symbols((y - mean) / quant_step, threshold)
     spoken = _view(coded, tile, _STEP_STRIDE) & (_view(rows, tile, _STEP_STRIDE) > 0)
     target[...] = np.where(spoken, symbols, 0)
     return target

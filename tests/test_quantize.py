@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from glc.quantize import clamp_through, round_through, to_symbols
+from glc.quantize import clamp_through, round_from, round_through, to_symbols
+from glc.tiled import to_symbols as array_symbols
 
 
 def test_rounding_is_half_to_even_and_exact():
@@ -50,3 +51,21 @@ def test_symbols_are_rounded_residuals_where_they_are_coded():
     symbols = to_symbols(y, mean, step, rows, mask)
     assert symbols.dtype == torch.float32
     assert symbols.flatten().tolist() == [5.0, 0.0, 0.0, 32767.0, -32767.0]
+
+
+def test_a_dead_zone_rounds_what_is_below_its_threshold_to_nothing():
+    x = torch.tensor([-1.7, -1.5, -0.61, -0.59, 0.0, 0.5, 0.59, 0.61, 1.59, 1.61, 12.61])
+    expected = [-2.0, -1.0, -1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 2.0, 13.0]
+    assert round_from(x, 0.6).tolist() == expected
+    x.requires_grad_(True)
+    round_from(x, 0.6).sum().backward()
+    assert x.grad.tolist() == [1.0] * len(x)
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.6])
+def test_arrays_and_tensors_become_the_same_symbols(threshold):
+    residual = torch.randn(4, 8, 16, 16, generator=torch.Generator().manual_seed(2)) * 3
+    residual[0, 0, 0] = 0.5
+    one, rows = torch.ones_like(residual), torch.full_like(residual, 9)
+    tensors = to_symbols(residual, torch.zeros_like(one), one, rows, rows > 0, threshold)
+    assert torch.equal(tensors, torch.from_numpy(array_symbols(residual.numpy(), threshold)))

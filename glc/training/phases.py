@@ -18,7 +18,7 @@ from glc.config import LATENT_STRIDE, CodecConfig
 from glc.networks.codebook import GaussianBottleneck, ScalarCodebook, VectorCodebook
 from glc.networks.context import ContextModel
 from glc.networks.model import GlcModel
-from glc.quantize import round_through
+from glc.quantize import round_from
 from glc.training.hyper import missing_information, spread
 from glc.training.predictor import CodePredictor
 from glc.training.rate import symbol_bits
@@ -225,6 +225,7 @@ class Ensemble(nn.Module):
         y = model.analysis(l, quality)
         z = model.hyper_analysis(y, quality)
         digits = model.hyper_codebook(z)
+        rounding = model.config.rounding
         coded_residual, coded_rows = torch.zeros_like(y), torch.zeros_like(y)
 
         def exchange(
@@ -234,11 +235,11 @@ class Ensemble(nn.Module):
             residual = (y - mean) / quant_step
             coded_residual = coded_residual + residual * mask
             coded_rows = coded_rows + rows * mask
-            return round_through(residual) * (mask & (rows.detach() > 0))
+            return round_from(residual, rounding) * (mask & (rows.detach() > 0))
 
         y_hat = model.code_symbols(digits, quality, exchange, exact=False)
         with torch.autocast(y.device.type, enabled=False):
-            bits = symbol_bits(coded_residual, coded_rows).flatten(1).sum(1)
+            bits = symbol_bits(coded_residual, coded_rows, rounding).flatten(1).sum(1)
         # An upper bound for z; the exported table of z indices spends less.
         positions = digits.shape[-2] * digits.shape[-1]
         bits = bits + positions * math.log2(model.config.hyper_size)

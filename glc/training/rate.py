@@ -10,6 +10,7 @@ from torch import Tensor
 
 from glc.config import QUALITY_MAX
 from glc.entropy import ROWS, SIGMA_MAX, SIGMA_MIN
+from glc.quantize import round_from
 
 
 def sigma_of_rows(rows: Tensor) -> Tensor:
@@ -30,7 +31,7 @@ def gaussian_bits(x: Tensor, sigma: Tensor) -> Tensor:
     return -log_mass / math.log(2.0)  # type: ignore[no-any-return]
 
 
-def symbol_bits(residual: Tensor, rows: Tensor) -> Tensor:
+def symbol_bits(residual: Tensor, rows: Tensor, threshold: float = 0.5) -> Tensor:
     """Bits of the rounded residual, with useful gradients to both arguments.
 
     The value and the gradient to ``rows`` are those of the integers that will be coded. The
@@ -41,9 +42,10 @@ def symbol_bits(residual: Tensor, rows: Tensor) -> Tensor:
     Args:
         residual: (y - mean) / step, any shape, float32.
         rows: rows of the scale table, same shape, gradients allowed.
+        threshold: of the rounding, as ``CodecConfig.rounding`` has it.
     """
     sigma = sigma_of_rows(rows)
-    hard = gaussian_bits(residual.detach().round(), sigma)
+    hard = gaussian_bits(round_from(residual.detach(), threshold), sigma)
     soft = gaussian_bits(residual, sigma.detach())
     return hard + (soft - soft.detach())
 

@@ -20,7 +20,7 @@ from glc.config import IMAGE_STRIDE, LATENT_STRIDE, QUALITY_MAX
 from glc.entropy import ROWS, SIGMA_MAX, SIGMA_MIN
 from glc.networks.context import STEP_CORNERS, STEPS, step_mask
 from glc.networks.model import GlcModel
-from glc.quantize import to_symbols
+from glc.quantize import round_from
 from glc.training.crops import Pictures
 from glc.training.rate import symbol_bits
 
@@ -41,6 +41,9 @@ _HEADROOM = 1.15
 """What the networks are expected to save of the rate."""
 _LOW_PASS_UNIT = 16.0 * math.sqrt(3.0)
 """A constant picture of 1 has a first component of so much."""
+_COLOURS = 3
+"""Digits of z that are the mean colour; what follows is activity."""
+_RATE_STEPS = 60
 _SPREAD = 0.8
 """Standard deviation of a digit of z before its tanh: all levels are then in use."""
 
@@ -95,18 +98,22 @@ def start_linear(
 
     _set_transform(model, x)
     l = torch.cat([model.encoder(part) for part in x.split(_BATCH)])
-    few = min(len(x), 2 * _BATCH)
-    for crops in (few, few, few, len(x)):
+    few = min(len(x), _BATCH)
+    for last in (False, True):
+        crops = len(x) if last else len(x) // 2
         _set_gains(model, steps)
         _set_low_pass(model, x[:crops], l[:crops])
-        quality = torch.arange(crops) % anchors * (QUALITY_MAX // (anchors - 1))
-        _set_context(model, l[:crops], quality.to(l.device))
-        if crops == few:
+        quality = (torch.arange(crops) % anchors * (QUALITY_MAX // (anchors - 1))).to(l.device)
+        if not last:
+            _set_activity(model, l[:crops], quality)
+        _set_context(model, l[:crops], quality, scales=not last)
+        _learn_rate(model, l, wanted.to(l.device), generator)
+        if not last:
             bpp = torch.stack([_code(model, l[:few], q)[1].mean() for q in _anchors(model)])
             steps = steps * (bpp.cpu() / wanted).clamp(0.25, 4.0) ** (1.0 / _SLOPE)
             # A longer step for a better quality would make qualities change places.
             steps = steps.cummin(0).values
-    _set_synthesis(model, x, l, quality.to(l.device))
+    _set_synthesis(model, x, l)
     return _measure(model, x[: 2 * _BATCH], l[: 2 * _BATCH], steps)
 
 
@@ -210,6 +217,7 @@ def _set_low_pass(model: GlcModel, x: Tensor, l: Tensor) -> None:
     if analysis.low_pass.bias is not None:
         analysis.low_pass.bias.copy_((weight[-1] - centre) * spread)
     found = model.hyper_codebook(analysis.low_pass(functional.avg_pool2d(l, 4)))
+    found[:, _COLOURS:] = 0.0
     # Each position of z and its neighbours give the 4 x 4 positions of l below it.
     target = functional.pixel_unshuffle(colour * _LOW_PASS_UNIT, 4)
     solved = _least_squares(_neighbours(found / 2.0), _rows(target))
@@ -225,7 +233,71 @@ def _colour(x: Tensor, count: int) -> Tensor:
     return functional.pad(axes, (0, 0, 0, 0, 0, missing)) if missing > 0 else axes
 
 
-def _set_context(model: GlcModel, l: Tensor, quality: Tensor) -> None:
+def _set_activity(model: GlcModel, l: Tensor, quality: Tensor) -> None:
+    """Make the digits of z that are no colour say how much there is to code."""
+    analysis = model.hyper_analysis
+    first = min(len(model.config.hyper_levels), _COLOURS)
+    parts = zip(l.split(_BATCH), quality.split(_BATCH), strict=True)
+    y = torch.cat([model.analysis(part, q) for part, q in parts])
+    features = analysis.features(y)
+    spread = (l / model.encoder.scale[:, None, None]).square().mean(dim=1, keepdim=True)
+    activity = functional.avg_pool2d(spread, 4).log()
+    target = (activity - activity.mean()) * (_SPREAD / activity.std().clamp_min(1e-4))
+    weight = _least_squares(_rows(features), _rows(target))
+    for digit in range(first, len(model.config.hyper_levels)):
+        analysis.head.weight[digit] = weight[:-1, 0][:, None, None]
+        if analysis.head.bias is not None:
+            analysis.head.bias[digit] = weight[-1, 0]
+
+
+def _learn_rate(model: GlcModel, l: Tensor, wanted: Tensor, generator: torch.Generator) -> None:
+    """Train what gives means and scales, and nothing else, to code these latents in fewer bits.
+
+    Scales that follow what is decoded around are half of what a codec of this kind saves, and no
+    closed form gives them.
+    """
+    parts = (model.hyper_analysis, model.hyper_synthesis, model.context, model.scale_map)
+    weights = [p for part in parts for p in part.parameters() if p.requires_grad]
+    bias = model.scale_map.bias
+    scales = [p for p in model.scale_map.parameters() if p is not bias]
+    known = (
+        {id(p) for p in (*scales, bias)}
+        | {id(p) for m in model.context.linear or () for p in m.parameters()}
+        | {id(p) for part in parts[:2] for p in part.low_pass.parameters()}
+    )
+    others = [p for p in weights if id(p) not in known]
+    groups = [
+        {"params": others, "lr": 1e-3, "peak": 1e-3},
+        {"params": scales, "lr": 6e-3, "peak": 6e-3},
+        {"params": [bias], "lr": 5e-2, "peak": 5e-2},
+    ]
+    optimiser = torch.optim.Adam(groups, betas=(0.9, 0.98))
+    anchors = torch.tensor(_anchors(model), device=l.device)
+    with torch.enable_grad():
+        for step in range(_RATE_STEPS):
+            share = min(1.0, (step + 1) / 10, 2.0 * (1.0 - step / _RATE_STEPS))
+            for group in optimiser.param_groups:
+                group["lr"] = group["peak"] * share
+            chosen = torch.randperm(len(l), generator=generator)[: 2 * len(anchors)].to(l.device)
+            drawn = torch.arange(len(chosen), device=l.device) % len(anchors)
+            _, bpp = _code(model, l[chosen], anchors[drawn])
+            optimiser.zero_grad(set_to_none=True)
+            (bpp / wanted[drawn]).mean().backward()
+            _keep_steps(model)
+            optimiser.step()
+    for parameter in model.parameters():
+        parameter.grad = None
+
+
+def _keep_steps(model: GlcModel) -> None:
+    """Forget how the steps would have to change: longer ones always cost fewer bits."""
+    for head in model.context.heads:
+        for parameter in head.parameters():
+            if parameter.grad is not None:
+                parameter.grad[model.config.y_channels :] = 0.0
+
+
+def _set_context(model: GlcModel, l: Tensor, quality: Tensor, scales: bool = True) -> None:
     """Means become linear predictions of what is decoded around, scales those of what is left."""
     linear, scale_map = model.context.linear, model.scale_map
     if linear is None:
@@ -257,7 +329,9 @@ def _set_context(model: GlcModel, l: Tensor, quality: Tensor) -> None:
         mask = step_mask(step, *y.shape[1:], device=y.device)
         left = (y - mean) * mask
         residual = residual + left
-        y_hat = y_hat + mask * (mean + left.round())
+        y_hat = y_hat + mask * (mean + round_from(left, model.config.rounding))
+    if not scales:
+        return
     growth = math.log(SIGMA_MAX / SIGMA_MIN) / (ROWS - 2)
     for anchor, value in enumerate(_anchors(model)):
         own_crops = quality == value
@@ -275,11 +349,12 @@ def _anchors(model: GlcModel) -> list[int]:
 def _code(model: GlcModel, l: Tensor, quality: int | Tensor) -> tuple[Tensor, Tensor]:
     """Code latents: l_hat (B, C, h, w) and estimated bits per pixel (B,)."""
     found, rates = [], []
+    rounding = model.config.rounding
     levels = torch.full((len(l),), quality) if isinstance(quality, int) else quality
     for part, q in zip(l.split(_BATCH), levels.to(l.device).split(_BATCH), strict=True):
         y = model.analysis(part, q)
         digits = model.hyper_codebook(model.hyper_analysis(y, q))
-        bits = torch.zeros(len(part), device=l.device)
+        bits: list[Tensor] = []
 
         def exchange(
             step: int,
@@ -288,22 +363,27 @@ def _code(model: GlcModel, l: Tensor, quality: int | Tensor) -> tuple[Tensor, Te
             rows: Tensor,
             mask: Tensor,
             y: Tensor = y,
-            bits: Tensor = bits,
+            bits: list[Tensor] = bits,
         ) -> Tensor:
-            symbols = to_symbols(y, mean, quant_step, rows, mask)
-            bits += (symbol_bits(symbols, rows) * (mask & (rows > 0))).flatten(1).sum(1)
-            return symbols
+            residual = (y - mean) / quant_step
+            bits.append((symbol_bits(residual, rows, rounding) * mask).flatten(1).sum(1))
+            return round_from(residual, rounding) * (mask & (rows.detach() > 0))
 
         y_hat = model.code_symbols(digits, q, exchange, exact=False)
-        bits += digits.shape[2] * digits.shape[3] * math.log2(model.config.hyper_size)
+        spent = sum(bits[1:], bits[0])
+        spent = spent + digits.shape[2] * digits.shape[3] * math.log2(model.config.hyper_size)
         found.append(model.synthesis(y_hat, q))
-        rates.append(bits / (part.shape[2] * part.shape[3] * LATENT_STRIDE**2))
+        rates.append(spent / (part.shape[2] * part.shape[3] * LATENT_STRIDE**2))
     return torch.cat(found), torch.cat(rates)
 
 
-def _set_synthesis(model: GlcModel, x: Tensor, l: Tensor, quality: Tensor) -> None:
-    """D becomes the linear map of coded latents with the least squared error."""
-    l_hat, _ = _code(model, l, quality)
+def _set_synthesis(model: GlcModel, x: Tensor, l: Tensor) -> None:
+    """D becomes the linear map of coded latents with the least squared error, at quality 100.
+
+    One that is fitted to all qualities smooths as the coarsest ask for, and the finest lose more
+    than a decibel by it.
+    """
+    l_hat, _ = _code(model, l, QUALITY_MAX)
     blocks = functional.pixel_unshuffle(x, LATENT_STRIDE)
     linear = model.decoder.linear
     if linear is None:
@@ -327,7 +407,7 @@ def _measure(model: GlcModel, x: Tensor, l: Tensor, steps: Tensor) -> Start:
         bpp.append(float(rate.mean()))
     # At high rates a bit per sample is worth 2 ln 2 / 12 step^2 of squared error. Here most symbols
     # are 0: at a fourth of that the rates stay where they are (docs/decisions.md, section 18).
-    weights = tuple(float(0.03 * step * step) for step in steps)
+    weights = tuple(float(0.04 * step * step) for step in steps)
     return Start(tuple(_anchors(model)), tuple(bpp), tuple(psnr), weights)
 
 
