@@ -143,6 +143,7 @@ def read(source: Source) -> bytes:
     try:
         return source.path.read_bytes()
     except OSError as error:
+        _check_input(source)
         # The line that reports it names the file already.
         raise OSError(error.errno, f"cannot be read: {error.strerror}") from error
 
@@ -190,7 +191,10 @@ def writable_jobs(
                     line = f"{name} -> {target}  skipped: the same file as {taken[key].name}"
                     report.done(line, {**record, "skipped": True})
                     continue
-                raise ValueError(f"its output {target} is also that of {taken[key].name}")
+                raise ValueError(
+                    f"its output {target} is also that of {taken[key].name}; "
+                    "do one of them by itself"
+                )
             replaces = _may_write(job, force, skip_existing, is_cut, check_source)
         except (GlcError, OSError, ValueError) as error:
             report.failed(name, reason_of(error), record)
@@ -221,6 +225,8 @@ def _check_input(source: Source) -> None:
             raise OSError(f"it is a link to {place}, which does not exist") from error
         raise OSError("no such file") from error
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError("it is a link that leads back to itself") from error
         # The line that reports it names the file already.
         raise OSError(error.errno, f"cannot be read: {error.strerror}") from error
 
@@ -258,7 +264,9 @@ def _may_write(
         if check_source is not None and source is not None:
             check_source(source, target)
         return None
-    except (GlcError, OSError) as error:
+    except GlcError as error:
+        raise OSError(f"{target} exists, but: {error}; -f replaces it") from error
+    except OSError as error:
         raise OSError(f"{target} exists, but: {reason_of(error)}; -f replaces it") from error
 
 

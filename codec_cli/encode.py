@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import glob
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -73,7 +72,7 @@ def run(arguments: Sequence[str]) -> int:
     ):
         report_missing(expansion, report)
         jobs = writable_jobs(
-            jobs, options.force, options.skip_existing, report, is_cut_glc, _check_source
+            jobs, options.force, options.skip_existing, report, is_cut_glc, _SourceCheck()
         )
         if not jobs:
             return report.exit_code
@@ -88,20 +87,38 @@ def run(arguments: Sequence[str]) -> int:
             return run_jobs(jobs, work, options.jobs, report)
 
 
-def _check_source(source: Path, target: Path) -> None:
-    """Refuse an output that exists and is, or may be, that of another picture.
+class _SourceCheck:
+    """Refuses an output that exists and is, or may be, that of another picture."""
 
-    Raises:
-        OtherSourceError: it has another size; or a picture of another kind has the same name.
-        OSError: it cannot be read.
-    """
-    check_size(size_of_picture(source), size_of_glc(target.read_bytes()))
-    is_replaced = source.suffix.lower() in PICTURE_SUFFIXES
-    for other in sorted(source.parent.glob(f"{glob.escape(source.stem)}.*")):
-        is_picture = other.suffix.lower() in PICTURE_SUFFIXES and other.stem == source.stem
-        # Where names may differ in their case alone two of them can be one file.
-        if is_picture and is_replaced and not other.samefile(source):
-            raise OtherSourceError(f"it may be that of {other}, which has the same name; use -o")
+    def __init__(self) -> None:
+        self._pictures: dict[Path, dict[str, list[Path]]] = {}
+
+    def __call__(self, source: Path, target: Path) -> None:
+        """Compare a source with an output that exists.
+
+        Raises:
+            OtherSourceError: it has another size; or a picture of another kind has the same name.
+            OSError: it cannot be read.
+        """
+        check_size(size_of_picture(source), size_of_glc(target.read_bytes()))
+        if source.suffix.lower() not in PICTURE_SUFFIXES:
+            return
+        for other in self._pictures_in(source.parent).get(source.stem, ()):
+            # Where names may differ in their case alone two of them can be one file.
+            if other.exists() and not other.samefile(source):
+                raise OtherSourceError(
+                    f"it may be that of {other}, which has the same name; use -o"
+                )
+
+    def _pictures_in(self, folder: Path) -> dict[str, list[Path]]:
+        """Return the pictures of a folder by their names without suffix; looked at once."""
+        found = self._pictures.get(folder)
+        if found is None:
+            found = self._pictures[folder] = {}
+            for path in sorted(folder.iterdir()):
+                if path.suffix.lower() in PICTURE_SUFFIXES:
+                    found.setdefault(path.stem, []).append(path)
+        return found
 
 
 @contextmanager

@@ -37,8 +37,9 @@ def reason_of(error: BaseException) -> str:
     text = " ".join(str(error).split())
     if isinstance(error, NotGlcError):
         return text + next((then for kind, then in _INSTEAD.items() if kind in text), "")
-    if isinstance(error, ModuleNotFoundError) and error.name:
-        return package_of(error.name)
+    if isinstance(error, ModuleNotFoundError):
+        # Some say themselves what brings the package, and name none.
+        return package_of(error.name) if error.name else text
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     if isinstance(error, (GlcError, OSError, ValueError)) and text:

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from codec_cli import exits
-from codec_cli.batch import reason_of
+from codec_cli.faults import is_shortage, reason_of
 from codec_cli.options import Parser, add_device, add_reporting, count, quality
 from codec_cli.paths import STDIO
 from codec_cli.report import say
+from codec_cli.session import no_device
 from codec_cli.tally import Tally, summary
 
 if TYPE_CHECKING:
@@ -37,8 +38,11 @@ def run(arguments: Sequence[str]) -> int:
         with Tally("pack", options.quiet) as tally:
             result = _compress(options, shard, tally)
     except (RuntimeError, AssertionError) as error:
-        # That is how torch says that a machine has no such device.
-        say(f"glc pack: --device {options.device} cannot be used here: {error}")
+        if options.device in ("auto", "cpu") or is_shortage(error):
+            say(f"glc pack: {reason_of(error)}")
+        else:
+            # That is how torch says that a machine has no such device, in many words.
+            say(f"glc pack: {no_device(options.device)}")
         return exits.FAILED
     except Exception as error:
         missing = isinstance(error, ModuleNotFoundError)

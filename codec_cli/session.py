@@ -34,12 +34,10 @@ __all__ = [
     "EncoderLike",
     "installed_name",
     "installed_path",
+    "no_device",
     "open_codec",
     "refuse_auto",
 ]
-
-_FATAL = 4
-"""Severity of onnxruntime's log that no error of a picture reaches."""
 
 AUTO = "auto"
 """As a model: whichever of the installed ones makes the smallest file."""
@@ -112,7 +110,6 @@ def open_codec(model: str | Path | None, device: str, precision: str = "float32"
     from glc import fast
 
     if fast.is_usable(device):
-        _silence_onnxruntime()
         return fast.FastCodec.from_pretrained(model, precision=precision)
     if precision != fast.FLOAT32:
         raise ValueError("--int8 needs a CPU and the extra fast; pip install 'glc[fast]' brings it")
@@ -121,18 +118,16 @@ def open_codec(model: str | Path | None, device: str, precision: str = "float32"
     try:
         codec: CodecLike = Codec.from_pretrained(model, device=device)
     except (RuntimeError, AssertionError) as error:
-        if device == "auto" or is_shortage(error):
+        if device in ("auto", "cpu") or is_shortage(error):
             raise
         # That is how torch says that a machine has no such device, in many words.
-        raise ValueError(
-            f"--device {device}: torch finds none on this machine; use --device cpu, or auto"
-        ) from error
+        raise ValueError(no_device(device)) from error
     return codec
 
 
-def _silence_onnxruntime() -> None:
-    """Keep onnxruntime from printing errors of its own: each is raised as well, and said once."""
-    import_module("onnxruntime").set_default_logger_severity(_FATAL)
+def no_device(device: str) -> str:
+    """Say that a machine does not have what ``--device`` asks for."""
+    return f"--device {device}: torch finds none on this machine; use --device cpu, or auto"
 
 
 def _perceptual_distance() -> tuple[Distance, ...]:

@@ -94,7 +94,7 @@ def _unpack(archive: Archive, options: argparse.Namespace) -> int:
                         report.done(line, {**record, "skipped": True})
                         continue
                 except (GlcError, OSError) as error:
-                    reason = f"{target} exists, but: {reason_of(error)} (-f replaces it)"
+                    reason = f"{target} exists, but: {reason_of(error)}; -f replaces it"
                     report.failed(key, reason, record)
                     continue
                 report.notice(key, f"{target} is empty or cut off, and is made again")

@@ -110,20 +110,14 @@ class Walk:
         """Return what one part of a pattern means below a folder."""
         if part == "**":
             return list(self._below(base, with_files=is_last))
-        if self._holds(base, part):
-            return [base / part]
-        return self._named(base, part) if glob.has_magic(part) else []
-
-    def _holds(self, base: Path, part: str) -> bool:
-        """Tell whether something of this very name lies in a folder."""
         try:
             (base / part).lstat()
         except PermissionError as error:
             self._cannot(base, error)
-            return False
+            return []
         except (OSError, ValueError):
-            return False
-        return True
+            return self._named(base, part) if glob.has_magic(part) else []
+        return [base / part]
 
     def _named(self, base: Path, part: str) -> list[Path]:
         """Return what lies in a folder under names that one part of a pattern matches."""

@@ -207,5 +207,8 @@ def best_fit(code: Callable[[int], bytes], max_bytes: int) -> bytes:
         else:
             smallest, high = len(data), quality - 1
     if best is None:
-        raise ValueError(f"the smallest file has {smallest} bytes, more than {max_bytes}")
+        raise ValueError(
+            f"the smallest file has {smallest} bytes, more than {max_bytes}; allow more, or make "
+            "the picture smaller"
+        )
     return best

@@ -57,7 +57,7 @@ def kind_of(head: bytes) -> str:
 def describe(head: bytes) -> str:
     """Return what a file that begins with these bytes is, and what to do, in one line."""
     if not head:
-        return "empty"
+        return "empty; copy or download it again"
     if head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS:
         return "a HEIC picture, which Pillow reads only with the plugin pillow-heif; convert it"
     if head[4:8] == b"ftyp" and head[8:12] in (b"avif", b"avis"):

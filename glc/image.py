@@ -46,7 +46,7 @@ from glc.depth import WIDEST, narrow, narrow_float, undo_premultiplying
 from glc.errors import CorruptError, ImageError, LimitError
 from glc.foreign import HEAD_BYTES, describe
 from glc.strict import refusing_cut_files
-from glc.tiff import Planes, has_white_at_zero, native_rawmode, planes_of
+from glc.tiff import Planes, has_12_bits, has_white_at_zero, native_rawmode, planes_of
 
 __all__ = ["Picture", "decode_alpha", "encode_alpha", "from_array", "load", "to_pil"]
 
@@ -285,7 +285,7 @@ def _convert(image: Image.Image, stream: BinaryIO | None) -> tuple[Picture, int]
         # Pillow turns TIFF and AVIF upright itself while loading, and then removes the tag.
         image.load()
         flat, alpha, is_curved = _flatten(image, wide, rawmode, encoding, notices)
-    if has_white_at_zero(image, "I;16" if planes is not None else rawmode):
+    if has_white_at_zero(image):
         flat = _to_plane(flat, lambda band: band.point(lambda value: 255 - value))
     orientation, exif, xmp, lost = _metadata(image)
     rgb = _to_srgb(flat, profile, grey, notices)
@@ -329,7 +329,7 @@ def _flatten(
     """
     key = _key(image, rawmode)
     if wide is not None or image.mode.startswith("I;16"):
-        bits = 12 if rawmode == "I;12" else 16
+        bits = 12 if has_12_bits(image) else 16
         notices.append(f"{bits} bits per channel, reduced to 8")
         largest = (1 << bits) - 1
         return *_reduce(image, wide, key, largest, encoding.curve(largest)), True

@@ -16,7 +16,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
 from glc.errors import ImageError
 
-__all__ = ["Planes", "has_white_at_zero", "native_rawmode", "planes_of"]
+__all__ = ["Planes", "has_12_bits", "has_white_at_zero", "native_rawmode", "planes_of"]
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = 256, 257, 258, 259, 262, 266
 _STRIP_OFFSETS, _SAMPLES, _ROWS, _STRIP_BYTES, _PLANAR, _PREDICTOR = 273, 277, 278, 279, 284, 317
@@ -85,12 +85,15 @@ def planes_of(image: Image.Image) -> Planes | None:
     return Planes(colours, has_alpha, kind == _PREMULTIPLIED, _read(image, count, wanted))
 
 
-def has_white_at_zero(image: Image.Image, rawmode: str) -> bool:
-    """Tell whether a picture is still a negative as Pillow reads it."""
-    if not _is_tiff(image) or image.tag_v2.get(_PHOTOMETRIC, 0) != _WHITE_IS_ZERO:
-        return False
-    # Rawmodes with an I behind the bits are turned round by Pillow; the mode I;16 is no such one.
-    return rawmode.startswith(("I", "F"))
+def has_white_at_zero(image: Image.Image) -> bool:
+    """Tell whether a picture is still a negative as Pillow reads it: up to 8 bits it is none."""
+    is_wide = image.mode.startswith(("I", "F"))
+    return is_wide and _is_tiff(image) and image.tag_v2.get(_PHOTOMETRIC, 0) == _WHITE_IS_ZERO
+
+
+def has_12_bits(image: Image.Image) -> bool:
+    """Tell whether the samples of a picture that Pillow shows as 16 bits have 12."""
+    return _is_tiff(image) and tuple(image.tag_v2.get(_BITS, ())) == (12,)
 
 
 def native_rawmode(image: Image.Image) -> str | None:

@@ -15,6 +15,7 @@ from glc.errors import (
     CorruptError,
     LimitError,
     NotGlcError,
+    TruncatedError,
     VersionError,
 )
 from glc.foreign import HEAD_BYTES, kind_of
@@ -226,7 +227,7 @@ def unpack(data: bytes | bytearray | memoryview, limits: Limits | None = None) -
         TypeError: ``data`` is not bytes-like.
     """
     if not isinstance(data, (bytes, bytearray, memoryview)):
-        raise TypeError(f"data: expected the bytes of a file, found {type(data).__name__}")
+        raise TypeError(f"data: expected bytes, found {type(data).__name__}; read the file first")
     limits = limits or Limits()
     cursor = Cursor(bytes(data))
     header = read_header(cursor, limits)
@@ -296,6 +297,8 @@ def _chunks(chunks: tuple[Chunk, ...]) -> bytes:
 
 def _read_version(cursor: Cursor) -> int:
     """Check the magic, each byte as soon as it is there: a lone wrong byte is not a prefix."""
+    if not cursor.beginning(1):
+        raise TruncatedError("the file is empty; copy or download it again")
     if cursor.byte("magic") != MAGIC[0]:
         raise NotGlcError(_not_glc(cursor))
     second = cursor.byte("magic")

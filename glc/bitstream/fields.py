@@ -63,8 +63,6 @@ class Cursor:
             TruncatedError: fewer bytes are left.
         """
         left = len(self._data) - self._offset
-        if not self._data:
-            raise TruncatedError("the file is empty; copy or download it again")
         if length > left:
             raise TruncatedError(
                 f"{field}: expected {length} bytes at offset {self._offset}, found {left}; "

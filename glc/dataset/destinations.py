@@ -123,10 +123,9 @@ class FolderDestination:
         return below is not None and below in self._there
 
     def add(self, item: Item, data: bytes) -> None:
-        below = self._below(item.key)
-        if below is None:
-            path = f"{relative_path(item.key)}.glc"
-            raise ValueError(f"its file {path} is also that of {self._keys[path]}")
+        below = f"{relative_path(item.key)}.glc"
+        if self._below(item.key) is None:
+            raise ValueError(f"its file {below} is also that of {self._keys[below]}")
         self._files.pipe_file(self._path(below), data)
 
     def fail(self, failure: Failure) -> None:
@@ -142,12 +141,12 @@ class FolderDestination:
         self._exit.close()
 
     def _below(self, key: str) -> str | None:
-        """Return the file of a key below the folder; None if another key has it already."""
+        """Return the file of a key below the folder; None if it has none, or another key has it."""
         try:
             below = f"{relative_path(key)}.glc"
         except CorruptError:
             # Said when the picture is to be written.
-            below = f"{key}.glc"
+            return None
         return below if self._keys.setdefault(below, key) == key else None
 
     def _path(self, below: str) -> str:
@@ -218,13 +217,15 @@ class StagedDestination:
             self._exit.callback(lock.release)
 
     def _begin(self, journal: Path, resume: bool, notices: Notices) -> None:
+        has_list = resume and self._files.exists(self._list)
+        if has_list:
+            _check_list(self._files, self._list)
         if not resume:
             self._part.unlink(missing_ok=True)
             journal.unlink(missing_ok=True)
         elif not self._part.exists() and self._files.exists(self._path):
             self._take_back(journal)
-        elif not self._part.exists() and self._files.exists(self._list):
-            _check_list(self._files, self._list)
+        elif has_list and not self._part.exists():
             notices.add("an earlier list of failures is replaced", self._list)
         self._journal = Journal(journal)
         writer = ArchiveWriter(self._part, self._identity, append=True, version=self.version)
@@ -305,7 +306,6 @@ class StagedDestination:
         """Make a ``.part`` of what an earlier run finished; it comes to be whole or not at all."""
         text = b""
         if self._files.exists(self._list):
-            _check_list(self._files, self._list)
             text = self._files.cat_file(self._list)
         LocalFiles().pipe_file(str(journal), text)
         copy = self._part.with_name(self._part.name + ".copy")

@@ -256,7 +256,8 @@ def _open(graph: Graph, keeps_memory: bool) -> InferenceSession:
     options.enable_mem_pattern = False
     # Each session has an arena of its own, which only grows.
     options.enable_cpu_mem_arena = keeps_memory
-    options.log_severity_level = 3
+    # Each error is raised as well; none is printed.
+    options.log_severity_level = 4
     return onnxruntime.InferenceSession(graph.to_bytes(), options, ["CPUExecutionProvider"])
 
 

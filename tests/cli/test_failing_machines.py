@@ -19,6 +19,7 @@ from PIL import Image
 CAP_DAC_OVERRIDE = 1
 PR_CAPBSET_DROP = 24
 COUNT = 40
+FULL = b"No space left on device\n"
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -179,7 +180,7 @@ def test_an_input_that_vanishes_fails_alone(glc, fake_codec, album, monkeypatch,
     assert result.code == 1
     failed = [r for r in map(json.loads, result.out.splitlines()) if "error" in r]
     assert [r["input"] for r in failed] == [f"{source}/07.{suffix}"]
-    assert failed[0]["error"] == "cannot be read: No such file or directory"
+    assert failed[0]["error"] == "no such file"
     assert command == "verify" or len(contents(Path("out"))) == COUNT - 1
 
 
@@ -249,8 +250,7 @@ def test_a_folder_that_is_read_only(glc_process, picture, tmp_path):
         process = glc_process("encode", "a.png", "-o", "out", preexec_fn=without_privileges)
         _, err = process.communicate()
         assert process.returncode == 1
-        assert err.startswith(b"glc encode: a.png: Permission denied: out/")
-        assert err.count(b"\n") == 1
+        assert err == b"glc encode: a.png: out/a.glc cannot be written: Permission denied\n"
         assert [*out.iterdir()] == []
     finally:
         out.chmod(0o755)
@@ -260,9 +260,15 @@ def test_a_folder_that_is_read_only(glc_process, picture, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["info", "a.glc"], b"glc info: standard output: No space left on device\n"),
-        (["decode", "a.glc", "-o", "-"], b"glc decode: a.glc: No space left on device\n"),
-        (["decode", "a.glc", "-o", "/dev/full"], b"glc decode: a.glc: No space left on device\n"),
+        (["info", "a.glc"], b"glc info: standard output: " + FULL),
+        (
+            ["decode", "a.glc", "-o", "-"],
+            b"glc decode: a.glc: standard output cannot be written: " + FULL,
+        ),
+        (
+            ["decode", "a.glc", "-o", "/dev/full"],
+            b"glc decode: a.glc: /dev/full cannot be written: " + FULL,
+        ),
     ],
 )
 def test_a_standard_output_that_is_full(glc, glc_process, picture, arguments, message):

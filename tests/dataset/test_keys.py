@@ -82,6 +82,16 @@ class TestWhatIsPackedIsUnpacked:
         assert [failure.number for failure in result.failures] == [0, 1, 2]
         assert result.pictures == 1
 
+    def test_a_name_too_long_leads_nowhere_either(self, tmp_path, make_png, stub):
+        source = [("../" + "k" * 253 + "/x", make_png(1)), ("fine", make_png(2))]
+        for target in ("in/out", "in/x.glca"):
+            for _ in range(2):
+                result = compress(source, tmp_path / target, 40, model=stub, resume=False)
+                (failure,) = result.failures
+                assert "longer than the name of a file" in failure.reason
+        assert [path.name for path in tmp_path.rglob("*.glc")] == ["fine.glc"]
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
+
     def test_two_keys_of_one_file_are_told_apart(self, tmp_path, make_png, stub, glc_stub):
         source = [("a\nb", make_png(1)), ("a%0Ab", make_png(2)), ("c", make_png(3))]
         for _ in range(2):

@@ -254,6 +254,17 @@ class TestListsOfFailures:
         again = compress(broken, tmp_path / "x.glca", 40, model=stub)
         assert (again.skipped, len(again.notices)) == (12, 0)
 
+    def test_nor_when_an_interrupted_run_goes_on(self, broken, tmp_path, stub):
+        def stop(result):
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            compress(broken, tmp_path / "x.glca", 40, model=stub, progress=stop)
+        (tmp_path / "x.glca.failed.csv").write_text("my own notes\n")
+        with pytest.raises(ValueError, match="would be replaced"):
+            compress(broken, tmp_path / "x.glca", 40, model=stub)
+        assert (tmp_path / "x.glca.failed.csv").read_text() == "my own notes\n"
+
     def test_beside_a_finished_archive_what_is_none_is_refused_each_time(
         self, broken, tmp_path, stub
     ):

@@ -41,7 +41,7 @@ class InfoTarget:
         lines = (out.getvalue() + err.getvalue()).splitlines()
         assert all(line.isprintable() for line in lines)
         assert "Traceback" not in err.getvalue()
-        assert "internal error" not in err.getvalue()
+        assert "a fault in glc" not in err.getvalue()
         assert len(err.getvalue().splitlines()) == code
         assert len(out.getvalue().splitlines()) == (1 if options else 1 - code)
         for line in out.getvalue().splitlines() if options else ():
