@@ -27,6 +27,7 @@ from codec_cli.options import (
     add_jobs,
     add_limits,
     add_outputs,
+    add_realism,
     add_reporting,
     add_tile,
     limits_of,
@@ -70,7 +71,8 @@ def run(arguments: Sequence[str]) -> int:
             jobs, options.force, options.skip_existing, report, is_cut_picture, _check_source
         )
         limits, precision = limits_of(options), precision_of(options)
-        codecs = Codecs(options.model, options.device, limits, options.tile, precision)
+        shown = options.tile, precision, options.realism
+        codecs = Codecs(options.model, options.device, limits, *shown)
         if jobs and options.model is not None:
             try:
                 codecs.for_encoding()
@@ -127,13 +129,17 @@ class _Decoding:
         """Return the picture, its quality, what has to be said of it, and that as fields."""
         if not self.part:
             whole = self.codecs.for_file(data)
-            return whole.decode(data), unpack(data, whole.limits).quality, (), {}
-        codec = self.codecs.for_part(data)
+            said = self.codecs.realism_notice(whole)
+            image = whole.decode(data, realism=self.codecs.realism)
+            return image, unpack(data, whole.limits).quality, said, {}
+        codec, realism = self.codecs.for_part(data), self.codecs.realism
         quality = unpack_prefix(data, codec.limits).header.quality
         if self.part == "preview":
             said = ("a preview: the hyper-latent alone, nothing was verified",)
-            return codec.preview(data), quality, said, {"preview": True}
-        partial = codec.decode_partial(data)
+            said += self.codecs.realism_notice(codec)
+            return codec.preview(data, realism=realism), quality, said, {"preview": True}
+        partial = codec.decode_partial(data, realism=realism)
+        said = self.codecs.realism_notice(codec)
         come, expected = partial.payload_bytes, partial.payload_expected
         fields: dict[str, object] = {
             "complete": partial.is_complete,
@@ -143,13 +149,13 @@ class _Decoding:
             "symbols": partial.symbols,
         }
         if partial.is_complete:
-            return partial.image, quality, (), fields
+            return partial.image, quality, said, fields
         arrived = (
             f"{come:,} of {expected:,} bytes of the payload have arrived "
             f"({come / max(expected, 1):.0%}): {partial.symbols:,} symbols, "
             f"{partial.steps} of 4 steps to their end"
         )
-        return partial.image, quality, (arrived, *partial.notices), fields
+        return partial.image, quality, (arrived, *partial.notices, *said), fields
 
 
 def encoded_as(image: Image.Image, image_format: str) -> tuple[bytes, list[str]]:
@@ -238,6 +244,7 @@ def _parser() -> Parser:
     )
     # Parts are shown with torch.
     add_int8(parts)
+    add_realism(parser)
     add_device(parser, "default: for each file the model that it was made with")
     add_tile(parser)
     add_jobs(parser)

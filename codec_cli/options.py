@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from codec_cli import exits
 from glc.bitstream import QUALITY_MAX, Limits
-from glc.config import IMAGE_STRIDE
+from glc.config import DEFAULT_REALISM, IMAGE_STRIDE, REALISM_MAX
 from glc.tiles import TILE_SIDE, UNCUT_SIDE, Tiling
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "add_jobs",
     "add_limits",
     "add_outputs",
+    "add_realism",
     "add_reporting",
     "add_tile",
     "count",
@@ -169,6 +170,17 @@ def add_int8(parser: Parser | argparse._MutuallyExclusiveGroup) -> None:
     )
 
 
+def add_realism(parser: Parser) -> None:
+    """Add ``--realism``."""
+    parser.add_argument(
+        "--realism",
+        type=realism,
+        metavar="N",
+        help="0 shows the most faithful picture, 100 the most realistic one, of the same file "
+        f"(default: {DEFAULT_REALISM}; older models show one picture only)",
+    )
+
+
 def precision_of(options: argparse.Namespace) -> str:
     """Return what ``--int8`` means for ``Codecs``."""
     return "int8" if options.int8 else "float32"
@@ -216,8 +228,17 @@ def add_reporting(parser: Parser) -> None:
 
 def quality(text: str) -> int:
     """Read the argument of ``-q``."""
-    if not _WHOLE.fullmatch(text) or float(text) > QUALITY_MAX:
-        raise argparse.ArgumentTypeError(f"expected a whole number 0 to 100, found {text!r}")
+    return _whole(text, QUALITY_MAX)
+
+
+def realism(text: str) -> int:
+    """Read the argument of ``--realism``."""
+    return _whole(text, REALISM_MAX)
+
+
+def _whole(text: str, most: int) -> int:
+    if not _WHOLE.fullmatch(text) or float(text) > most:
+        raise argparse.ArgumentTypeError(f"expected a whole number 0 to {most}, found {text!r}")
     return int(float(text))
 
 

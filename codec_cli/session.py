@@ -55,7 +55,7 @@ class EncoderLike(Protocol):
     def encode_to_size(self, picture: Picture, /, max_bytes: int, *, keep_metadata: bool) -> bytes:
         """Return the best .glc file of at most this size."""
 
-    def decode(self, data: bytes, /) -> Image.Image:
+    def decode(self, data: bytes, /, realism: int | None = None) -> Image.Image:
         """Return the picture of a .glc file."""
 
     def verify(self, data: bytes, /) -> None:
@@ -65,10 +65,14 @@ class EncoderLike(Protocol):
 class CodecLike(EncoderLike, Protocol):
     """What the command line needs of ``glc.Codec``."""
 
-    def preview(self, data: bytes, /) -> Image.Image:
+    @property
+    def takes_realism(self) -> bool:
+        """Say whether a realism changes what is shown."""
+
+    def preview(self, data: bytes, /, realism: int | None) -> Image.Image:
         """Return what the first bytes of a .glc file show."""
 
-    def decode_partial(self, data: bytes, /) -> PartialPicture:
+    def decode_partial(self, data: bytes, /, realism: int | None) -> PartialPicture:
         """Return what has arrived of a .glc file."""
 
     def bit_map(self, picture: Picture | bytes, /, quality: int) -> NDArray[np.float64]:
@@ -172,6 +176,8 @@ class Codecs:
         device: where the networks run.
         limits: what to accept of files.
         tile: into what tiles large pictures are cut.
+        precision: in which D computes.
+        realism: how pictures are shown, 0 to 100; None is the default.
     """
 
     def __init__(
@@ -181,8 +187,10 @@ class Codecs:
         limits: Limits | None = None,
         tile: int | None = None,
         precision: str = "float32",
+        realism: int | None = None,
     ) -> None:
         self._tile, self._precision = tile, precision
+        self.realism, self._has_said = realism, False
         self._limits = limits or Limits()
         self._model = model
         self._device = device
@@ -223,6 +231,14 @@ class Codecs:
         if self._model not in (None, AUTO):
             return self._get(self._model)
         return self._get(installed_path(unpack_prefix(data, self._limits).header.model))
+
+    def realism_notice(self, codec: CodecLike) -> tuple[str, ...]:
+        """Return once, and only if a realism was asked for, that a model takes none."""
+        with self._lock:
+            if self.realism is None or self._has_said or codec.takes_realism:
+                return ()
+            self._has_said = True
+        return ("its model takes no realism, so --realism changes nothing",)
 
     def _get(self, model: str | Path | None) -> CodecLike:
         with self._lock:

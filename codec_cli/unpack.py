@@ -24,6 +24,7 @@ from codec_cli.options import (
     add_device,
     add_int8,
     add_jobs,
+    add_realism,
     add_reporting,
     precision_of,
 )
@@ -48,6 +49,8 @@ def run(arguments: Sequence[str]) -> int:
         raise exits.UsageError("--format is for --decode")
     if options.int8 and not options.decode:
         raise exits.UsageError("--int8 is for --decode")
+    if options.realism is not None and not options.decode:
+        raise exits.UsageError("--realism is for --decode")
     code = exits.OK
     for name in options.archives:
         try:
@@ -98,8 +101,8 @@ def _unpack(archive: Archive, options: argparse.Namespace) -> int:
             jobs.append(job)
         codecs = None
         if options.decode:
-            precision = precision_of(options)
-            codecs = Codecs(options.model, options.device, precision=precision)
+            how = precision_of(options), options.realism
+            codecs = Codecs(options.model, options.device, None, None, *how)
         work = _Unpacking(archive, taken, codecs, outputs, suffix)
         return run_jobs(jobs, work, options.jobs, report)
 
@@ -150,10 +153,11 @@ class _Unpacking:
         if self.codecs is None:
             self.outputs.write(job.target, data, replaces=job.replaces)
         else:
-            image = self.codecs.for_file(data).decode(data)
+            codec = self.codecs.for_file(data)
+            image = codec.decode(data, realism=self.codecs.realism)
             picture, lost = encoded_as(image, self.suffix[1:])
             self.outputs.write(job.target, picture, replaces=job.replaces)
-            notices = tuple(lost)
+            notices = (*self.codecs.realism_notice(codec), *lost)
         return Outcome(f"{key} -> {job.target_name}  {len(data):,} bytes", fields, notices)
 
 
@@ -178,6 +182,7 @@ def _parser() -> Parser:
         "--skip-existing", action="store_true", help="leave files that exist, and go on"
     )
     add_int8(parser)
+    add_realism(parser)
     add_device(parser, "default: the one that the archive names")
     add_jobs(parser)
     add_reporting(parser)

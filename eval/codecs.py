@@ -2,6 +2,7 @@
 
 A name makes a codec: `glc` (the shipped model), `glc:MODEL` (a name or path), `glc-fast` and
 `glc-fast:MODEL` (the same without torch), `glc-int8` and `glc-int8:MODEL` (decoded in 8 bits),
+any of these and `@realism=N`, 0 faithful to 100 realistic (the same files, shown otherwise),
 `pca16` (principal components of blocks, no network), `pca16:FILE` (the same, fitted by you),
 `jpeg`, `webp`, `avif`, `heic`, `jxl`, `jpeg2000`, `compressai:MODEL` (of its zoo), and `NAME@1/2`
 or `NAME@1/4`: shrink, encode, decode, enlarge, as people do when JPEG will not go small enough.
@@ -25,6 +26,7 @@ from PIL import Image, features
 
 from eval import zoo
 from eval.backbones import Unavailable
+from glc.config import REALISM_MAX
 
 
 class Codec(Protocol):
@@ -112,16 +114,19 @@ class GlcCodec:
 
     qualities: tuple[float, ...] = (0, 10, 20, 30, 40, 50, 60, 80, 100)
 
-    def __init__(self, model: str | None, device: str, kind: str = "glc") -> None:
+    def __init__(
+        self, model: str | None, device: str, kind: str = "glc", realism: int | None = None
+    ) -> None:
         """Load a model by name or path, None for the shipped one.
 
         Args:
             model: name or path.
             device: where it runs.
             kind: ``glc``; without torch ``glc-fast``, or ``glc-int8`` that decodes in 8 bits.
+            realism: how files are shown; None is the default of the codec.
 
         Raises:
-            Unavailable: it is not installed or cannot be read.
+            Unavailable: it is not installed, cannot be read, or takes no realism.
         """
         try:
             from glc import Codec as Model
@@ -140,7 +145,12 @@ class GlcCodec:
                 self._codec = FastCodec.from_pretrained(model, precision=precision)
         except (OSError, GlcError) as error:
             raise Unavailable(f"no model to evaluate: {error}") from error
+        if realism is not None and not self._codec.takes_realism:
+            raise Unavailable(f"model {self._codec.name} takes no realism; leave @realism out")
         self.name = kind if model is None else f"{kind}:{Path(model).stem}"
+        self._realism = realism
+        if realism is not None:
+            self.name += f"@realism={realism}"
         self.version = self._codec.identity.hex()[:12]
 
     def encode(self, image: Image.Image, quality: float) -> bytes:
@@ -150,7 +160,7 @@ class GlcCodec:
 
     def decode(self, data: bytes) -> Image.Image:
         """Return the decoded picture."""
-        image: Image.Image = self._codec.decode(data)
+        image: Image.Image = self._codec.decode(data, realism=self._realism)
         return image
 
 
@@ -168,9 +178,12 @@ def build(name: str, device: str = "cpu") -> Codec:
     if shrunk:
         inner = build(shrunk[1], device)
         return ShrunkCodec(inner, int(shrunk[2]), name, inner.version, inner.qualities)
-    kind, _, model = name.partition(":")
+    shown = re.fullmatch(r"(.+)@realism=(\d+)", name, re.ASCII)
+    kind, _, model = (shown[1] if shown else name).partition(":")
     if kind in GLC_KINDS:
-        return GlcCodec(model or None, device, kind)
+        if shown and int(shown[2]) > REALISM_MAX:
+            raise ValueError(f"--codecs: {name}: expected a realism of 0 to {REALISM_MAX}")
+        return GlcCodec(model or None, device, kind, int(shown[2]) if shown else None)
     if kind == "pca16":
         from eval.pca16 import Pca16Codec
 
@@ -179,7 +192,10 @@ def build(name: str, device: str = "cpu") -> Codec:
         return zoo.build(name.partition(":")[2], device)
     if name not in _PILLOW:
         known = ", ".join(
-            [*GLC_KINDS, "glc:MODEL", "pca16", *_PILLOW, "compressai:MODEL", "NAME@1/2"]
+            [
+                *(*GLC_KINDS, "glc:MODEL", "glc@realism=0", "pca16", *_PILLOW),
+                *("compressai:MODEL", "NAME@1/2"),
+            ]
         )
         raise ValueError(f"--codecs: unknown codec {name!r}; known: {known}")
     return _PILLOW[name]()

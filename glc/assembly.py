@@ -26,7 +26,7 @@ from glc.bitstream import (
     pack,
     unpack,
 )
-from glc.config import IMAGE_STRIDE, QUALITY_MAX
+from glc.config import DEFAULT_REALISM, IMAGE_STRIDE, QUALITY_MAX, REALISM_MAX
 from glc.errors import CorruptError, WeightsError
 from glc.image import Picture, decode_alpha, encode_alpha, to_pil
 from glc.whole import whole
@@ -39,6 +39,17 @@ def check_quality(quality: Any) -> int:
         ValueError: it is not a whole number from 0 to 100.
     """
     return whole("quality", quality, 0, QUALITY_MAX)
+
+
+def check_realism(realism: Any) -> float:
+    """Return a realism as the share from 0 to 1 that D takes; None is the default.
+
+    Raises:
+        ValueError: it is not a whole number from 0 to 100, of whatever type.
+    """
+    if realism is None:
+        realism = DEFAULT_REALISM
+    return whole("realism", realism, 0, REALISM_MAX) / REALISM_MAX
 
 
 def check_size(max_bytes: Any) -> int:

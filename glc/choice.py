@@ -143,9 +143,9 @@ class ModelChoice:
             raise ValueError(refusal)
         return min(found, key=lambda c: math.inf if math.isnan(c.distance) else c.distance).data
 
-    def decode(self, data: bytes) -> Image.Image:
-        """Decompress a file made with any of the models; errors as those of ``Codec.decode``."""
-        return self._codec_of(data).decode(data)
+    def decode(self, data: bytes, realism: int | None = None) -> Image.Image:
+        """Decompress a file made with any of the models: see ``Codec.decode``."""
+        return self._codec_of(data).decode(data, realism)
 
     def verify(self, data: bytes) -> None:
         """Verify a file made with any of the models; errors as those of ``Codec.verify``."""

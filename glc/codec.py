@@ -244,20 +244,37 @@ class Codec:
 
         return assembly.best_fit(code, max_bytes)
 
-    def decode(self, data: bytes) -> Image.Image:
+    @property
+    def takes_realism(self) -> bool:
+        """Say whether a realism changes what this model shows: from architecture 2 on."""
+        return self._model.config.linear
+
+    def decode(self, data: bytes, realism: int | None = None) -> Image.Image:
         """Decompress a ``.glc`` file made with this model.
+
+        Args:
+            data: the file. It knows nothing of the realism: one file, two ways to show it
+                (Agustsson et al., arXiv 2212.13824).
+            realism: 0 shows the most faithful picture, 100 the most realistic one, and what lies
+                between is a mixture; None is ``glc.config.DEFAULT_REALISM``. A model that does
+                not take one (``takes_realism``) shows the same picture at all of them.
 
         Returns:
             An image of mode RGB, L, RGBA or LA, as the original had it.
 
         Raises:
             BitstreamError: the file is damaged, or not a ``.glc`` file.
+            ValueError: the realism is not a whole number from 0 to 100.
             WeightsError: the file was made with another model.
         """
-        return self.decode_batch([data])[0]
+        return self.decode_batch([data], realism)[0]
 
-    def decode_batch(self, files: Sequence[bytes]) -> list[Image.Image]:
-        """Decompress several files of any sizes; those of one padded size run as one batch."""
+    def decode_batch(self, files: Sequence[bytes], realism: int | None = None) -> list[Image.Image]:
+        """Decompress several files of any sizes; those of one padded size run as one batch.
+
+        Arguments and errors are those of ``decode``.
+        """
+        shown = assembly.check_realism(realism)
         containers = [self._open(data) for data in files]
         tiling = Tiling(self.tile)
         pictures: dict[int, Image.Image] = {}
@@ -266,7 +283,7 @@ class Codec:
             # One picture can be written without its padding at once.
             size = (first.height, first.width) if len(members) == 1 else None
             own = tiling.share(len(pictures), len(members), len(files)).within(0.5, 1.0)
-            x_hat = self._synthesise(y_hat, first.quality, size, tiling=own)
+            x_hat = self._synthesise(y_hat, first.quality, shown, size, tiling=own)
             del y_hat
             for index, pixels in zip(members, x_hat, strict=True):
                 pictures[index] = assembly.finish(containers[index], pixels)
@@ -368,39 +385,41 @@ class Codec:
                 scores[index] = total / (loaded[index].width * loaded[index].height)
         return scores
 
-    def preview(self, data: bytes) -> Image.Image:
+    def preview(self, data: bytes, realism: int | None = None) -> Image.Image:
         """Show what the hyper-latent alone says: the first bytes of a file, or of a part of it.
 
         Every symbol is taken as 0. Nothing is verified, even if all of the file is there.
 
         Args:
             data: the file from its first byte on, as far as it has come.
+            realism: as in ``decode``.
 
         Raises:
             TruncatedError: the hyper-latent has not arrived; the message says what it takes.
-            BitstreamError, WeightsError: as ``decode``.
+            BitstreamError, ValueError, WeightsError: as ``decode``.
         """
-        prefix = self._open_prefix(data)
-        return self._show(prefix, self._read(prefix, with_symbols=False))
+        shown, prefix = assembly.check_realism(realism), self._open_prefix(data)
+        return self._show(prefix, self._read(prefix, with_symbols=False), shown)
 
-    def decode_partial(self, data: bytes) -> PartialPicture:
+    def decode_partial(self, data: bytes, realism: int | None = None) -> PartialPicture:
         """Decode what has arrived of a file: every symbol that is certain, 0 for the others.
 
         A complete file is decoded and verified as ``decode`` does it.
 
         Args:
             data: the file from its first byte on, as far as it has come.
+            realism: as in ``decode``.
 
         Raises:
             TruncatedError: the hyper-latent has not arrived; the message says what it takes.
             CorruptError: the file is damaged, as far as that can be told.
-            BitstreamError, WeightsError: as ``decode``.
+            BitstreamError, ValueError, WeightsError: as ``decode``.
         """
-        prefix = self._open_prefix(data)
+        shown, prefix = assembly.check_realism(realism), self._open_prefix(data)
         reading = self._read(prefix)
         self._check(prefix, reading)
         return PartialPicture(
-            image=self._show(prefix, reading),
+            image=self._show(prefix, reading, shown),
             is_complete=prefix.container is not None,
             payload_bytes=len(prefix.payload),
             payload_expected=prefix.header.payload_bytes,
@@ -417,6 +436,7 @@ class Codec:
         seed: int = 0,
         temperature: float = 1.0,
         prior: str = "learned",
+        realism: int | None = None,
     ) -> list[Image.Image]:
         """Draw pictures from what the model takes for probable.
 
@@ -429,32 +449,34 @@ class Codec:
             temperature: 1 draws as the prior says; less, what is more probable; above 0.
             prior: ``learned`` draws from the probability tables that files are coded with;
                 ``normal`` draws z ~ N(0, I) and shows it as the bottleneck of phase 1 does.
+            realism: as in ``decode``.
 
         Raises:
             ValueError: an argument out of range.
             WeightsError: prior ``normal``, and phase 1 of this model had no Gaussian bottleneck.
         """
         quality = assembly.check_quality(quality)
+        shown = assembly.check_realism(realism)
         count, seed = whole("count", count, 0), whole("seed", seed, 0)
         width, height = size = whole("width", size[0], 1), whole("height", size[1], 1)
         if prior not in imagination.PRIORS:
             raise ValueError(f"prior: expected one of {imagination.PRIORS}, found {prior!r}")
         if prior == "normal":
             draws = (imagination.Draw(seed, number, temperature) for number in range(count))
-            return self._sample_normal(draws, size)
+            return self._sample_normal(draws, size, realism)
         grid = tuple(side // IMAGE_STRIDE for side in assembly.padded(height, width))
         pictures = []
         for number in range(count):
             draw = imagination.Draw(seed, number, temperature)
             z = draw.indices(self._indices, self.bank(quality), grid[0] * grid[1]).reshape(grid)
             y_hat = imagination.draw_latent(self._model, self._scales, z, quality, draw)
-            rgb = self._synthesise(y_hat, quality)[0]
+            rgb = self._synthesise(y_hat, quality, shown)[0]
             pictures.append(Image.fromarray(np.ascontiguousarray(rgb[:height, :width])))
         return pictures
 
     @own_precision
     def _sample_normal(
-        self, draws: Iterable[imagination.Draw], size: tuple[int, int]
+        self, draws: Iterable[imagination.Draw], size: tuple[int, int], realism: int | None
     ) -> list[Image.Image]:
         if self._bottleneck is None:
             raise WeightsError(
@@ -466,11 +488,13 @@ class Codec:
         for draw in draws:
             z = imagination.draw_normal(self._model.config.latent_channels, height, width, draw)
             (l,) = latent.to_arrays(self._bottleneck.expand(z.to(self.device)))
-            pictures.append(self.from_latents(l, size))
+            pictures.append(self.from_latents(l, size, realism))
         return pictures
 
     @own_precision
-    def interpolate(self, a: Source, b: Source, steps: int = 8) -> list[Image.Image]:
+    def interpolate(
+        self, a: Source, b: Source, steps: int = 8, realism: int | None = None
+    ) -> list[Image.Image]:
         """Decode pictures on the way from one latent to another, both ends included.
 
         The way is spherical at every position, see ``glc.imagination.spherical``.
@@ -479,10 +503,11 @@ class Codec:
             a: a picture as in ``encode``.
             b: another one of the same size.
             steps: how many pictures, at least 2.
+            realism: as in ``decode``.
 
         Raises:
             ImageError: a picture cannot be read.
-            ValueError: pictures of two sizes, or fewer than two steps.
+            ValueError: pictures of two sizes, fewer than two steps, or no such realism.
         """
         ends = [_load(a), _load(b)]
         sizes = [(end.width, end.height) for end in ends]
@@ -490,7 +515,7 @@ class Codec:
         if sizes[0] != sizes[1]:
             raise ValueError(f"pictures: expected two of one size, found {sizes}")
         path = self._shown(imagination.path(self.analyse(ends), steps))
-        return [self.from_latents(l, sizes[0]) for l in latent.to_arrays(path)]
+        return [self.from_latents(l, sizes[0], realism) for l in latent.to_arrays(path)]
 
     def latents(self, picture: Source | bytes) -> NDArray[np.float32]:
         """Return the latent l of a picture, or the l_hat that a ``.glc`` file decodes to.
@@ -531,22 +556,29 @@ class Codec:
 
     @own_precision
     def from_latents(
-        self, latents: NDArray[np.float32], size: tuple[int, int] | None = None
+        self,
+        latents: NDArray[np.float32],
+        size: tuple[int, int] | None = None,
+        realism: int | None = None,
     ) -> Image.Image:
         """Decode what ``latents`` returned, or something near it.
 
         Args:
             latents: (h, w, C_l) float32, any h and w.
             size: (width, height) of the picture, at most 16 w x 16 h; all of it when omitted.
+            realism: as in ``decode``.
 
         Returns:
             An image of mode RGB. Of the latents of a file these are the pixels of ``decode``.
 
         Raises:
-            ValueError: another shape, values that are not finite, or a size that does not fit.
+            ValueError: another shape, values that are not finite, a size that does not fit, or no
+                such realism.
         """
         width, height = latent.check(latents, self._model.config.latent_channels, size)
-        rgb = to_pixels(self._model.decoder(latent.to_tensor(latents).to(self.device)))[0]
+        shown = torch.tensor([assembly.check_realism(realism)], device=self.device)
+        l = latent.to_tensor(latents).to(self.device)
+        rgb = to_pixels(self._model.decoder(l, shown))[0]
         return Image.fromarray(np.ascontiguousarray(rgb[:height, :width]))
 
     @own_precision
@@ -587,11 +619,12 @@ class Codec:
         if prefix.container is not None:
             self._compare(prefix.container, reading.indices, reading.symbols)
 
-    def _show(self, prefix: Prefix, reading: Reading) -> Image.Image:
+    def _show(self, prefix: Prefix, reading: Reading, realism: float) -> Image.Image:
         header = prefix.header
         fields = (header.width, header.height, header.quality, header.model)
         container = Container(*fields, prefix.payload, prefix.chunks, version=header.version)
-        return assembly.finish(container, self._synthesise(reading.y_hat, header.quality)[0])
+        pixels = self._synthesise(reading.y_hat, header.quality, realism)[0]
+        return assembly.finish(container, pixels)
 
     @property
     def _model(self) -> GlcModel:
@@ -795,11 +828,12 @@ class Codec:
         self,
         y_hat: Tensor,
         quality: int,
+        realism: float,
         size: tuple[int, int] | None = None,
         *,
         tiling: Tiling | None = None,
     ) -> NDArray[np.uint8]:
-        """y_hat (B, C_y, h, w) -> (B, H, W, 3) uint8.
+        """y_hat (B, C_y, h, w) -> (B, H, W, 3) uint8, at a realism of 0 to 1.
 
         H and W are 16 h and 16 w, or ``size`` if that is given and the picture is in tiles.
         """
@@ -810,12 +844,16 @@ class Codec:
             shown = size or (height, width)
             return _stack(
                 [
-                    large.synthesise(self._arrays, own.numpy(), quality, shown, side, part.progress)
+                    large.synthesise(
+                        self._arrays, own.numpy(), quality, realism, shown, side, part.progress
+                    )
                     for own, part in items
                 ]
             )
         levels = torch.full((len(y_hat),), quality, device=self.device)
-        return to_pixels(self._model.decoder(self._model.synthesis(y_hat.to(self.device), levels)))
+        l_hat = self._model.synthesis(y_hat.to(self.device), levels)
+        realisms = torch.full((len(y_hat),), realism, device=self.device)
+        return to_pixels(self._model.decoder(l_hat, realisms))
 
 
 def model_tensors(

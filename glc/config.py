@@ -12,6 +12,12 @@ from typing import Any
 QUALITY_MAX = 100
 """Qualities are the integers 0 .. 100; higher is better (DESIGN section 7)."""
 
+REALISM_MAX = 100
+"""Realisms are the integers 0 .. 100: 0 shows the most faithful picture, 100 the most realistic."""
+
+DEFAULT_REALISM = 100
+"""How files are shown unless a caller asks for something else."""
+
 IMAGE_STRIDE = 64
 """Pixels per position of the hyper-latent: pictures are padded to multiples of it."""
 

@@ -143,8 +143,14 @@ class FastCodec:
             lambda quality: self._code(loaded, l, quality, keep_metadata, next(shares)), max_bytes
         )
 
-    def decode(self, data: bytes) -> Image.Image:
+    @property
+    def takes_realism(self) -> bool:
+        """Say whether a realism changes what this model shows: see ``Codec.takes_realism``."""
+        return self._model.config.linear
+
+    def decode(self, data: bytes, realism: int | None = None) -> Image.Image:
         """Decompress a ``.glc`` file made with this model: see ``Codec.decode``."""
+        shown = assembly.check_realism(realism)
         container = assembly.open_file(data, self.limits, self.identity, self.name)
         tiling, size = Tiling(self.tile), (container.height, container.width)
         if side := tiling.side_for(*size):
@@ -152,9 +158,10 @@ class FastCodec:
             tiles = large.tiles_of(self._model, container, side)
             y_hat = tiles.y_hat(*integers, tiling.within(0.25, 0.5).progress)
             own = tiling.within(0.5, 1.0).progress
-            pixels = large.synthesise(self._model, y_hat, container.quality, size, side, own)
+            pixels = large.synthesise(self._model, y_hat, container.quality, shown, size, side, own)
         else:
-            pixels = self._model.pixels(self._read_symbols(container), container.quality)[0]
+            y_hat = self._read_symbols(container)
+            pixels = self._model.pixels(y_hat, container.quality, shown)[0]
         return assembly.finish(container, pixels)
 
     def verify(self, data: bytes) -> None:
@@ -171,13 +178,13 @@ class FastCodec:
             self._read_symbols(container)
         assembly.alpha_of(container)
 
-    def preview(self, data: bytes) -> Image.Image:
+    def preview(self, data: bytes, realism: int | None = None) -> Image.Image:
         """Show what the hyper-latent alone says, with torch: see ``Codec.preview``."""
-        return self._whole.preview(data)
+        return self._whole.preview(data, realism)
 
-    def decode_partial(self, data: bytes) -> PartialPicture:
+    def decode_partial(self, data: bytes, realism: int | None = None) -> PartialPicture:
         """Decode what has arrived of a file, with torch: see ``Codec.decode_partial``."""
-        return self._whole.decode_partial(data)
+        return self._whole.decode_partial(data, realism)
 
     def bit_map(self, picture: Source | bytes, quality: int = 50) -> NDArray[np.float64]:
         """Return where the bits are spent, with torch: see ``Codec.bit_map``."""

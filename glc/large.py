@@ -136,6 +136,7 @@ def synthesise(
     networks: Networks,
     y_hat: _Floats,
     quality: int,
+    realism: float,
     size: tuple[int, int],
     side: int,
     progress: Progress | None,
@@ -143,7 +144,7 @@ def synthesise(
     """Return the pixels of y_hat (1, C_y, h, w) up to this height and width: (H, W, 3)."""
     rgb = np.empty((*size, 3), np.uint8)
     tiles = TiledModel(networks, *size, quality, side)
-    tiles.picture(y_hat, functools.partial(_write_pixels, rgb), progress)
+    tiles.picture(y_hat, realism, functools.partial(_write_pixels, rgb), progress)
     return rgb
 
 

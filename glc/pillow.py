@@ -57,9 +57,12 @@ _LIMITS = Limits(max_pixels=1 << 56, max_side=1 << 28)
 
 _model: str | None = None
 _device = "cpu"
+_realism: int | None = None
 
 
-def register(model: str | os.PathLike[str] | None = None, device: str = "cpu") -> None:
+def register(
+    model: str | os.PathLike[str] | None = None, device: str = "cpu", realism: int | None = None
+) -> None:
     """Make Pillow open and save .glc files; a second call replaces the choices of the first.
 
     Args:
@@ -67,9 +70,16 @@ def register(model: str | os.PathLike[str] | None = None, device: str = "cpu") -
             decoded by the model that made them, which is this one or an installed one.
         device: where the networks run. Pillow is often used in processes that were forked, where
             CUDA cannot be used, so it is the CPU unless the caller knows better.
+        realism: how files are shown, 0 to 100: see ``glc.Codec.decode``.
+
+    Raises:
+        ValueError: the realism is not a whole number from 0 to 100.
     """
-    global _model, _device  # noqa: PLW0603 - Pillow has no other place for options of a plugin
-    _model = None if model is None else os.fspath(model)
+    global _model, _device, _realism  # noqa: PLW0603 - Pillow has no other place for options
+    from glc import assembly
+
+    assembly.check_realism(realism)
+    _model, _realism = None if model is None else os.fspath(model), realism
     _device = device
     Image.register_open(FORMAT, GlcImageFile, _accept)
     Image.register_save(FORMAT, _save)
@@ -120,7 +130,7 @@ class GlcImageFile(ImageFile.ImageFile):
         """
         if self._file and not self._digest:
             try:
-                decoded = self._codec().decode(self._file)
+                decoded = self._codec().decode(self._file, _realism)
             except GlcError as error:
                 raise OSError(f"{self._name()}: {error}") from error
             self.im, self.readonly = decoded.im, decoded.readonly

@@ -67,10 +67,10 @@ class Networks(Protocol):
     ) -> NDArray[np.uint8]:
         """The scale map: indices of z and symbols, 0 where not known yet, -> rows, exact."""
 
-    def decode_coarse(self, y_hat: Floats, quality: int) -> Floats:
-        """g_s and D at 1/16: y_hat -> features."""
+    def decode_coarse(self, y_hat: Floats, quality: int, realism: float) -> Floats:
+        """g_s and D at 1/16: y_hat -> features. Realism, 0 to 1, tells architecture 2 alone."""
 
-    def decode_fine(self, features: Floats) -> Pixels:
+    def decode_fine(self, features: Floats, realism: float) -> Pixels:
         """The rest of D: features -> (1, H, W, 3)."""
 
 
@@ -229,10 +229,11 @@ class TiledModel:
     def picture(
         self,
         y_hat: Floats,
+        realism: float,
         show: Callable[[Window, Pixels], None],
         progress: Progress | None = None,
     ) -> None:
-        """Run g_s and D, and hand over the pixels of each tile: (1, H, W, 3)."""
+        """Run g_s and D at a realism of 0 to 1, and hand over each tile's pixels: (1, H, W, 3)."""
         coarse, fine = self._reach.decoder_coarse, self._reach.decoder_fine
         told = _Told(progress, self._count_fine())
         for tile in self._broad:
@@ -240,14 +241,14 @@ class TiledModel:
             around = window.grown(coarse, LATENT_STRIDE, self._bounds)
             given = _view(y_hat, around, LATENT_STRIDE)
             features = _view(
-                self._networks.decode_coarse(given, self._quality),
+                self._networks.decode_coarse(given, self._quality, realism),
                 window.inside(around),
                 LATENT_STRIDE,
             )
             for piece in cut(tile, self._side):
                 seen = piece.grown(fine, LATENT_STRIDE, self._bounds)
                 pixels = self._networks.decode_fine(
-                    _view(features, seen.inside(window), LATENT_STRIDE)
+                    _view(features, seen.inside(window), LATENT_STRIDE), realism
                 )
                 rows, columns = piece.inside(seen).at(1)
                 show(piece, pixels[:, rows, columns])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -51,6 +52,9 @@ MICRO = CodecConfig(
     scale_hidden=8,
     quality_anchors=3,
 )
+
+LINEAR = dataclasses.replace(MICRO, architecture=2, hyper_levels=(8, 4, 4))
+"""Its networks stand beside linear maps, and D takes a realism."""
 
 
 def random_model(seed: int, config: CodecConfig = MICRO) -> Any:
@@ -186,6 +190,25 @@ def micro_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def linear_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A weights file of architecture 2 with random weights."""
+    path = tmp_path_factory.mktemp("linear") / "linear.safetensors"
+    model = random_model(2, LINEAR)
+    # So that its network, and with it a realism, moves pixels by several levels.
+    model.decoder.render.weight.data.mul_(20.0)
+    export(path, model, "linear")
+    return path
+
+
+@pytest.fixture(scope="session")
+def linear(linear_path: Path) -> Any:
+    """The codec with those weights."""
+    from glc.codec import Codec
+
+    return Codec.from_pretrained(linear_path, "cpu")
+
+
+@pytest.fixture(scope="session")
 def gaussian_layers() -> Any:
     """A bottleneck for the micro model, of weights that half floats hold exactly."""
     import torch
@@ -223,18 +246,32 @@ def micro(load_micro: Callable[..., Any]) -> Any:
     return load_micro()
 
 
-@pytest.fixture(scope="session")
-def ranged_path(micro_path: Path, micro: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The micro weights with ranges for 8 bits, measured on random pictures."""
+def with_ranges(codec: Any, weights_path: Path, path: Path) -> Path:
+    """Write weights again, with ranges for 8 bits that were measured on random pictures."""
     from glc import checkpoint
     from glc.training.ranges import measure
 
-    weights = checkpoint.load(micro_path)
-    ranges = measure(micro, [[random_picture(128, 128, seed) for seed in range(3)]])
-    path = tmp_path_factory.mktemp("ranged") / "ranged.safetensors"
+    weights = checkpoint.load(weights_path)
+    ranges = measure(codec, [[random_picture(128, 128, seed) for seed in range(3)]])
     fields = weights.config, "ranged", weights.summary, weights.tensors
     checkpoint.save(path, *fields, ranges=ranges)
     return path
+
+
+@pytest.fixture(scope="session")
+def ranged_path(micro_path: Path, micro: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The micro weights with ranges for 8 bits."""
+    path = tmp_path_factory.mktemp("ranged") / "ranged.safetensors"
+    return with_ranges(micro, micro_path, path)
+
+
+@pytest.fixture(scope="session")
+def ranged_linear_path(
+    linear_path: Path, linear: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The weights of architecture 2 with ranges for 8 bits."""
+    path = tmp_path_factory.mktemp("ranged linear") / "ranged.safetensors"
+    return with_ranges(linear, linear_path, path)
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,11 @@ OUTPUTS: tuple[Output, ...] = ("image", "latent")
 
 
 def decode_files(
-    files: Sequence[bytes], output: Output, device: str = "auto", limit: int = BATCH_PIXELS
+    files: Sequence[bytes],
+    output: Output,
+    device: str = "auto",
+    limit: int = BATCH_PIXELS,
+    realism: int | None = None,
 ) -> list[Tensor | GlcError]:
     """Decode files of any sizes, qualities and models.
 
@@ -38,6 +42,7 @@ def decode_files(
             the image decoder would make the pixels from.
         device: where the networks run.
         limit: pixels that are decoded at once.
+        realism: how pictures are shown, 0 to 100: see ``Codec.decode``; no matter to latents.
 
     Returns:
         For each file the result, on the CPU, or what is wrong with it.
@@ -60,25 +65,28 @@ def decode_files(
         except WeightsError as error:
             decoded: list[Tensor | GlcError] = [error] * len(members)
         else:
-            decoded = _decode(codec, [files[position] for position in members], output)
+            decoded = _decode(codec, [files[position] for position in members], output, realism)
         for position, result in zip(members, decoded, strict=True):
             results[position] = result
     return results
 
 
-def _decode(codec: Codec, files: list[bytes], output: Output) -> list[Tensor | GlcError]:
+def _decode(
+    codec: Codec, files: list[bytes], output: Output, realism: int | None
+) -> list[Tensor | GlcError]:
     """Decode files of one size and quality as one batch, or one by one if the batch fails."""
-    make = _images if output == "image" else _latents
     try:
-        return [*make(codec, files)]
+        if output == "latent":
+            return [*_latents(codec, files)]
+        return [*_images(codec, files, realism)]
     except GlcError as error:
         if len(files) == 1:
             return [error]
-    return [result for data in files for result in _decode(codec, [data], output)]
+    return [result for data in files for result in _decode(codec, [data], output, realism)]
 
 
-def _images(codec: Codec, files: list[bytes]) -> list[Tensor]:
-    images = [np.array(image.convert("RGB")) for image in codec.decode_batch(files)]
+def _images(codec: Codec, files: list[bytes], realism: int | None) -> list[Tensor]:
+    images = [np.array(image.convert("RGB")) for image in codec.decode_batch(files, realism)]
     return [torch.from_numpy(image).permute(2, 0, 1).contiguous() for image in images]
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from glc import checkpoint
+from glc import assembly, checkpoint
 from glc.dataset.batching import BATCH_PIXELS, padded, split
 from glc.errors import GlcError, WeightsError
 
@@ -148,6 +148,7 @@ class GlcDecoder:
         device: where the networks run.
         model: weights that are not installed, by path; must exist where the batches come.
         column: holds the files.
+        realism: how pictures are shown, 0 to 100: see ``glc.Codec.decode``; no matter to latents.
     """
 
     def __init__(
@@ -156,10 +157,13 @@ class GlcDecoder:
         device: str = "auto",
         model: str | os.PathLike[str] | None = None,
         column: str = "glc",
+        realism: int | None = None,
     ) -> None:
+        assembly.check_realism(realism)
         if output not in ("image", "latent"):
             raise ValueError(f"output: expected image or latent, found {output!r}")
         self.output, self.device, self.column = output, device, column
+        self.realism = realism
         self.model = None if model is None else os.fspath(model)
 
     def __call__(self, batch: Batch) -> dict[str, Any]:
@@ -181,7 +185,8 @@ class GlcDecoder:
         is_image = self.output == "image"
         nothing = np.zeros((0, 0, 3), np.uint8) if is_image else np.zeros((0, 0, 0), np.float32)
         arrays, errors = np.empty(len(files), object), [""] * len(files)
-        for position, result in enumerate(decode_files(files, self.output, self.device)):
+        results = decode_files(files, self.output, self.device, realism=self.realism)
+        for position, result in enumerate(results):
             if isinstance(result, GlcError):
                 arrays[position], errors[position] = nothing, str(result)
             else:

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, default_collate, get_worker_info
 
+from glc import assembly
 from glc.dataset.batching import BATCH_PIXELS
 from glc.dataset.decoding import OUTPUTS, Output, decode_files
 from glc.dataset.stores import Source, open_store
@@ -52,6 +53,7 @@ class BatchDecoder:
         transform: applied to each picture or latent on the CPU; should make all of one size.
         model: weights to decode with that are not installed, by path.
         limit: pixels that are decoded at once.
+        realism: how pictures are shown, 0 to 100: see ``Codec.decode``; no matter to latents.
     """
 
     def __init__(
@@ -61,11 +63,13 @@ class BatchDecoder:
         transform: Callable[[Tensor], Tensor] | None = None,
         model: str | os.PathLike[str] | None = None,
         limit: int = BATCH_PIXELS,
+        realism: int | None = None,
     ) -> None:
+        assembly.check_realism(realism)
         if output not in OUTPUTS:
             raise ValueError(f"output: expected one of {OUTPUTS}, found {output!r}")
         self.output, self.device, self.transform = output, device, transform
-        self.model, self.limit = model, limit
+        self.model, self.limit, self.realism = model, limit, realism
 
     def __call__(self, samples: Sequence[Sample]) -> tuple[Tensor, Any]:
         """Decode samples to one tensor and their targets, collated as torch does it.
@@ -90,7 +94,8 @@ class BatchDecoder:
         if self.model is not None:
             # From here on it is among those that files are decoded with.
             codec_named(self.model, device)
-        results = decode_files([data for data, _ in samples], self.output, device, self.limit)
+        files = [data for data, _ in samples]
+        results = decode_files(files, self.output, device, self.limit, self.realism)
         decoded = []
         for position, (result, (_, target)) in enumerate(zip(results, samples, strict=True)):
             if isinstance(result, GlcError):
@@ -116,7 +121,7 @@ class GlcDataset(Dataset[Sample]):
         output: bytes, to be decoded in batches by a ``BatchDecoder``; image or latent, decoded
             here, those together that a loader asks for together.
         target: makes the second half of a sample from the key of a file; the key itself if None.
-        transform, device, model: as for ``BatchDecoder``; for image and latent only.
+        transform, device, model, realism: as for ``BatchDecoder``; for image and latent only.
     """
 
     def __init__(
@@ -127,10 +132,11 @@ class GlcDataset(Dataset[Sample]):
         transform: Callable[[Tensor], Tensor] | None = None,
         device: str = "auto",
         model: str | os.PathLike[str] | None = None,
+        realism: int | None = None,
     ) -> None:
         self.store = open_store(source)
         self.target = target
-        self._decode = _decoder(output, transform, device, model)
+        self._decode = _decoder(output, transform, device, model, realism)
 
     def __len__(self) -> int:
         return len(self.store)
@@ -237,12 +243,13 @@ def _decoder(
     transform: Callable[[Tensor], Tensor] | None,
     device: str,
     model: str | os.PathLike[str] | None,
+    realism: int | None,
 ) -> BatchDecoder | None:
     if output == "bytes":
         if transform is not None:
             raise ValueError("transform: bytes are not transformed; give it to BatchDecoder")
         return None
-    return BatchDecoder(output, device, transform, model)  # type: ignore[arg-type]
+    return BatchDecoder(output, device, transform, model, realism=realism)  # type: ignore[arg-type]
 
 
 def _place_in_the_world(rank: int | None, world_size: int | None) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from glc.checkpoint import RANGE_MAX, RANGE_MIN, RANGED
 from glc.codec import Codec
+from glc.config import REALISM_MAX
 from glc.networks.blocks import DepthwiseBlock, PlainBlock
 from glc.networks.model import GlcModel
 
@@ -40,15 +41,19 @@ def measure(
 
     Args:
         codec: whose g_s and D are measured.
-        batches: crops, (H, W, 3) each; every one is coded at five qualities.
+        batches: crops, (H, W, 3) each; every one is coded at five qualities, and shown at both
+            ends of realism if the model takes one.
 
     Returns:
         Ranges as ``Checkpoint.ranges`` has them.
     """
+    realisms = (0, REALISM_MAX) if codec.takes_realism else (None,)
     with _watched(codec._model) as seen:
         for batch in batches:
             for quality in _QUALITIES:
-                codec.decode_batch(codec.encode_batch(batch, quality))
+                files = codec.encode_batch(batch, quality)
+                for realism in realisms:
+                    codec.decode_batch(files, realism)
     return {
         name: np.array(
             [[best_range(torch.cat(values).numpy()) for values in block] for block in blocks],

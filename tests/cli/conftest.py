@@ -33,6 +33,8 @@ class FakeCodec:
     """
 
     limits = Limits()
+    takes_realism = True
+    realisms: ClassVar[list[int | None]] = []
     opened: ClassVar[list[tuple[object, str]]] = []
     precisions: ClassVar[list[str]] = []
 
@@ -77,7 +79,8 @@ class FakeCodec:
         if container.checksum != container.checksum_of(IDENTITY, container.payload):
             raise CorruptError("checksum does not match; the file is damaged")
 
-    def decode(self, data):
+    def decode(self, data, realism=None):
+        self.realisms.append(realism)
         container = unpack(data, self.limits)
         if container.checksum != container.checksum_of(IDENTITY, container.payload):
             raise CorruptError("checksum does not match; the file is damaged")
@@ -130,6 +133,7 @@ def glc(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
     FakeCodec.opened.clear()
     FakeCodec.precisions.clear()
+    FakeCodec.realisms.clear()
     for name, replacement in replacements().items():
         monkeypatch.setattr(session, name, replacement)
 

@@ -147,3 +147,32 @@ def test_large_exif_is_left_out_of_jpeg():
     data, notices = encoded_as(image, "jpg")
     assert data.startswith(b"\xff\xd8")
     assert "EXIF" in notices[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"), [((), None), (("--realism", 0), 0), (("--realism=40.0",), 40)]
+)
+def test_realism_reaches_the_codec(glc, coded, fake_codec, arguments, expected):
+    coded()
+    result = glc("decode", "a.glc", *arguments)
+    assert (result.code, "realism" in result.err) == (0, False)
+    assert fake_codec.realisms == [expected]
+
+
+@pytest.mark.parametrize("wrong", ["-1", "101", "0.5", "high", ""])
+def test_wrong_realisms(glc, coded, wrong):
+    coded()
+    result = glc("decode", "a.glc", f"--realism={wrong}")
+    assert result.code == 2
+    assert "expected a whole number 0 to 100" in result.err
+
+
+def test_a_model_that_takes_no_realism_is_named_once(glc, coded, fake_codec, monkeypatch):
+    coded("a")
+    coded("b")
+    monkeypatch.setattr(fake_codec, "takes_realism", False)
+    result = glc("decode", "a.glc", "b.glc", "--realism", 0)
+    assert result.code == 0
+    assert result.err.count("takes no realism") == 1
+    assert "realism" not in glc("decode", "a.glc", "b.glc", "-f").err
+    assert "realism" not in glc("decode", "a.glc", "-f", "--realism=9", "--quiet").err

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import builtins
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -90,6 +91,27 @@ def test_a_missing_plugin_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         codecs.build("heic")
     with pytest.raises(Unavailable, match="pip install pillow-jxl-plugin"):
         codecs.build("jxl")
+
+
+def test_both_ends_of_realism_are_two_codecs(linear_path: Path, photo: RGB) -> None:
+    image = Image.fromarray(photo[:64, :64])
+    both = [codecs.build(f"glc:{linear_path}@realism={realism}") for realism in (0, 100)]
+    assert [codec.name for codec in both] == ["glc:linear@realism=0", "glc:linear@realism=100"]
+    data, again = (codec.encode(image, 50) for codec in both)
+    assert data == again
+    decoded = [pixels(codec.decode(data)) for codec in both]
+    assert not np.array_equal(*decoded)
+
+
+@pytest.mark.parametrize("name", ["glc@realism=101", "jpeg@realism=0", "glc@realism=x"])
+def test_a_realism_that_means_nothing_is_refused(name: str) -> None:
+    with pytest.raises((ValueError, Unavailable), match=r"realism|unknown codec"):
+        codecs.build(name)
+
+
+def test_a_model_without_realism_is_not_measured_twice(micro_path: Path) -> None:
+    with pytest.raises(Unavailable, match="takes no realism"):
+        codecs.build(f"glc:{micro_path}@realism=0")
 
 
 def test_an_absent_model_is_unavailable() -> None:
