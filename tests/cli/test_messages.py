@@ -297,6 +297,11 @@ MESSAGES: dict[str, tuple[int, str]] = {
         2,
         "glc decode: argument --partial: not allowed with argument --int8; see glc decode --help",
     ),
+    "decode a.glc --realism 101": (
+        2,
+        "glc decode: argument --realism: expected a whole number 0 to 100, found '101'; "
+        "see glc decode --help",
+    ),
     "decode a.glc --model auto": (
         2,
         "glc decode: --model auto is for encoding; name one model, or leave it out; "
@@ -513,6 +518,10 @@ MESSAGES: dict[str, tuple[int, str]] = {
     "unpack a.png -o u": (
         1,
         "glc unpack: a.png: this is a PNG picture, not a .glca archive",
+    ),
+    "unpack a.glca -o u --realism 0": (
+        2,
+        "glc unpack: --realism is for --decode; see glc unpack --help",
     ),
     "unpack missing.glca -o u": (
         1,
