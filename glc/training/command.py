@@ -31,6 +31,7 @@ from glc.training.guard import TrainingError
 from glc.training.loop import Trainer
 from glc.training.phases import Ensemble
 from glc.training.settings import TrainingSettings
+from glc.training.start import settle
 from glc.training.stream import StreamedPictures
 
 _EPILOG = """\
@@ -324,6 +325,8 @@ def _export(
         args.summary or f"{settings.preset}, {settings.bpp_low:g} to {settings.bpp_high:g} bpp"
     )
     model = ensemble.model.to(device).eval()
+    if settings.shape.linear:
+        settle(model, pictures, settings.settle_steps)
     codebook = ensemble.codebook
     bottleneck = codebook if isinstance(codebook, GaussianBottleneck) else None
     identity = export(

@@ -140,6 +140,9 @@ class TrainingSettings:
     """What the controller of the rate begins with at quality 0 when a run starts from shipped
     weights, which do not hold it; the next: at quality 100. Where the run of ``tiny`` ended."""
     rate_weight_high: float = 1.0
+    settle_steps: int = 200
+    """Steps that means and scales alone take before an export (``glc.training.start.settle``).
+    Architecture 2 alone."""
     rate_ramp: float = 0.33
     """Share of phase 2 over which the wanted rates come down from ``bpp_excess`` times theirs."""
     bpp_excess: float = 4.0

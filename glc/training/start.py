@@ -24,7 +24,7 @@ from glc.quantize import round_from
 from glc.training.crops import Pictures
 from glc.training.rate import symbol_bits
 
-__all__ = ["Start", "lapped_blocks", "start_linear"]
+__all__ = ["Start", "lapped_blocks", "settle", "start_linear"]
 
 _SIDE = 256
 _CROPS = 160
@@ -107,7 +107,7 @@ def start_linear(
         if not last:
             _set_activity(model, l[:crops], quality)
         _set_context(model, l[:crops], quality, scales=not last)
-        _learn_rate(model, l, wanted.to(l.device), generator)
+        _learn_rate(model, l, wanted.to(l.device), generator, _RATE_STEPS)
         if not last:
             bpp = torch.stack([_code(model, l[:few], q)[1].mean() for q in _anchors(model)])
             steps = steps * (bpp.cpu() / wanted).clamp(0.25, 4.0) ** (1.0 / _SLOPE)
@@ -251,7 +251,37 @@ def _set_activity(model: GlcModel, l: Tensor, quality: Tensor) -> None:
             analysis.head.bias[digit] = weight[-1, 0]
 
 
-def _learn_rate(model: GlcModel, l: Tensor, wanted: Tensor, generator: torch.Generator) -> None:
+@torch.no_grad()
+def settle(model: GlcModel, pictures: Pictures, steps: int, seed: int = 2) -> None:
+    """Let means and scales catch up with networks that have stopped: a training run's last minutes.
+
+    Nothing else changes, so the pictures stay what they are but for the mean of what is coded as
+    nothing; what it saves is in docs/decisions.md, section 18.
+
+    Args:
+        model: trained, in evaluation mode; changed in place.
+        pictures: training pictures.
+        steps: how many; none changes nothing.
+        seed: of the crops.
+    """
+    if steps < 1:
+        return
+    generator = torch.Generator().manual_seed(seed)
+    side = min(_SIDE, pictures.smallest_side // IMAGE_STRIDE * IMAGE_STRIDE)
+    count = 4 * _CROPS * (_SIDE // side) ** 2
+    parts = [
+        model.encoder(pictures.crops(_BATCH, side, 2.0, generator))
+        for _ in range(-(-count // _BATCH))
+    ]
+    l = torch.cat(parts)
+    few = min(len(l), _BATCH)
+    wanted = torch.stack([_code(model, l[:few], q)[1].mean() for q in _anchors(model)])
+    _learn_rate(model, l, wanted, generator, steps)
+
+
+def _learn_rate(
+    model: GlcModel, l: Tensor, wanted: Tensor, generator: torch.Generator, steps: int
+) -> None:
     """Train what gives means and scales, and nothing else, to code these latents in fewer bits.
 
     Scales that follow what is decoded around are half of what a codec of this kind saves, and no
@@ -275,8 +305,8 @@ def _learn_rate(model: GlcModel, l: Tensor, wanted: Tensor, generator: torch.Gen
     optimiser = torch.optim.Adam(groups, betas=(0.9, 0.98))
     anchors = torch.tensor(_anchors(model), device=l.device)
     with torch.enable_grad():
-        for step in range(_RATE_STEPS):
-            share = min(1.0, (step + 1) / 10, 2.0 * (1.0 - step / _RATE_STEPS))
+        for step in range(steps):
+            share = min(1.0, (step + 1) / 10, 2.0 * (1.0 - step / steps))
             for group in optimiser.param_groups:
                 group["lr"] = group["peak"] * share
             chosen = torch.randperm(len(l), generator=generator)[: 2 * len(anchors)].to(l.device)

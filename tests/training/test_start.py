@@ -88,3 +88,24 @@ def test_a_start_gives_the_same_twice(model, few):
 def test_a_model_without_linear_maps_is_refused(micro_config):
     with pytest.raises(ValueError, match="architecture 2"):
         start_linear(GlcModel(micro_config), Drawn(), 0.01, 0.1)
+
+
+def test_settling_saves_bits_and_leaves_everything_else_alone(model, few):
+    start_linear(model, Drawn(), 0.02, 0.6)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    x = Drawn().crops(6, 128, 1.0, torch.Generator().manual_seed(8))
+    quality = torch.tensor([0, 50, 100] * 2)
+
+    def rate() -> float:
+        with torch.no_grad():
+            return float(glc.training.start._code(model, model.encoder(x), quality)[1].sum())
+
+    expected = rate()
+    glc.training.start.settle(model, Drawn(), 0)
+    assert rate() == expected
+    glc.training.start.settle(model, Drawn(), 20)
+    assert rate() < 0.98 * expected
+    means_and_scales = ("hyper_analysis", "hyper_synthesis", "context", "scale_map")
+    for name, value in model.state_dict().items():
+        if not name.startswith(means_and_scales):
+            assert torch.equal(value, before[name]), name
