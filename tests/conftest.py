@@ -12,6 +12,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 from glc.bitstream import FORMAT_VERSIONS
 from glc.config import CodecConfig
@@ -20,6 +21,10 @@ from glc.config import CodecConfig
 # other on a busy machine. Read when torch is first imported; processes of tests inherit them.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# How long an example takes says what else the machine does, and nothing about the code.
+settings.register_profile("glc", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("glc")
 
 MICRO = CodecConfig(
     latent_channels=16,

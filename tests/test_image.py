@@ -497,7 +497,7 @@ class TestAlpha:
             tracemalloc.stop()
 
     @given(st.binary(max_size=200), st.integers(1, 300), st.integers(1, 300))
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     def test_any_bytes_decode_or_raise(self, data, width, height):
         try:
             assert decode_alpha(data, width, height).shape == (height, width)
@@ -505,7 +505,7 @@ class TestAlpha:
             return
 
     @given(st.data())
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=200)
     def test_damaged_vp8l_decodes_or_raises(self, data):
         mask = [*masks()][1]
         coded = bytearray(encode_alpha(mask))

@@ -25,7 +25,7 @@ class HyperAnalysis(nn.Module):
 
     With architecture 2 z is the mean colour of 64 x 64 pixels plus what the network adds;
     ``gain`` takes that of g_a away. Architecture 1 does not look at the quality. About 0.4 kMAC per
-    pixel in ``tiny``, 0.7 in ``base``.
+    pixel in both presets.
     """
 
     def __init__(self, config: CodecConfig) -> None:
@@ -105,7 +105,7 @@ class HyperSynthesis(nn.Module):
 
     With architecture 2 D channels more follow: the low-pass picture, a linear map of the digits.
     Floating point throughout: nothing here selects a probability table (DESIGN section 5).
-    About 0.2 kMAC per pixel in ``tiny``, 0.3 in ``base``.
+    About 0.2 kMAC per pixel in both presets.
     """
 
     def __init__(self, config: CodecConfig) -> None:

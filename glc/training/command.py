@@ -221,17 +221,12 @@ def _train(args: argparse.Namespace) -> int:
     )
     files = FeatureFiles(args.features, args.mobilenet)
     perceptual = PerceptualLoss(settings.networks(phases), files)
-    if args.fit_steps and deadline is not None:
-        # Of a run that goes on, the steps stay those it began with: its schedule hangs on them.
-        known = None if args.resume == "never" else resume.read_state(args.out)
-        found = known and TrainingSettings.of_run(known["settings"]).steps(phases[0])
-        seconds = deadline - time.monotonic()
-        steps = found or steps_within(seconds, settings, phases[0], pictures, device, perceptual)
-        _say(f"{steps} steps")
-        settings = settings.replace({f"steps_{phases[0]}": steps})
     trainer = Trainer(settings, pictures, held_out, args.out, device, perceptual)
     try:
-        done = _run_phases(args, trainer, phases, deadline)
+        resumed = _begin(args, trainer)
+        if args.fit_steps and deadline is not None:
+            _fit_steps(args, trainer, phases[0], deadline)
+        done = _run_phases(trainer, phases, resumed, deadline)
         if args.compact_resume is not None and trainer.processes.rank == 0:
             size = None if args.compact_part_mb is None else int(args.compact_part_mb * 1e6)
             resume.write_compact(trainer.state(), args.compact_resume, size)
@@ -243,10 +238,12 @@ def _train(args: argparse.Namespace) -> int:
     return 0
 
 
-def _run_phases(
-    args: argparse.Namespace, trainer: Trainer, phases: list[int], deadline: float | None
-) -> bool:
-    """Resume or start, then run the phases; False when time ran out."""
+def _begin(args: argparse.Namespace, trainer: Trainer) -> bool:
+    """Go on with a run, or begin one from other weights or as a transform codec.
+
+    Returns:
+        Whether the run goes on.
+    """
     place = None if args.resume in ("auto", "never") else Path(args.resume)
     resumed = args.resume != "never" and trainer.resume(place)
     if place is not None and not resumed:
@@ -259,6 +256,25 @@ def _run_phases(
         started = trainer.start()
         if started is not None:
             _say(f"step 0, a plain transform codec: {started}")
+    return resumed
+
+
+def _fit_steps(args: argparse.Namespace, trainer: Trainer, phase: int, deadline: float) -> None:
+    """Have the phase end with the time that is left after the start."""
+    # Of a run that goes on, the steps stay those it began with: its schedule hangs on them.
+    known = None if args.resume == "never" else resume.read_state(args.out)
+    steps = known and TrainingSettings.of_run(known["settings"]).steps(phase)
+    if not steps:
+        left = deadline - time.monotonic()
+        steps = steps_within(
+            left, trainer.settings, phase, trainer.pictures, trainer.device, trainer.perceptual
+        )
+    _say(f"{steps} steps")
+    trainer.set_steps(phase, steps)
+
+
+def _run_phases(trainer: Trainer, phases: list[int], resumed: bool, deadline: float | None) -> bool:
+    """Run the phases; False when time ran out."""
     for phase in phases:
         if (resumed and phase < trainer.phase) or trainer.settings.steps(phase) == 0:
             continue

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from glc.config import CodecConfig
 from glc.networks.blocks import DepthwiseBlock, Downsample, PlainBlock, Upsample
+from glc.networks.linear import RealismGain
 from glc.training.guard import TrainingError
 
 _WIDTHS = ("encoder_", "decoder_", "transform_", "context_")
@@ -45,6 +46,9 @@ def grow(weights: dict[str, Tensor], small: nn.Module, large: nn.Module) -> None
             parent = large_parts.get(owner.rpartition(".")[0])
             halves = isinstance(parent, DepthwiseBlock) and owner.endswith(".expand")
             _fill(name, state[name], value, halves)
+            if isinstance(large_parts.get(owner), RealismGain):
+                # At 0, and nothing behind them either, new channels would never learn.
+                state[name][:, value.shape[1] :] = 1.0
             if field == "weight" and isinstance(parent, (Downsample, Upsample)):
                 before = parts[owner.rpartition(".")[0]]
                 _match_shortcuts(state[name], value, before, parent)

@@ -59,10 +59,7 @@ class Trainer:
         self.settings, self.pictures, self.held_out = settings, pictures, held_out
         self.out, self.device = out, device
         self.processes = Processes.join(device)
-        if self.processes.rank == 0:
-            out.mkdir(parents=True, exist_ok=True)
-            config = json.dumps(settings.to_dict(), indent=1)
-            (out / "config.json").write_text(config + "\n", encoding="utf-8")
+        self._write_config()
         self.log = RunLog(out if self.processes.rank == 0 else None)
         torch.manual_seed(settings.seed)
         layout = torch.channels_last if settings.channels_last else torch.contiguous_format
@@ -135,6 +132,17 @@ class Trainer:
             # Before phase 2 the frozen copy of the encoder is not yet that of phase 1.
             self.ensemble.reference.load_state_dict(self.ensemble.model.encoder.state_dict())
         self.average = AveragedWeights(self.ensemble, self.settings.ema_decay)
+
+    def _write_config(self) -> None:
+        if self.processes.rank == 0:
+            self.out.mkdir(parents=True, exist_ok=True)
+            config = json.dumps(self.settings.to_dict(), indent=1)
+            (self.out / "config.json").write_text(config + "\n", encoding="utf-8")
+
+    def set_steps(self, phase: int, steps: int) -> None:
+        """Change how many steps a phase has; its schedule stretches over them."""
+        self.settings = self.settings.replace({f"steps_{phase}": steps})
+        self._write_config()
 
     def start(self) -> Start | None:
         """Make a new model a transform codec, from its own pictures: ``glc.training.start``.

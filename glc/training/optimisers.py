@@ -36,7 +36,7 @@ class Optimisers:
         taken = {id(p) for p in matrices}
         # The scale map counts in rows of a table: its useful range is tens, not ones.
         scale_map = ensemble.model.scale_map
-        factors = {id(p): 3.0 for p in scale_map.parameters()} | {id(scale_map.bias): 20.0}
+        factors = {id(p): 6.0 for p in scale_map.parameters()} | {id(scale_map.bias): 50.0}
         for module, factor in _linear_maps(ensemble.model).items():
             factors |= {id(p): factor for p in module.parameters()}
         groups: dict[float, list[nn.Parameter]] = {}
@@ -101,13 +101,14 @@ def _linear_maps(model: GlcModel) -> dict[nn.Module, float]:
     whatever its size, and such a layer sums up to 6,912 inputs of one sign: E's and D's would be
     drowned in a few steps at the rate of the others (docs/decisions.md, section 18).
     """
-    if not model.config.linear:
+    encoder, decoder = model.encoder.linear, model.decoder.linear
+    if encoder is None or decoder is None:
         return {}
     found: dict[nn.Module, float] = {
         model.hyper_analysis.low_pass: 0.1,
         model.hyper_synthesis.low_pass: 0.1,
-        model.encoder.linear.conv: 0.0005,  # type: ignore[union-attr]
-        model.decoder.linear.conv: 0.001,  # type: ignore[union-attr]
+        encoder.conv: 0.0005,
+        decoder.conv: 0.001,
     }
     found |= dict.fromkeys(model.context.linear or (), 0.02)
     return found
@@ -122,11 +123,17 @@ def _matrices(ensemble: Ensemble) -> list[nn.Parameter]:
     """
     model = ensemble.model
     decoder = model.decoder
-    pixels = {model.encoder.stem, decoder.render, decoder.refine_in, decoder.refine_out}
+    pixels: set[nn.Module] = {
+        model.encoder.stem,
+        decoder.render,
+        decoder.refine_in,
+        decoder.refine_out,
+    }
     pixels |= set(_linear_maps(model))
-    parts = [
-        model.encoder, decoder, model.analysis, model.synthesis,
-        model.hyper_analysis, model.hyper_synthesis, model.context,
+    # Not what gives means and scales: Muon's steps are a fifth of AdamW's per weight, and after 900
+    # of them 40 of Adam still took a quarter of the rate away (docs/decisions.md, section 18).
+    parts: list[nn.Module] = [
+        *(model.encoder, decoder, model.analysis, model.synthesis),
     ]  # fmt: skip
     if ensemble.predictor is not None:
         parts.append(ensemble.predictor)

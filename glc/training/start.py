@@ -167,7 +167,9 @@ def _window() -> NDArray[np.float64]:
 
 def _set_transform(model: GlcModel, x: Tensor) -> None:
     """E becomes principal components of lapped blocks; all scales their deviations."""
-    channels = model.config.latent_channels
+    linear, channels = model.encoder.linear, model.config.latent_channels
+    if linear is None:
+        return
     # Block borders on the rim of a crop were not filtered.
     blocks = [lapped_blocks(part)[:, :, 1:-1, 1:-1] for part in x.split(_BATCH)]
     samples = torch.cat([part.permute(0, 2, 3, 1).flatten(0, 2) for part in blocks]).cpu()
@@ -177,11 +179,9 @@ def _set_transform(model: GlcModel, x: Tensor) -> None:
     components = vectors.flip(1)[:, :channels].T.reshape(channels, 3, LATENT_STRIDE, LATENT_STRIDE)
     window = torch.from_numpy(_window())
     kernels = torch.einsum("coab,ai,bj->coij", components, window, window)
-    encoder = model.encoder.linear
-    conv = encoder.conv if encoder is not None else nn.Conv2d(1, 1, 1)
-    conv.weight.copy_(_as_cells(kernels))
-    if conv.bias is not None:
-        conv.bias.copy_(-(components.flatten(1) @ mean.double()))
+    linear.conv.weight.copy_(_as_cells(kernels))
+    if linear.conv.bias is not None:
+        linear.conv.bias.copy_(-(components.flatten(1) @ mean.double()))
     deviation = strength.flip(0)[:channels].clamp_min(1e-8).sqrt()
     for part in (model.encoder, model.decoder, model.analysis, model.synthesis):
         part.scale.copy_(deviation)
@@ -192,7 +192,8 @@ def _as_cells(kernels: Tensor) -> Tensor:
     parts = kernels.unflatten(3, (3, 4, 4)).unflatten(2, (3, 4, 4))
     # C, colour, block, cell row, row in cell, block, cell column, column in cell
     ordered = parts.permute(0, 1, 4, 7, 3, 6, 2, 5)
-    return ordered.flatten(1, 5)
+    cells: Tensor = ordered.flatten(1, 5)
+    return cells
 
 
 def _set_gains(model: GlcModel, steps: Tensor) -> None:
@@ -314,7 +315,8 @@ def _set_context(model: GlcModel, l: Tensor, quality: Tensor, scales: bool = Tru
     steps = model.synthesis.gain(quality)
     weight = steps.mean(dim=1).sqrt().view(-1, 1, 1)
     y_hat, residual = torch.zeros_like(y), torch.zeros_like(y)
-    quarter = y.shape[1] // 4
+    _, channels, height, width = y.shape
+    quarter = channels // 4
     for step in range(STEPS):
         seen = picture if step == 0 else torch.cat([picture, y_hat], dim=1)
         conv: nn.Conv2d = linear[step]  # type: ignore[assignment]
@@ -322,11 +324,11 @@ def _set_context(model: GlcModel, l: Tensor, quality: Tensor, scales: bool = Tru
             own = slice(index * quarter, (index + 1) * quarter)
             given = _neighbours(seen, corner)
             target = _rows(y[:, own, corner // 2 :: 2, corner % 2 :: 2])
-            factor = weight.expand(-1, y.shape[2] // 2, y.shape[3] // 2).reshape(-1, 1)
+            factor = weight.expand(-1, height // 2, width // 2).reshape(-1, 1)
             solved = _least_squares(given, target, factor)
             _fill(conv, solved, own)
         mean = conv(seen)
-        mask = step_mask(step, *y.shape[1:], device=y.device)
+        mask = step_mask(step, channels, height, width, y.device)
         left = (y - mean) * mask
         residual = residual + left
         y_hat = y_hat + mask * (mean + round_from(left, model.config.rounding))

@@ -248,7 +248,7 @@ def test_claims_allocate_nothing(data):
     assert peak_of(stream.getvalue()) < 6 * len(stream.getvalue())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.binary(max_size=200), st.integers(0, 300))
 def test_any_bytes_open_or_are_refused(data, noise, cut):
     for forged in (noise, data[:42] + noise, data[: 42 + cut] + noise, data[:-cut] + noise):

@@ -245,7 +245,7 @@ def numbers(stream: GlcStream) -> list[int]:
 
 
 class TestGlcStream:
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     @given(
         st.integers(min_value=0, max_value=300),
         st.integers(min_value=1, max_value=5),

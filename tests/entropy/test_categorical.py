@@ -31,7 +31,7 @@ def assert_exact(frequencies: np.ndarray, symbols: range) -> None:
         assert coder.pos()[1] == (lower, width)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(size=st.integers(2, 600), seed=st.integers(0, 2**32 - 1))
 def test_library_holds_the_frequencies_exactly(size: int, seed: int) -> None:
     assert_exact(random_frequencies(size, seed), range(size))

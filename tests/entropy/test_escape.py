@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from glc.entropy import Categorical, RangeDecoder, RangeEncoder
@@ -27,7 +27,6 @@ def coded(pairs: list[tuple[int, int]]) -> tuple[bytes, np.ndarray, np.ndarray]:
     return encoder.to_bytes(), symbols, half_widths
 
 
-@settings(deadline=None)
 @given(st.lists(escaped(), min_size=1, max_size=60))
 def test_round_trip_and_cost(pairs: list[tuple[int, int]]) -> None:
     data, symbols, half_widths = coded(pairs)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from glc.entropy import IndexTables, Order, RangeDecoder, RangeEncoder, ScaleTables
@@ -15,7 +15,6 @@ from glc.errors import CorruptError, WeightsError
 TABLES = IndexTables.build(np.arange(3 * 256).reshape(3, 256) ** 2 % 97)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 2), st.lists(st.integers(0, 255), max_size=60))))
 def test_round_trip(messages: list[tuple[int, list[int]]]) -> None:
     encoder = RangeEncoder()
@@ -139,7 +138,6 @@ def test_malformed_strength_is_refused() -> None:
         IndexTables.build(np.ones((1, 2), int), -1.0)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_any_bytes_decode_or_are_corrupt(data: bytes) -> None:
     try:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from glc.entropy import Categorical, RangeDecoder, RangeEncoder
@@ -32,7 +32,6 @@ def vector(values: list[int]) -> np.ndarray:
     return np.array(values, dtype=np.int32)
 
 
-@settings(deadline=None)
 @given(st.lists(message, max_size=12))
 def test_round_trip_of_interleaved_models(messages: list[tuple[int, list[int]]]) -> None:
     encoder = RangeEncoder()
@@ -49,7 +48,6 @@ def test_round_trip_of_interleaved_models(messages: list[tuple[int, list[int]]])
             assert decoded.tolist() == values
 
 
-@settings(deadline=None)
 @given(st.lists(message, max_size=8))
 def test_no_shorter_bytes_mean_the_same(messages: list[tuple[int, list[int]]]) -> None:
     encoder = RangeEncoder()
@@ -146,7 +144,6 @@ def test_past_the_end_come_zeros() -> None:
 
 
 @given(st.binary(max_size=64))
-@settings(deadline=None)
 def test_any_bytes_decode_or_are_corrupt(data: bytes) -> None:
     decoder = RangeDecoder(data)
     try:

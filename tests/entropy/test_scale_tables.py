@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from glc.entropy import ROWS, Order, RangeDecoder, RangeEncoder, ScaleTables, sigma_of_row
@@ -35,7 +35,6 @@ pairs = st.lists(st.tuples(st.integers(0, 63), symbol), max_size=80).map(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(pairs, max_size=4), st.sampled_from(Order))
 def test_round_trip_of_steps_on_one_stream(
     steps: list[list[tuple[int, int]]], order: Order
@@ -281,7 +280,6 @@ def test_wrong_calls_are_refused_and_write_nothing(
     assert encoder.to_bytes() == b""
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=100), st.lists(st.integers(0, 63), max_size=200), st.sampled_from(Order))
 def test_any_bytes_decode_or_are_corrupt(data: bytes, rows: list[int], order: Order) -> None:
     vector = np.array(rows, dtype=np.int32)

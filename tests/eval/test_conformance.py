@@ -107,11 +107,12 @@ def test_a_setting_takes_effect_and_is_taken_back(load_micro, make_picture):
 
 @pytest.fixture
 def written(micro, make_picture, tmp_path):
-    """Three files with their references."""
+    """Three files with their references, which were decoded one by one on one thread."""
     paths = [tmp_path / f"{seed}.glc" for seed in range(3)]
-    for seed, path in enumerate(paths):
-        path.write_bytes(micro.encode(make_picture(64, 64, seed)))
-        np.save(path.with_suffix(".npy"), np.asarray(micro.decode(path.read_bytes())))
+    with Setting().active(micro):
+        for seed, path in enumerate(paths):
+            path.write_bytes(micro.encode(make_picture(64, 64, seed)))
+            np.save(path.with_suffix(".npy"), np.asarray(micro.decode(path.read_bytes())))
     return paths
 
 
@@ -122,7 +123,12 @@ def crossing_of(setting: Setting, reading: matrix.Reading) -> Crossing:
 def test_it_counts_what_is_right(micro, written):
     settings = [Setting(), Setting(batch=3)]
     found = matrix.read(micro, written, settings)
-    assert [found[s.name] for s in settings] == [matrix.Reading(3)] * 2
+    alone, together = (found[setting.name] for setting in settings)
+    assert alone == matrix.Reading(3)
+    # On some processors a batch rounds otherwise: that may move a level, and no symbol.
+    assert (together.decodes, together.wrong, together.off, together.refused) == (3, 0, 0, "")
+    assert together.largest <= 1
+    assert together.total < 0.1
 
 
 def test_it_finds_wrong_symbols(micro, written):

@@ -26,7 +26,7 @@ def test_shapes_of_odd_sizes(model, micro_config, height, width):
     l_hat = model.synthesis(y, quality)
     assert l_hat.shape == l.shape
     assert model.decoder(l_hat).shape == (2, 3, 16 * height, 16 * width)
-    z = model.hyper_analysis(torch.zeros(2, micro_config.y_channels, 4 * height, 4 * width))
+    z = model.hyper_analysis(y.new_zeros(2, y.shape[1], 4 * height, 4 * width), quality)
     assert z.shape == (2, len(micro_config.hyper_levels), height, width)
     features = model.hyper_synthesis(z, quality)
     assert features.shape == (2, micro_config.hyper_channels, 4 * height, 4 * width)
@@ -42,7 +42,7 @@ def test_a_gradient_reaches_every_parameter(make_model, micro_config):
     l = model.encoder(torch.rand(4, 3, 128, 64, generator=generator) * 2 - 1)
     seen, _, loss = codebook(l)
     y = model.analysis(seen, quality)
-    digits = model.hyper_codebook(model.hyper_analysis(y))
+    digits = model.hyper_codebook(model.hyper_analysis(y, quality))
 
     def exchange(step, mean, quant_step, rows, mask):
         nonlocal loss
@@ -67,7 +67,7 @@ def test_a_picture_does_not_depend_on_its_batch(model):
     def run(pictures, levels):
         with torch.no_grad():
             y = model.analysis(model.encoder(pictures), levels)
-            digits = model.hyper_codebook(model.hyper_analysis(y))
+            digits = model.hyper_codebook(model.hyper_analysis(y, levels))
             rows_seen = []
 
             def exchange(step, mean, quant_step, rows, mask):

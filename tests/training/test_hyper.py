@@ -63,10 +63,10 @@ def test_a_start_from_data_spreads_even_a_dead_head() -> None:
         analysis.head.weight.zero_()
         assert analysis.head.bias is not None
         analysis.head.bias.fill_(5.0)
-    y = torch.randn(16, config.y_channels, 16, 16)
-    assert len(codebook.to_indices(codebook(analysis(y))).unique()) == 1
+    y, quality = torch.randn(16, config.y_channels, 16, 16), torch.full((16,), 50)
+    assert len(codebook.to_indices(codebook(analysis(y, quality))).unique()) == 1
     spread(analysis, y)
-    z = analysis(y)
+    z = analysis(y, quality)
     assert len(codebook.to_indices(codebook(z)).unique()) > 0.5 * math.prod(config.hyper_levels)
     columns = z.detach().movedim(1, 0).flatten(1)
     torch.testing.assert_close(
