@@ -1,4 +1,4 @@
-"""``glc eval``: hands everything to ``eval.rd``, which needs the packages of glc[eval]."""
+"""``glc eval``: hands everything to ``eval.rd``, which needs the extra eval."""
 
 from __future__ import annotations
 

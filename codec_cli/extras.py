@@ -7,6 +7,7 @@ from importlib import import_module
 
 from codec_cli import exits
 from codec_cli.report import say
+from glc.distribution import install
 
 __all__ = ["hand_over", "missing", "package_of"]
 
@@ -26,8 +27,8 @@ def package_of(module: str) -> str:
     """Say that a package is missing, and what brings it."""
     package = module.partition(".")[0]
     extra = _EXTRA_OF.get(package)
-    wanted = f"'glc[{extra}]'" if extra else package
-    return f"the package {package} is missing; pip install {wanted} brings it"
+    command = install(extra) if extra else f"pip install {package}"
+    return f"the package {package} is missing; {command} brings it"
 
 
 def hand_over(command: str, module: str, extra: str, arguments: Sequence[str]) -> int:
@@ -52,4 +53,4 @@ def hand_over(command: str, module: str, extra: str, arguments: Sequence[str]) -
 
 def missing(error: ModuleNotFoundError, extra: str) -> str:
     """Say which package a command did not find, and that an extra brings it."""
-    return f"the package {error.name} is missing; pip install 'glc[{extra}]' brings it"
+    return f"the package {error.name} is missing; {install(extra)} brings it"

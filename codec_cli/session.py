@@ -16,6 +16,7 @@ from codec_cli.exits import UsageError
 from codec_cli.faults import is_shortage
 from codec_cli.report import say
 from glc.bitstream import Limits, unpack, unpack_prefix
+from glc.distribution import install
 from glc.errors import GlcError
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def open_codec(model: str | Path | None, device: str, precision: str = "float32"
     if fast.is_usable(device):
         return fast.FastCodec.from_pretrained(model, precision=precision)
     if precision != fast.FLOAT32:
-        raise ValueError("--int8 needs a CPU and the extra fast; pip install 'glc[fast]' brings it")
+        raise ValueError(f"--int8 needs a CPU and the extra fast; {install('fast')} brings it")
     from glc import Codec
 
     try:

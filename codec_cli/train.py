@@ -1,4 +1,4 @@
-"""``glc train``: hands everything to ``glc.training``, which needs the packages of glc[train]."""
+"""``glc train``: hands everything to ``glc.training``, which needs the extra train."""
 
 from __future__ import annotations
 

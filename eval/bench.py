@@ -38,6 +38,7 @@ from eval.codecs import Codec
 from eval.summary import markdown
 from glc import checkpoint
 from glc.config import IMAGE_STRIDE
+from glc.distribution import install
 
 DEFAULT = (
     "jpeg",
@@ -94,7 +95,7 @@ COMMANDS = (
         # As the installed ``glc`` does, also where that is not on the PATH.
         (sys.executable, "-m", "codec_cli", "encode", "IN", "-o", "OUT"),
         (sys.executable, "-m", "codec_cli", "decode", "IN", "-o", "OUT"),
-        "none: pip install glc",
+        f"none: {install()}",
     ),
     Command(
         "avif",

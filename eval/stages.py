@@ -63,14 +63,16 @@ def whole(runtime: str, work: str, model: str, source: str, target: str) -> dict
         (wall, cpu), (wall_0, cpu_0) = clocks[-1], clocks[-2]
         stages[name] = (wall - wall_0, cpu - cpu_0)
 
-    for name, modules in (
-        ("numpy, Pillow", ("numpy", "PIL.Image")),
-        (RUNTIMES[runtime], (RUNTIMES[runtime],)),
-        ("glc", ("glc.codec" if runtime == "torch" else "glc.fast",)),
-    ):
-        for module in modules:
-            import_module(module)
-        mark(name)
+    for module in ("numpy", "PIL.Image"):
+        import_module(module)
+    mark("numpy, Pillow")
+    if runtime == "torch":
+        import_module("torch")
+    else:
+        import_module("glc.onnx.session").import_onnxruntime()
+    mark(RUNTIMES[runtime])
+    import_module("glc.codec" if runtime == "torch" else "glc.fast")
+    mark("glc")
     from pathlib import Path
 
     from glc import checkpoint, image

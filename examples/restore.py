@@ -8,7 +8,7 @@ Only a copy of the image encoder E is trained: from the damaged picture it is to
 that the shipped E finds for the clean one. No pixel is ever decoded for that, so a few minutes on
 one core are enough. Decoder, probability tables and identity stay those of the shipped model: the
 file is a plain .glc file that every installation decodes. `compare` needs scikit-image and what
-`pip install 'glc[eval]'` brings.
+`pip install 'glc-codec[eval]'` brings.
 """
 
 from __future__ import annotations

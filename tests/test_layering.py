@@ -19,6 +19,9 @@ STDLIB = sys.stdlib_module_names
 # What the run-time library may load: the dependencies of pyproject.toml but for the progress bar.
 LIBRARY = {"torch", "numpy", "PIL", "constriction", "safetensors"}
 
+# The one place where ONNX Runtime is imported: there its telemetry is forbidden.
+ONNXRUNTIME = ("glc.onnx.session", "onnxruntime")
+
 # The archive, from its bytes to its use: each module knows only those before it.
 ARCHIVE = ("frame", "stripped", "records", "random_access", "scan", "archive_writer", "archive")
 
@@ -157,10 +160,16 @@ def test_the_library_needs_only_its_dependencies() -> None:
         for item in GLC
         if not inside(item.importer, "glc.training")
         and not (inside(item.importer, "glc.dataset") and item.lazy)
-        and not (inside(item.importer, "glc.onnx") and item.lazy and item.package == "onnxruntime")
+        and not (item.lazy and (item.importer, item.package) == ONNXRUNTIME)
         and item.package not in STDLIB | LIBRARY | {"glc"}
     ]
     complain(offenders, f"the library may import {sorted(LIBRARY)}")
+
+
+def test_onnxruntime_is_imported_in_one_place() -> None:
+    everywhere = [*GLC, *CLI, *EVAL, *imports_of("examples"), *imports_of("tests")]
+    found = [(i.importer, i.package) for i in everywhere if i.package == "onnxruntime"]
+    assert found == [ONNXRUNTIME]
 
 
 def test_the_library_knows_neither_the_command_nor_the_evaluation() -> None:

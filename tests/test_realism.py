@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -18,6 +19,11 @@ REALISMS = (0, 40, 100)
 RUNTIMES = ("torch", "onnxruntime")
 
 
+def needs_onnxruntime() -> None:
+    if find_spec("onnxruntime") is None:
+        pytest.skip("needs the extra fast")
+
+
 def levels(image) -> np.ndarray:
     return np.asarray(image, np.int16)
 
@@ -25,7 +31,7 @@ def levels(image) -> np.ndarray:
 def load(path, runtime: str, tile: int | None = None) -> Codec | FastCodec:
     if runtime == "torch":
         return Codec.from_pretrained(path, "cpu", tile)
-    pytest.importorskip("onnxruntime", reason="needs the extra fast")
+    needs_onnxruntime()
     return FastCodec.from_pretrained(path, tile)
 
 
@@ -116,7 +122,7 @@ def test_what_is_no_realism_is_refused(linear_path, data, runtime, wrong):
 
 @pytest.mark.parametrize("realism", REALISMS)
 def test_8_bits_show_nearly_the_same(ranged_linear_path, make_picture, realism):
-    pytest.importorskip("onnxruntime", reason="needs the extra fast")
+    needs_onnxruntime()
     weights = checkpoint.load(ranged_linear_path)
     exact, quick = FastCodec(weights), FastCodec(weights, precision="int8")
     file = exact.encode(make_picture(130, 200, 9), 60)

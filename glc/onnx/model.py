@@ -18,6 +18,7 @@ from glc.errors import WeightsError
 from glc.onnx import networks
 from glc.onnx.layers import Weights
 from glc.onnx.scale_map import ScaleMap
+from glc.onnx.session import open_session
 from glc.steps import STEP_CORNERS, STEPS
 
 if TYPE_CHECKING:
@@ -222,8 +223,10 @@ class OnnxModel:
         session = self._sessions.get(key)
         if session is None:
             with self._lock:
-                session = self._sessions.get(key) or _open(self._graphs[graph], graph in _LARGE)
-                self._sessions[key] = session
+                session = self._sessions.get(key)
+                if session is None:
+                    session = open_session(self._graphs[graph], graph in _LARGE)
+                    self._sessions[key] = session
         return list(session.run(outputs, inputs))
 
 
@@ -234,31 +237,6 @@ def step_mask(step: int, channels: int, height: int, width: int) -> NDArray[np.b
     for index, corner in enumerate(STEP_CORNERS[step]):
         mask[:, index * quarter : (index + 1) * quarter, corner // 2 :: 2, corner % 2 :: 2] = True
     return mask
-
-
-def threads() -> int:
-    """Return how many threads to use: what OMP_NUM_THREADS says, or the processors there are."""
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    if asked.isdecimal() and int(asked) > 0:
-        return int(asked)
-    available = getattr(os, "sched_getaffinity", None)
-    return len(available(0)) if available else os.cpu_count() or 1
-
-
-def _open(graph: Graph, keeps_memory: bool) -> InferenceSession:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads()
-    # Threads that wait turn circles otherwise, and slow the others down (docs/performance.md).
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # A plan of all memory for every size of picture: twice the memory, for 2 % of the time.
-    options.enable_mem_pattern = False
-    # Each session has an arena of its own, which only grows.
-    options.enable_cpu_mem_arena = keeps_memory
-    # Each error is raised as well; none is printed.
-    options.log_severity_level = 4
-    return onnxruntime.InferenceSession(graph.to_bytes(), options, ["CPUExecutionProvider"])
 
 
 def _log_gains(weights: Weights, config: CodecConfig, name: str) -> Array:

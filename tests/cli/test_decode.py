@@ -127,7 +127,7 @@ def test_int8_without_the_extra_is_an_error(monkeypatch):
     from glc import fast
 
     monkeypatch.setattr(fast, "is_usable", lambda device: False)
-    with pytest.raises(ValueError, match=r"glc\[fast\]"):
+    with pytest.raises(ValueError, match=r"pip install 'glc-codec\[fast\]'"):
         session.open_codec(None, "cpu", "int8")
 
 

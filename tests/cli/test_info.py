@@ -144,7 +144,7 @@ def test_missing_extras_are_named(glc, monkeypatch, command):
     monkeypatch.setitem(sys.modules, module, None)
     result = glc(command, "--whatever")
     assert result.code == 1
-    assert f"pip install 'glc[{command}]'" in result.err
+    assert f"pip install 'glc-codec[{command}]'" in result.err
     assert len(result.err_lines) == 1
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from eval import profile, random_weights, stages
 from eval.pictures import RGB
 from glc import checkpoint
 
-pytest.importorskip("onnxruntime", reason="needs the extra fast")
+if find_spec("onnxruntime") is None:
+    pytest.skip("needs the extra fast", allow_module_level=True)
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ import torch
 from glc.codec import model_tensors
 from glc.entropy import IndexTables, ScaleTables
 from glc.errors import WeightsError
-from glc.onnx.model import OnnxModel, step_mask, threads
+from glc.onnx.model import OnnxModel, step_mask
+from glc.onnx.session import threads
 from glc.steps import STEPS
 
 QUALITIES = (0, 37, 100)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from glc.onnx.proto import Graph
+from glc.onnx.session import open_session
 
 
 def run(graph: Graph, **inputs: np.ndarray) -> list[np.ndarray]:
-    ort = pytest.importorskip("onnxruntime")
-    return ort.InferenceSession(graph.to_bytes(), providers=["CPUExecutionProvider"]).run(
-        None, inputs
-    )
+    return open_session(graph, False).run(None, inputs)
 
 
 def test_the_bytes_of_a_small_graph() -> None:

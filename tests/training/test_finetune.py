@@ -176,4 +176,4 @@ def test_the_command_says_which_extra_it_needs(
 
     monkeypatch.setattr(glc.training, "main", missing)
     assert finetune(folder, "--out", "a", "--init", str(trained)) == 1
-    assert "pip install 'glc[train]'" in capsys.readouterr().err
+    assert "pip install 'glc-codec[train]'" in capsys.readouterr().err
