@@ -229,11 +229,11 @@ def test_a_url_of_an_unknown_kind(tmp_path, micro):
 def test_missing_packages_are_named(monkeypatch, tmp_path, micro, folder):
     for name in ("fsspec", "pyarrow", "pyarrow.parquet"):
         monkeypatch.setitem(__import__("sys").modules, name, None)
-    with pytest.raises(ModuleNotFoundError, match=r"glc\[dataset\]"):
+    with pytest.raises(ModuleNotFoundError, match=r"glc-codec\[dataset\]"):
         compress("memory://x", tmp_path / "x.glca", model=micro)
     (tmp_path / "a.parquet").write_bytes(b"")
-    with pytest.raises(ModuleNotFoundError, match=r"glc\[dataset\]"):
+    with pytest.raises(ModuleNotFoundError, match=r"glc-codec\[dataset\]"):
         compress(tmp_path / "a.parquet", tmp_path / "x.glca", model=micro)
-    with pytest.raises(ModuleNotFoundError, match=r"glc\[dataset\]"):
+    with pytest.raises(ModuleNotFoundError, match=r"glc-codec\[dataset\]"):
         compress(folder, tmp_path / "x.parquet", 40, model=micro)
     assert not list(tmp_path.glob("x.*"))
