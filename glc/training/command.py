@@ -85,7 +85,11 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
 
     group = parser.add_argument_group("settings (every phase that runs gets the same value)")
-    for name, text in (("steps", "steps"), ("batch", "crops per step"), ("crop", "pixels a side")):
+    for name, text in (
+        ("steps", "steps, of the phases that have any"),
+        ("batch", "crops per step"),
+        ("crop", "pixels a side"),
+    ):
         group.add_argument(f"--{name}", type=int, metavar="N", help=text)
     group.add_argument("--seed", type=int, metavar="N")
     group.add_argument("--regulariser", choices=["vq", "fsq", "kl"], help="bottleneck of phase 1")
@@ -164,8 +168,16 @@ def settings_from(args: argparse.Namespace) -> TrainingSettings:
             raise ValueError(f"unknown training setting {name!r}")
         overrides[name] = _parse_value(kinds[name], text)
     if args.preset is None and args.init is not None:
-        return resume.settings_of(args.init).replace(overrides)
-    return TrainingSettings.load(args.preset or "tiny", overrides)
+        before = resume.settings_of(args.init)
+    else:
+        before = TrainingSettings.load(args.preset or "tiny", {})
+    if args.phase == "all" and args.steps is not None:
+        # A phase that the preset leaves out stays out, unless it is asked for by name.
+        given = {pair.partition("=")[0] for pair in args.set}
+        for phase in (1, 2, 3):
+            if before.steps(phase) == 0 and f"steps_{phase}" not in given:
+                overrides[f"steps_{phase}"] = 0
+    return before.replace(overrides)
 
 
 def _parse_value(kind: type, text: str) -> str | int | float | bool:
@@ -216,6 +228,9 @@ def _train(args: argparse.Namespace) -> int:
         torch.backends.cudnn.benchmark = True
     settings = settings_from(args)
     phases = [1, 2, 3] if args.phase == "all" else [int(args.phase)]
+    unset = args.steps is None and not args.fit_steps
+    if len(phases) == 1 and unset and settings.steps(phases[0]) == 0:
+        raise ValueError(f"phase {phases[0]} has no steps in these settings; name some by --steps")
     pictures, held_out = _pictures(args, max(settings.crop(phase) for phase in phases), device)
     _say(
         f"{pictures.count} pictures, {pictures.pixels / 1e6:.0f} Mpixel, {pictures.skipped} skipped"

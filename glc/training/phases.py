@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from glc.config import LATENT_STRIDE, CodecConfig
+from glc.config import LATENT_STRIDE, QUALITY_MAX, CodecConfig
 from glc.networks.codebook import GaussianBottleneck, ScalarCodebook, VectorCodebook
 from glc.networks.context import ContextModel
 from glc.networks.model import GlcModel
@@ -154,8 +154,9 @@ class Ensemble(nn.Module):
     def _autoencode(self, x: Tensor, quality: Tensor, realism: Tensor | None) -> Outcome:
         l = self.model.encoder(x)
         if self.beside:
-            # What coding will do to l, roughly: noise of the size of a step of the quality.
-            noise = (torch.rand_like(l) - 0.5) * self.model.synthesis.gain(quality)
+            # What coding does to l at its finest; coarser steps would drown most components.
+            finest = torch.full_like(quality, QUALITY_MAX)
+            noise = (torch.rand_like(l) - 0.5) * self.model.synthesis.gain(finest)
             seen, (_, indices, loss) = l + noise, self.codebook(self._projected(l.detach()))
         else:
             seen, indices, loss = self.codebook(l)

@@ -182,3 +182,23 @@ def test_a_gaussian_bottleneck_goes_with_the_weights(
     # Other bottlenecks stay where they are needed: in training.
     assert glc.training.main(arguments(folder, tmp_path / "vq", "--phase", "1", *given[4:])) == 0
     assert glc.checkpoint.load(weights).bottleneck is None
+
+
+def test_steps_leave_out_the_phases_that_a_preset_leaves_out() -> None:
+    def steps(*more: str) -> list[int]:
+        given = ["--data", "d", "--out", "o", *more]
+        settings = command.settings_from(command._parser().parse_args(given))
+        return [settings.steps(phase) for phase in (1, 2, 3)]
+
+    assert steps("--preset", "tiny", "--steps", "7") == [0, 0, 7]
+    assert steps("--preset", "tiny", "--steps", "7", "--set", "steps_2=5") == [0, 5, 7]
+    assert steps("--preset", "tiny", "--phase", "1", "--steps", "7")[0] == 7
+    assert steps("--preset", str(MICRO), "--steps", "7") == [7, 7, 7]
+
+
+def test_a_phase_without_steps_is_refused(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = arguments(folder, tmp_path / "run", "--phase", "2", "--set", "steps_2=0")
+    assert glc.training.main(given) == 2
+    assert "phase 2 has no steps" in capsys.readouterr().err
