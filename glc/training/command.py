@@ -180,6 +180,12 @@ def settings_from(args: argparse.Namespace) -> TrainingSettings:
     return before.replace(overrides)
 
 
+def _names_steps(args: argparse.Namespace, phase: int) -> bool:
+    """Say whether the command line itself says how many steps a phase has."""
+    named = any(pair.startswith(f"steps_{phase}=") for pair in args.set)
+    return named or args.steps is not None or args.fit_steps
+
+
 def _parse_value(kind: type, text: str) -> str | int | float | bool:
     if kind is bool:
         if text.lower() not in ("0", "1", "false", "true"):
@@ -228,8 +234,7 @@ def _train(args: argparse.Namespace) -> int:
         torch.backends.cudnn.benchmark = True
     settings = settings_from(args)
     phases = [1, 2, 3] if args.phase == "all" else [int(args.phase)]
-    unset = args.steps is None and not args.fit_steps
-    if len(phases) == 1 and unset and settings.steps(phases[0]) == 0:
+    if len(phases) == 1 and settings.steps(phases[0]) == 0 and not _names_steps(args, phases[0]):
         raise ValueError(f"phase {phases[0]} has no steps in these settings; name some by --steps")
     pictures, held_out = _pictures(args, max(settings.crop(phase) for phase in phases), device)
     _say(
