@@ -124,7 +124,7 @@ def test_auto_on_the_command_line(
     Image.fromarray(make_picture(70, 90)).save(picture)
     given = ["--model", "auto", "--device", "cpu", "--quiet", "--verify"]
     # Where LPIPS is not installed, that is said, and something else compares.
-    monkeypatch.setitem(backbones._HUB, "squeeze", "absent.pth")
+    monkeypatch.setattr(backbones, "SQUEEZENET", "absent.pth")
     assert glc_main(["encode", str(picture), *given]) == 0
     assert "without LPIPS" in capsys.readouterr().err
     data = picture.with_suffix(".glc").read_bytes()
