@@ -32,6 +32,10 @@ def write(folder: Path, preset: str) -> Path:
         model = GlcModel(config).eval()
         # A channel's bias is its row of the scale table: most lie below 1, where nothing is coded.
         model.scale_map.bias.copy_(8.0 * torch.randn(1, config.y_channels) - 16.0)
+        if model.encoder.linear is not None:
+            # The networks beside it say nothing yet, and it alone has to make symbols.
+            model.encoder.linear.conv.weight.mul_(10.0)
+            model.scale_map.bias.add_(2.0)
     counts = np.zeros((config.quality_anchors, config.hyper_size), np.int64)
     tensors = model_tensors(model, ScaleTables.build(), IndexTables.build(counts))
     name = f"{preset}-random"
