@@ -124,7 +124,7 @@ def test_auto_on_the_command_line(
     Image.fromarray(make_picture(70, 90)).save(picture)
     given = ["--model", "auto", "--device", "cpu", "--quiet", "--verify"]
     # Where LPIPS is not installed, that is said, and something else compares.
-    monkeypatch.setattr(backbones, "SQUEEZENET", "absent.pth")
+    monkeypatch.setitem(backbones._HUB, "squeeze", "absent.pth")
     assert glc_main(["encode", str(picture), *given]) == 0
     assert "without LPIPS" in capsys.readouterr().err
     data = picture.with_suffix(".glc").read_bytes()
@@ -133,6 +133,8 @@ def test_auto_on_the_command_line(
     assert unpack(data).model in {c.identity[:MODEL_BYTES] for c in codecs}
     out = str(tmp_path / "b.png")
     decode = ["decode", str(picture.with_suffix(".glc")), "-o", out, "--device", "cpu", "--quiet"]
-    assert glc_main([*decode, "--model", "auto"]) == 0
+    assert glc_main(decode) == 0
+    # A file says its model, and there is nothing to choose.
+    assert glc_main([*decode, "--model", "auto", "-f"]) == 2
     monkeypatch.setattr(checkpoint, "installed", list)
     assert glc_main(["encode", str(picture), *given, "-f"]) == 1
