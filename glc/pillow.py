@@ -76,9 +76,11 @@ def register(
         ValueError: the realism is not a whole number from 0 to 100.
     """
     global _model, _device, _realism  # noqa: PLW0603 - Pillow has no other place for options
-    from glc import assembly
+    if realism is not None:
+        # Brings numpy along, which a program that only opens files does without.
+        from glc import assembly
 
-    assembly.check_realism(realism)
+        assembly.check_realism(realism)
     _model, _realism = None if model is None else os.fspath(model), realism
     _device = device
     Image.register_open(FORMAT, GlcImageFile, _accept)

@@ -65,12 +65,13 @@ class ImageEncoder(nn.Module):
         With architecture 2 the components of the lapped transform follow, C_l channels more.
         """
         cells = functional.pixel_unshuffle(x, 4)
+        components = None if self.linear is None else self.linear(cells).float()
         x = self.stem(cells)
+        # As large as the picture, and not needed any more.
+        del cells
         x = self.body_8(self.down_8(self.body_4(x)))
         features: Tensor = self.down_16(x)
-        if self.linear is not None:
-            features = torch.cat([features.float(), self.linear(cells).float()], dim=1)
-        return features
+        return features if components is None else torch.cat([features.float(), components], dim=1)
 
     def coarse(self, features: Tensor) -> Tensor:
         """Run the layers at 1/16: what ``fine`` gives -> l."""
