@@ -132,7 +132,9 @@ def load(source: Source, name: str | None = None) -> Picture:
             f"expected an image, a path, bytes or a binary file, found {type(source).__name__}"
         )
     with _readable(name or "picture"):
-        return _decode(source if source.seekable() else io.BytesIO(source.read()))
+        # Not everything that can be read says whether it can be rewound.
+        rewinds = callable(getattr(source, "seekable", None)) and source.seekable()
+        return _decode(source if rewinds else io.BytesIO(source.read()))
 
 
 def from_array(array: NDArray[Any]) -> Picture:

@@ -573,3 +573,18 @@ class TestBands:
                 assert np.array_equal(found.alpha, expected.alpha), name
             assert (found.grey, found.notices) == (expected.grey, expected.notices), name
             assert found.rgb.flags.c_contiguous
+
+
+def test_what_can_only_be_read_is_read():
+    class Pipe:
+        def __init__(self, data: bytes) -> None:
+            self._stream = io.BytesIO(data)
+
+        def read(self, size: int = -1) -> bytes:
+            return self._stream.read(size)
+
+    stream = io.BytesIO()
+    Image.new("RGB", (9, 7), (10, 20, 30)).save(stream, "PNG")
+    assert load(Pipe(stream.getvalue())).rgb.shape == (7, 9, 3)
+    with pytest.raises(ImageError):
+        load(Pipe(b""))

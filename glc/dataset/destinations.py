@@ -247,7 +247,7 @@ class StagedDestination:
         elif self._expected > 0:
             raise ValueError(
                 f"source: {item.key!r} is new and comes before pictures that are done, so "
-                f"it or {self._list} has changed; begin again without resuming"
+                f"it or {self._list} has changed; -f (resume=False) begins again"
             )
         return is_there
 
@@ -291,8 +291,8 @@ class StagedDestination:
             found = begun.read(-1)[_QUALITY_BYTE] & _QUALITY_MASK
         if found != quality:
             raise ValueError(
-                f"quality: {self._part} was begun at {found}, not {quality}; finish it so, or "
-                "begin again without resuming"
+                f"quality: {self._part} was begun at {found}, not {quality}; finish it so; "
+                "-f (resume=False) begins again"
             )
 
     def _staging(self, folder: str | os.PathLike[str] | None) -> Path:

@@ -101,5 +101,5 @@ def is_held_out(name: str, share: float = 0.02) -> bool:
     Pieces of one photograph are named ``<photograph>-<piece>.<suffix>`` and stay together.
     """
     photograph = Path(name).stem.rsplit("-", 1)[0]
-    digest = hashlib.sha256(photograph.encode()).digest()
+    digest = hashlib.sha256(photograph.encode("utf-8", "surrogateescape")).digest()
     return int.from_bytes(digest[:4], "big") < share * 2**32

@@ -126,3 +126,9 @@ def test_pieces_of_one_photograph_stay_together() -> None:
         assert len({is_held_out(f"{name}-{piece}.png", 0.5) for piece in range(9)}) == 1
     share = sum(is_held_out(f"{i}-0.png") for i in range(5000)) / 5000
     assert 0.01 < share < 0.03
+
+
+def test_names_that_are_no_utf8_have_their_place_too() -> None:
+    name = b"b\xe9-0.png".decode("utf-8", "surrogateescape")
+    assert is_held_out(name, 1.0)
+    assert is_held_out(name, 0.5) == is_held_out(name.replace("-0", "-1"), 0.5)
