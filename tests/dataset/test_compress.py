@@ -170,9 +170,7 @@ def test_a_source_that_has_grown_is_appended(folder, tmp_path, micro, make_png, 
 def test_a_destination_begun_otherwise_is_refused(name, folder, tmp_path, micro, make_png):
     target = tmp_path / name
     compress(folder, target, 40, model=micro)
-    with pytest.raises(
-        ValueError, match=r"begun at 40, not 30; .* -f \(resume=False\) begins again"
-    ):
+    with pytest.raises(ValueError, match=r"not 30; .* -f \(resume=False\) begins again"):
         compress(folder, target, 30, model=micro)
     (folder / "0.png").write_bytes(make_png(50))
     with pytest.raises(ValueError, match=r"has changed; -f \(resume=False\) begins again"):
