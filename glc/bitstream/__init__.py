@@ -1,4 +1,4 @@
-"""Bytes: the .glc container, normative in FORMAT.md beside this file.
+"""Bytes: the .glc container, normative in docs/format.md.
 
 Knows nothing of networks, entropy coding or image files; needs the standard library only.
 """

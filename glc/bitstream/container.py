@@ -1,4 +1,4 @@
-"""The .glc container: sizes, an opaque payload and tagged chunks. See FORMAT.md.
+"""The .glc container: sizes, an opaque payload and tagged chunks. See docs/format.md.
 
 Knows nothing of networks, entropy coding or image files.
 """
@@ -172,7 +172,7 @@ class Container:
 
         Args:
             identity: 32 bytes, the SHA-256 identity of the weights in use.
-            symbols: the canonical bytes of all decoded symbols (FORMAT.md, section 7).
+            symbols: the canonical bytes of all decoded symbols (docs/format.md, section 7).
 
         Returns:
             CRC-32 over header, identity, chunks and symbols, 0 to 2**32 - 1.

@@ -1,4 +1,4 @@
-"""The beginning of a .glc file: what a download that was cut off says so far. See FORMAT.md.
+"""The beginning of a .glc file: what a download that was cut off says so far. See docs/format.md.
 
 Knows nothing of networks, entropy coding or image files.
 """

@@ -1,6 +1,6 @@
 """Integers to bytes and back: range coding with integer probability tables.
 
-Normative: glc/bitstream/FORMAT_ENTROPY.md.
+Normative: docs/format.md, section 8.
 
 Knows nothing of torch, pictures or files. A decoder that holds the same tables reads the same
 integers from the same bytes on every machine, because no float ever selects a probability.

@@ -1,6 +1,6 @@
 """IndexTables: integer tables for codebook indices, one row per bank.
 
-Knows nothing of codebooks, nor of what a row stands for. See FORMAT_ENTROPY.md.
+Knows nothing of codebooks, nor of what a row stands for. See docs/format.md, section 8.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The order in which the symbols of a message are coded: by their rows, from either end.
 
-Knows nothing of tables or of which file uses which order. See FORMAT_ENTROPY.md, section 4.
+Knows nothing of tables or of which file uses which order. See docs/format.md, section 8.4.
 """
 
 from __future__ import annotations

@@ -109,7 +109,7 @@ class PrefixDecoder(RangeDecoder):
 def decode_known(
     tables: ScaleTables, decoder: PrefixDecoder, rows: IntArray, order: Order
 ) -> tuple[Int32Array, NDArray[np.bool_]]:
-    """Decode what is certain of a message of scaled symbols (FORMAT_ENTROPY.md, section 4).
+    """Decode what is certain of a message of scaled symbols (docs/format.md, section 8.4).
 
     Args:
         tables: the tables it was coded with.

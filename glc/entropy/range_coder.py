@@ -1,6 +1,6 @@
 """The range coder's stream: integers in, the shortest sufficient bytes out, and back.
 
-Knows nothing of tables: every call brings its model. See FORMAT_ENTROPY.md.
+Knows nothing of tables: every call brings its model. See docs/format.md, section 8.
 """
 
 from __future__ import annotations

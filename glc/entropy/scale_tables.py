@@ -1,6 +1,6 @@
 """ScaleTables: 64 integer tables for symbols whose scale is known, from near 0 to 64.
 
-Knows nothing of where rows and symbols come from. See FORMAT_ENTROPY.md.
+Knows nothing of where rows and symbols come from. See docs/format.md, section 8.
 """
 
 from __future__ import annotations

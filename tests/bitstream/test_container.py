@@ -36,7 +36,7 @@ IDENTITY = hashlib.sha256(b"example weights").digest()
 MODEL = IDENTITY[:3]
 SYMBOLS = bytes(range(1, 9))
 
-# The two worked examples of FORMAT.md, and what they were in version 1.
+# The two worked examples of docs/format.md, and what they were in version 1.
 PLAIN = bytes.fromhex("67c2 64b91c 32 ff05 ff03 03 c0ffee 12e830c3")
 CHUNKED = bytes.fromhex("67c2 64b91c e4 00 ab02 00 03 41020102 6700 7101ff 3933ad6a")
 PLAIN_1 = bytes.fromhex("67c1 64b91c 32 ff05 ff03 03 c0ffee 40c41294")

@@ -9,7 +9,7 @@ from glc.entropy import Order, ScaleTables
 
 
 class ReferenceDecoder:
-    """The range decoder of FORMAT_ENTROPY.md, section 2, word by word from its text."""
+    """The range decoder of docs/format.md, section 8.2, word by word from its text."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data

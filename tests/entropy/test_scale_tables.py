@@ -82,7 +82,7 @@ def test_golden_bytes(order: Order, expected: str) -> None:
     ("order", "expected"), [(Order.SMALL_FIRST, "d3c0"), (Order.LARGE_FIRST, "7d40")]
 )
 def test_worked_example(order: Order, expected: str) -> None:
-    """That of FORMAT_ENTROPY.md, section 4."""
+    """That of docs/format.md, section 8.4."""
     frequencies, half_widths = np.zeros((ROWS, 4), np.int32), np.ones(ROWS, np.int32)
     frequencies[1:] = [65533, 1, 1, 1]
     frequencies[10], frequencies[20] = [32768, 16384, 8192, 8192], [16384] * 4

@@ -1,4 +1,4 @@
-"""A second scale map, written from FORMAT.md, section 7.4."""
+"""A second scale map, written from docs/format.md, section 7.4."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def largest_sums(config, digit: int) -> dict[str, int]:
 
 
 def test_limits_are_those_of_the_format():
-    """FORMAT.md, section 7.1."""
+    """docs/format.md, section 7.1."""
     for name, limit in limits().items():
         assert limit == (BIAS if name.endswith("bias") else WEIGHT), name
 
