@@ -1,4 +1,4 @@
-"""A second reader of the payload, from docs/format.md alone, reads the golden files and extreme ones.
+"""A second reader of the payload, from docs/format.md alone, reads golden files and extreme ones.
 
 It takes the integers of the weights file; networks, tensors and the coder's library
 have no part.

@@ -1,4 +1,4 @@
-"""The scale map against a second implementation of docs/format.md, section 7, in Python integers."""
+"""The scale map against a second implementation of docs/format.md, section 7: Python integers."""
 
 from __future__ import annotations
 
