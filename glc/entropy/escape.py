@@ -1,6 +1,6 @@
 """The code of magnitudes that a row of a scale table does not hold: Exp-Golomb of order 0.
 
-Knows nothing of rows: every symbol brings the half width that it exceeds. docs/format.md, section 8.
+Knows nothing of rows: every symbol brings the half width that it exceeds. docs/format.md, 8.
 """
 
 from __future__ import annotations
