@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from eval import at_rate, curves, speed, summary
+from eval import at_rate, curves, speed, summary, verdict
 from eval.codecs import Codec
 from eval.page import Page
 from eval.pictures import Source, find
 from eval.published import for_pictures
-from eval.records import Record
+from eval.records import Record, mean
 from eval.records import read as read_records
 from eval.strips import strips
 from eval.summary import Point
@@ -60,6 +60,7 @@ def write(
         tables=tables,
         plots={name: text for name in plots.PLOTTED if (text := _plot(out, name))},
         pictures=strips(out, found.sources, found.records, codecs, under_test(found.points)),
+        verdicts=_verdicts(found),
     )
     (out / "report.html").write_text(page.render(), encoding="utf-8")
 
@@ -106,6 +107,13 @@ def under_test(points: Sequence[Point]) -> str:
     """Return the codec the run is about: the first glc, else the first one."""
     names = list(summary.by_codec(points))
     return next((name for name in names if curves.is_ours(name)), names[0])
+
+
+def _verdicts(found: Results) -> dict[str, list[str]]:
+    """Return what the page says first: sentences about each rival, sizes of a mean picture."""
+    pixels = mean(record.width * record.height for record in found.records)
+    told = verdict.verdicts(found.points, under_test(found.points))
+    return {one.rival: verdict.sentences(one, pixels) for one in told}
 
 
 def _plot(out: Path, name: str) -> str | None:

@@ -7,7 +7,7 @@ security policy forbids every request, so that it cannot grow one by accident.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from importlib.resources import files
 from string import Template
@@ -26,6 +26,8 @@ class Page:
     tables: Mapping[str, Sequence[Sequence[str]]]
     plots: Mapping[str, str]
     pictures: Sequence[Strip]
+    verdicts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Rival to sentences: where the codec is better than it, and where not."""
 
     def render(self) -> str:
         """Return the HTML."""
@@ -36,6 +38,7 @@ class Page:
             css=parts.joinpath("page.css").read_text(encoding="utf-8"),
             js=parts.joinpath("page.js").read_text(encoding="utf-8"),
             made=escape(f"{self.run['date']}, {self.run['hardware']}"),
+            verdicts="".join(_verdict(*item) for item in self.verdicts.items()),
             rivals="".join(_rival(name, first=i == 0) for i, name in enumerate(rivals)),
             strips="\n".join(_strip(s, eager=i == 0) for i, s in enumerate(self.pictures)),
             plots="\n".join(f'<figure class="plot">{svg}</figure>' for svg in self.plots.values()),
@@ -47,6 +50,11 @@ class Page:
 def kilobytes(size_bytes: int) -> str:
     """Return a file size for a reader: bytes below 1000, else kB of 1000 bytes."""
     return f"{size_bytes} B" if size_bytes < 1000 else f"{size_bytes / 1000:.3g} kB"
+
+
+def _verdict(rival: str, told: Sequence[str]) -> str:
+    lines = "".join(f"<li>{escape(line)}</li>" for line in told)
+    return f'<div class="verdict"><h3>Against {escape(rival)}</h3><ul>{lines}</ul></div>'
 
 
 def _rival(name: str, *, first: bool) -> str:

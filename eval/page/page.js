@@ -58,7 +58,10 @@ function setUp(strip) {
       moveCut(i, (event.clientX - box.left) / box.width);
     });
     handle.addEventListener("keydown", (event) => {
-      const steps = { ArrowLeft: -0.02, ArrowRight: 0.02, Home: -1, End: 1 };
+      const steps = {
+        ArrowLeft: -0.02, ArrowDown: -0.02, ArrowRight: 0.02, ArrowUp: 0.02,
+        PageDown: -0.1, PageUp: 0.1, Home: -1, End: 1,
+      };
       if (!(event.key in steps)) return;
       event.preventDefault();
       moveCut(i, cuts[i] + steps[event.key]);
