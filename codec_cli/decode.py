@@ -242,8 +242,7 @@ def _parser() -> Parser:
         action="store_true",
         help="decode what has arrived of a file that was cut off, and say how much that is",
     )
-    # Parts are shown with torch.
-    add_int8(parts)
+    add_int8(parser)
     add_realism(parser)
     add_device(parser, "default: for each file the model that it was made with")
     add_tile(parser)

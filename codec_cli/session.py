@@ -1,7 +1,6 @@
 """The one place where the command line meets the codec.
 
-Tests replace the three functions here, and then need neither weights nor torch. Without torch it
-does as well where ``glc.fast`` can be used.
+Tests replace the three functions here, and then need neither weights nor networks.
 """
 
 from __future__ import annotations
@@ -13,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from codec_cli.exits import UsageError
+from codec_cli.extras import missing
 from codec_cli.faults import is_shortage
 from codec_cli.report import say
 from glc.bitstream import Limits, unpack, unpack_prefix
-from glc.distribution import install
 from glc.errors import GlcError
 
 if TYPE_CHECKING:
@@ -108,16 +107,10 @@ def open_codec(model: str | Path | None, device: str, precision: str = "float32"
         ValueError: the device or the precision cannot be used here.
         WeightsError: as ``glc.Codec.from_pretrained``.
     """
-    from glc import fast
-
-    if fast.is_usable(device):
-        return fast.FastCodec.from_pretrained(model, precision=precision)
-    if precision != fast.FLOAT32:
-        raise ValueError(f"--int8 needs a CPU and the extra fast; {install('fast')} brings it")
     from glc import Codec
 
     try:
-        codec: CodecLike = Codec.from_pretrained(model, device=device)
+        codec: CodecLike = Codec.from_pretrained(model, device=device, precision=precision)
     except (RuntimeError, AssertionError) as error:
         if device in ("auto", "cpu") or is_shortage(error):
             raise
@@ -133,11 +126,15 @@ def no_device(device: str) -> str:
 
 def _perceptual_distance() -> tuple[Distance, ...]:
     """Return LPIPS if it can be used here; else nothing, and say so."""
-    backbones = import_module("eval.backbones")
+    try:
+        backbones = import_module("eval.backbones")
+    except ModuleNotFoundError as error:
+        _without_lpips(missing(error, "eval"))
+        return ()
     try:
         lpips = import_module("eval.perceptual").Lpips("squeeze")
     except backbones.Unavailable as error:
-        say(f"glc encode: note: without LPIPS another model is seldom found to be better: {error}")
+        _without_lpips(str(error))
         return ()
     lock = threading.Lock()
 
@@ -147,6 +144,10 @@ def _perceptual_distance() -> tuple[Distance, ...]:
             return float(lpips.compare(x, x_hat))
 
     return (distance,)
+
+
+def _without_lpips(why: str) -> None:
+    say(f"glc encode: note: without LPIPS another model is seldom found to be better: {why}")
 
 
 def installed_path(model: bytes) -> Path:

@@ -7,24 +7,22 @@ means another picture from another model. Knows models only as ``Codec``s.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from glc import assembly, checkpoint, image
+from glc import assembly, checkpoint, image, inputs
 from glc.bitstream import MODEL_BYTES, Limits, unpack
 from glc.codec import Codec
 from glc.errors import WeightsError
+from glc.inputs import Source
 from glc.structure import structural_distance
 
 __all__ = ["Choice", "ModelChoice"]
-
-Source: TypeAlias = "image.Picture | Image.Image | str | os.PathLike[str] | NDArray[Any]"
 
 Distance: TypeAlias = Callable[[NDArray[np.uint8], NDArray[np.uint8]], float]
 """Of two pictures, (H, W, 3) uint8 each; lower is more alike."""
@@ -74,7 +72,8 @@ class ModelChoice:
         models = checkpoint.installed()
         if not models:
             checkpoint.locate(None)
-        return cls([Codec(checkpoint.load(info.path), device) for info in models], distance)
+        codecs = [Codec(checkpoint.load(info.path), device=device) for info in models]
+        return cls(codecs, distance)
 
     @property
     def limits(self) -> Limits:
@@ -108,11 +107,11 @@ class ModelChoice:
         it is good enough, up to six more encodings and decodings find its smallest file.
 
         Args:
-            picture: a PIL image, a path, or a uint8 array, as ``Codec.encode`` takes them.
+            picture: as in ``Codec.encode``.
             quality: 0 to 100, in the sense of the first codec.
             keep_metadata: store EXIF and XMP.
         """
-        loaded = _load(picture)
+        loaded = inputs.load(picture)
         first = self._codecs[0]
         best = self._measured(first, loaded, first.encode(loaded, quality, keep_metadata))
         wanted = best.distance
@@ -129,7 +128,7 @@ class ModelChoice:
         Raises:
             ValueError: no codec makes so small a file.
         """
-        max_bytes, loaded = assembly.check_size(max_bytes), _load(picture)
+        max_bytes, loaded = assembly.check_size(max_bytes), inputs.load(picture)
         found: list[Choice] = []
         refusal = ""
         for codec in self._codecs:
@@ -185,9 +184,3 @@ class ModelChoice:
             else:
                 low = quality + 1
         return best
-
-
-def _load(source: Source) -> image.Picture:
-    if isinstance(source, image.Picture):
-        return source
-    return image.from_array(source) if isinstance(source, np.ndarray) else image.load(source)

@@ -6,12 +6,7 @@ MS-SSIM (Wang et al., Asilomar 2003) of the RGB channels. Knows nothing of codec
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional
-
-from glc.precision import own_precision
 
 __all__ = ["ms_ssim", "structural_distance"]
 
@@ -20,8 +15,10 @@ _WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 _WINDOW, _SIGMA = 11, 1.5
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
+_Planes = NDArray[np.float32]
+"""(3, H, W) in 0..255."""
 
-@own_precision
+
 def ms_ssim(x: NDArray[np.uint8], x_hat: NDArray[np.uint8]) -> float:
     """Return MS-SSIM, at most 1, which is reached by equal pictures alone.
 
@@ -37,20 +34,19 @@ def ms_ssim(x: NDArray[np.uint8], x_hat: NDArray[np.uint8]) -> float:
     """
     if x.shape != x_hat.shape:
         raise ValueError(f"pictures of different shapes: {x.shape} and {x_hat.shape}")
-    a, b = (_at_least_a_window(_planes(picture)) for picture in (x, x_hat))
+    a, b = (_at_least_a_window(picture) for picture in (x, x_hat))
     scales = 1
-    while scales < len(_WEIGHTS) and min(a.shape[2:]) >> scales >= _WINDOW:
+    while scales < len(_WEIGHTS) and min(a.shape[1:]) >> scales >= _WINDOW:
         scales += 1
     total = sum(_WEIGHTS[:scales])
-    similarity = torch.ones(3, dtype=torch.float64, device="cpu")
+    similarity = np.ones(3)
     for scale in range(scales):
         luminance, structure = _compare(a, b)
         kept = structure if scale < scales - 1 else luminance * structure
         # A negative correlation has no real power; it counts as none.
-        mean = kept.mean(dim=(0, 2, 3)).double().clamp_min(0.0)
-        similarity = similarity * mean ** (_WEIGHTS[scale] / total)
-        padding = [side % 2 for side in a.shape[2:]]
-        a, b = (functional.avg_pool2d(p, 2, padding=padding) for p in (a, b))
+        mean = np.maximum(kept.mean(axis=(1, 2), dtype=np.float64), 0.0)
+        similarity *= mean ** (_WEIGHTS[scale] / total)
+        a, b = _halved(a), _halved(b)
     return float(similarity.mean())
 
 
@@ -59,18 +55,23 @@ def structural_distance(x: NDArray[np.uint8], x_hat: NDArray[np.uint8]) -> float
     return 1.0 - ms_ssim(x, x_hat)
 
 
-def _planes(picture: NDArray[np.uint8]) -> Tensor:
-    """(H, W, 3) uint8 -> (1, 3, H, W) float32 in 0..255."""
-    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float()
+def _at_least_a_window(picture: NDArray[np.uint8]) -> _Planes:
+    planes = picture.transpose(2, 0, 1).astype(np.float32)
+    rows, columns = (max(0, _WINDOW - side) for side in planes.shape[1:])
+    return np.pad(planes, ((0, 0), (0, rows), (0, columns)), mode="edge")
 
 
-def _at_least_a_window(planes: Tensor) -> Tensor:
-    rows, columns = (max(0, _WINDOW - side) for side in planes.shape[2:])
-    return functional.pad(planes, (0, columns, 0, rows), mode="replicate")
+def _halved(planes: _Planes) -> _Planes:
+    """Return the means of 2 x 2 pixels; an odd side begins with a row or column of zeros."""
+    rows, columns = (side % 2 for side in planes.shape[1:])
+    even = np.pad(planes, ((0, 0), (rows, 0), (columns, 0)))
+    cells = even.reshape(3, even.shape[1] // 2, 2, even.shape[2] // 2, 2)
+    means: _Planes = cells.mean(axis=(2, 4))
+    return means
 
 
-def _compare(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Return luminance and contrast-structure of every window: (1, 3, h, w) each."""
+def _compare(a: _Planes, b: _Planes) -> tuple[_Planes, _Planes]:
+    """Return luminance and contrast-structure of every window: (3, h, w) each."""
     mean_a, mean_b = _blur(a), _blur(b)
     variance_a = _blur(a * a) - mean_a * mean_a
     variance_b = _blur(b * b) - mean_b * mean_b
@@ -79,9 +80,11 @@ def _compare(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     return luminance, (2 * covariance + _C2) / (variance_a + variance_b + _C2)
 
 
-def _blur(planes: Tensor) -> Tensor:
-    offsets = torch.arange(_WINDOW, dtype=torch.float32, device="cpu") - _WINDOW // 2
-    window = torch.exp(-(offsets**2) / (2 * _SIGMA**2))
-    window = (window / window.sum()).expand(3, 1, 1, -1)
-    across = functional.conv2d(planes, window, groups=3)
-    return functional.conv2d(across, window.transpose(2, 3), groups=3)
+def _blur(planes: _Planes) -> _Planes:
+    offsets = np.arange(_WINDOW, dtype=np.float32) - _WINDOW // 2
+    window = np.exp(-(offsets**2) / (2 * _SIGMA**2))
+    window = (window / window.sum()).astype(np.float32)
+    rows, columns = (side - _WINDOW + 1 for side in planes.shape[1:])
+    across = sum(w * planes[:, :, i : i + columns] for i, w in enumerate(window))
+    blurred: _Planes = sum(w * across[:, i : i + rows] for i, w in enumerate(window))  # type: ignore[index, assignment]
+    return blurred

@@ -212,7 +212,7 @@ class Reach:
 
     Outputs of E, g_a, g_s and D at 1/16 are positions of 16 x 16 pixels, of h_a 64 x 64, those of
     the others single positions of y or pixels, but counted from the border of any block that is
-    aligned to the input's grid. Fine and coarse parts: ``glc.tiled.Networks``.
+    aligned to the input's grid. Fine and coarse parts: ``glc.runtime.networks.Networks``.
     """
 
     encoder_fine: int

@@ -36,7 +36,7 @@ def paths(
 
 @pytest.fixture(scope="module")
 def codecs(paths: list[Path]) -> list[Codec]:
-    return [Codec.from_pretrained(path, "cpu") for path in paths]
+    return [Codec.from_pretrained(path, device="cpu") for path in paths]
 
 
 def brightness(x: np.ndarray, x_hat: np.ndarray) -> float:

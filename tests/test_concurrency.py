@@ -80,7 +80,7 @@ def test_a_pickled_codec_is_small_and_the_same(micro, make_picture, micro_path):
 def test_a_moved_model_is_found_by_identity(micro_path, tmp_path, monkeypatch):
     path = tmp_path / "here.safetensors"
     path.write_bytes(micro_path.read_bytes())
-    codec = Codec.from_pretrained(path, "cpu")
+    codec = Codec.from_pretrained(path, device="cpu")
     data = pickle.dumps(codec)
     other = tmp_path / "models"
     other.mkdir()
@@ -95,7 +95,7 @@ def test_a_moved_model_is_found_by_identity(micro_path, tmp_path, monkeypatch):
 
 
 def test_a_codec_made_from_a_checkpoint_is_found_by_identity(micro_path, monkeypatch):
-    codec = Codec(checkpoint.load(micro_path), "cpu")
+    codec = Codec(checkpoint.load(micro_path), device="cpu")
     with pytest.raises(WeightsError, match="neither at a path nor installed"):
         pickle.loads(pickle.dumps(codec))
     monkeypatch.setenv(checkpoint.MODELS_VARIABLE, str(micro_path.parent))
@@ -113,7 +113,7 @@ def pixels(image):
 
 def work(arguments):
     codec, picture, quality, expected = arguments
-    codec = codec or Codec.from_pretrained(sys.argv[2], "cpu")
+    codec = codec or Codec.from_pretrained(sys.argv[2], device="cpu")
     data = codec.encode(picture, quality)
     codec.verify(data)
     return data + pixels(codec.decode(data)) == expected
@@ -122,7 +122,7 @@ if __name__ == "__main__":
     method, path, conftest = sys.argv[1:]
     torch.set_num_threads(2)
     make_picture = runpy.run_path(conftest)["random_picture"]
-    codec = Codec.from_pretrained(path, "cpu")
+    codec = Codec.from_pretrained(path, device="cpu")
     tasks = []
     for seed in range(4):
         # Large enough for torch to share its work among the threads.

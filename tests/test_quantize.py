@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from glc.pipeline import to_symbols as array_symbols
 from glc.quantize import clamp_through, round_from, round_through, to_symbols
-from glc.tiled import to_symbols as array_symbols
 
 
 def test_rounding_is_half_to_even_and_exact():

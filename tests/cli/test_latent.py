@@ -164,7 +164,7 @@ def test_samples_of_noise(run, gaussian_path, micro_path, tmp_path):
     code, out, err = run("sample", *arguments, gaussian_path, "-o", "drawn")
     assert code == 0
     assert "z ~ N(0, I)" in out + err
-    expected = Codec.from_pretrained(gaussian_path, "cpu").sample(
+    expected = Codec.from_pretrained(gaussian_path, device="cpu").sample(
         2, (70, 40), seed=3, prior="normal"
     )
     for number, picture in enumerate(expected):

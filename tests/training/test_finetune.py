@@ -98,7 +98,7 @@ def test_from_weights_installed(
     assert finetune(folder, *begun, "--run", "elsewhere", "--set", "warmup_steps=2") == 0
     info = next(info for info in checkpoint.installed() if info.name == "cats")
     assert info.path == tmp_path / "models" / "cats.safetensors"
-    codec = Codec.from_pretrained("cats", "cpu")
+    codec = Codec.from_pretrained("cats", device="cpu")
     data = codec.encode(np.zeros((64, 64, 3), np.uint8))
     assert checkpoint.find(data[2:5]).identity == codec.identity
 
