@@ -293,9 +293,10 @@ MESSAGES: dict[str, tuple[int, str]] = {
         2,
         "glc decode: -o y.jpg: contradicts --format png; name it y.png; see glc decode --help",
     ),
-    "decode a.glc --int8 --partial": (
+    "decode a.glc --preview --partial": (
         2,
-        "glc decode: argument --partial: not allowed with argument --int8; see glc decode --help",
+        "glc decode: argument --partial: not allowed with argument --preview; "
+        "see glc decode --help",
     ),
     "decode a.glc --realism 101": (
         2,
