@@ -35,7 +35,7 @@ from codec_cli.options import (
 )
 from codec_cli.paths import Job, expand, plan
 from codec_cli.report import Report
-from codec_cli.session import Codecs, refuse_auto
+from codec_cli.session import Codecs
 from codec_cli.suffixes import GLC_SUFFIXES, check_suffix, named_output
 from codec_cli.writing import Outputs
 from glc.bitstream import unpack, unpack_prefix
@@ -54,7 +54,6 @@ _JPEG_MAX_METADATA = 65_533 - 29
 def run(arguments: Sequence[str]) -> int:
     """Run the command and return its exit code."""
     options = _parser().parse_intermixed_args(arguments)
-    refuse_auto(options.model)
     expansion = expand(options.inputs, GLC_SUFFIXES, options.recursive)
     suffix = f".{options.format or 'png'}"
     jobs = plan(expansion, options.output, suffix, GLC_SUFFIXES)
@@ -75,7 +74,7 @@ def run(arguments: Sequence[str]) -> int:
         codecs = Codecs(options.model, options.device, limits, *shown)
         if jobs and options.model is not None:
             try:
-                codecs.for_encoding()
+                codecs.for_model()
             except Exception as error:
                 report.failed(None, reason_of(error), {})
                 return exits.FAILED

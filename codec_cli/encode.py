@@ -41,7 +41,7 @@ from codec_cli.options import (
 )
 from codec_cli.paths import Job, expand, plan
 from codec_cli.report import Report
-from codec_cli.session import Codecs, EncoderLike
+from codec_cli.session import CodecLike, Codecs
 from codec_cli.suffixes import PICTURE_SUFFIXES, check_suffix, named_output
 from codec_cli.writing import Outputs
 from glc.bitstream import unpack
@@ -77,7 +77,7 @@ def run(arguments: Sequence[str]) -> int:
         if not jobs:
             return report.exit_code
         try:
-            codec = Codecs(options.model, options.device, limits, options.tile).for_encoding()
+            codec = Codecs(options.model, options.device, limits, options.tile).for_model()
         except Exception as error:
             report.failed(None, reason_of(error), {})
             return exits.FAILED
@@ -139,7 +139,7 @@ def _pictures_up_to(pixels: int) -> Iterator[None]:
 class _Encoding:
     """Makes one .glc file."""
 
-    codec: EncoderLike
+    codec: CodecLike
     coding: Callable[[Picture], bytes]
     outputs: Outputs
     verify: bool
@@ -173,7 +173,7 @@ class _Encoding:
         return Outcome(line, fields, (*picture.notices, *lost))
 
 
-def _coding(codec: EncoderLike, options: argparse.Namespace) -> Callable[[Picture], bytes]:
+def _coding(codec: CodecLike, options: argparse.Namespace) -> Callable[[Picture], bytes]:
     """Return the codec call that ``-q``, ``--target-bpp`` or ``--target-size`` asks for."""
     keep: bool = options.keep_metadata
 
@@ -221,11 +221,7 @@ def _parser() -> Parser:
         metavar="BYTES",
         help="the best quality whose file has at most so many bytes",
     )
-    add_device(
-        parser,
-        "auto tries all installed ones and keeps the smallest file that looks as much like the "
-        "picture as the default model's (default: the default model, see glc models)",
-    )
+    add_device(parser, "default: the default model, see glc models")
     add_tile(parser)
     add_jobs(parser)
     add_limits(parser)

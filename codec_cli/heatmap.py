@@ -12,7 +12,7 @@ from codec_cli.finished import is_cut_picture
 from codec_cli.options import limits_of
 from codec_cli.paths import STDIO, Job, expand
 from codec_cli.report import Report
-from codec_cli.session import Codecs, refuse_auto
+from codec_cli.session import Codecs
 from codec_cli.suffixes import GLC_SUFFIXES
 from codec_cli.writing import Outputs
 from glc.bitstream import MAGIC, unpack
@@ -31,7 +31,6 @@ def run(options: argparse.Namespace) -> int:
     if target.suffix.lower() not in ("", ".png"):
         better = target.with_suffix(".png")
         raise exits.UsageError(f"--heatmap {target}: a .png file is written; name it {better}")
-    refuse_auto(options.model)
     codecs = Codecs(options.model, options.device or "auto", limits_of(options))
     with Report("info", 1, options.json, quiet=False) as report, Outputs(options.force) as outputs:
         report_missing(expansion, report)

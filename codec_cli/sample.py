@@ -15,7 +15,7 @@ from codec_cli.finished import is_cut_picture
 from codec_cli.options import Parser, add_device, add_reporting, count, quality
 from codec_cli.paths import STDIO, Job, Source
 from codec_cli.report import Report
-from codec_cli.session import Codecs, refuse_auto
+from codec_cli.session import Codecs
 from codec_cli.suffixes import check_folder
 from codec_cli.writing import Outputs
 
@@ -32,7 +32,6 @@ def run(arguments: Sequence[str]) -> int:
         raise exits.UsageError("-o -: not to standard output; name a folder")
     folder = Path(options.output)
     check_folder("-o", folder)
-    refuse_auto(options.model)
     if options.prior == "normal" and options.quality is not None:
         raise exits.UsageError(
             "-q says whose tables to draw from, and --prior normal has none; leave it out"

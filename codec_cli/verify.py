@@ -19,7 +19,7 @@ from codec_cli.options import (
 )
 from codec_cli.paths import Job, expand
 from codec_cli.report import Report
-from codec_cli.session import Codecs, refuse_auto
+from codec_cli.session import Codecs
 from codec_cli.suffixes import GLC_SUFFIXES
 from glc.errors import GlcError
 
@@ -29,7 +29,6 @@ __all__ = ["run"]
 def run(arguments: Sequence[str]) -> int:
     """Run the command and return its exit code."""
     options = _parser().parse_intermixed_args(arguments)
-    refuse_auto(options.model)
     expansion = expand(options.inputs, GLC_SUFFIXES | {ARCHIVE_SUFFIX}, options.recursive)
     codecs = Codecs(options.model, options.device, limits_of(options))
 
@@ -45,7 +44,7 @@ def run(arguments: Sequence[str]) -> int:
         report_missing(expansion, report)
         if expansion.sources and options.model is not None:
             try:
-                codecs.for_encoding()
+                codecs.for_model()
             except Exception as error:
                 report.failed(None, reason_of(error), {})
                 return exits.FAILED
