@@ -16,6 +16,7 @@ from codec_cli.session import Codecs
 from codec_cli.suffixes import GLC_SUFFIXES
 from codec_cli.writing import Outputs
 from glc.bitstream import MAGIC, unpack
+from glc.tiles import Progress
 
 __all__ = ["run"]
 
@@ -37,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
         jobs = [Job(source, target) for source in expansion.sources]
         jobs = writable_jobs(jobs, options.force, False, report, is_cut_picture)
 
-        def work(job: Job) -> Outcome:
+        def work(job: Job, progress: Progress | None) -> Outcome:
             return _draw(job, codecs, outputs, options.quality)
 
         return run_jobs(jobs, work, 1, report)

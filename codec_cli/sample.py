@@ -18,6 +18,7 @@ from codec_cli.report import Report
 from codec_cli.session import Codecs
 from codec_cli.suffixes import check_folder
 from codec_cli.writing import Outputs
+from glc.tiles import Progress
 
 __all__ = ["run"]
 
@@ -58,7 +59,7 @@ def run(arguments: Sequence[str]) -> int:
             return exits.FAILED
         drawn = dict(zip(names, pictures, strict=True))
 
-        def work(job: Job) -> Outcome:
+        def work(job: Job, progress: Progress | None) -> Outcome:
             data, _ = encoded_as(drawn[job.source.relative.name], options.format)
             outputs.write(job.target, data)
             fields: dict[str, object] = {"output": job.target_name, "seed": options.seed}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from codec_cli.faults import is_shortage
 from glc.bitstream import Limits, unpack, unpack_prefix
 from glc.errors import GlcError
+from glc.tiles import Progress
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,16 +39,34 @@ class CodecLike(Protocol):
     limits: Limits
     tile: int | None
 
-    def encode(self, picture: Picture, /, quality: int, *, keep_metadata: bool) -> bytes:
+    def encode(
+        self,
+        picture: Picture,
+        /,
+        quality: int,
+        *,
+        keep_metadata: bool,
+        progress: Progress | None = None,
+    ) -> bytes:
         """Return a .glc file."""
 
-    def encode_to_size(self, picture: Picture, /, max_bytes: int, *, keep_metadata: bool) -> bytes:
+    def encode_to_size(
+        self,
+        picture: Picture,
+        /,
+        max_bytes: int,
+        *,
+        keep_metadata: bool,
+        progress: Progress | None = None,
+    ) -> bytes:
         """Return the best .glc file of at most this size."""
 
-    def decode(self, data: bytes, /, realism: int | None = None) -> Image.Image:
+    def decode(
+        self, data: bytes, /, realism: int | None = None, progress: Progress | None = None
+    ) -> Image.Image:
         """Return the picture of a .glc file."""
 
-    def verify(self, data: bytes, /) -> None:
+    def verify(self, data: bytes, /, progress: Progress | None = None) -> None:
         """Raise if a .glc file does not decode to what was encoded."""
 
     @property

@@ -22,6 +22,7 @@ from codec_cli.report import Report
 from codec_cli.session import Codecs
 from codec_cli.suffixes import GLC_SUFFIXES
 from glc.errors import GlcError
+from glc.tiles import Progress
 
 __all__ = ["run"]
 
@@ -32,11 +33,11 @@ def run(arguments: Sequence[str]) -> int:
     expansion = expand(options.inputs, GLC_SUFFIXES | {ARCHIVE_SUFFIX}, options.recursive)
     codecs = Codecs(options.model, options.device, limits_of(options))
 
-    def work(job: Job) -> Outcome:
+    def work(job: Job, progress: Progress | None) -> Outcome:
         if job.source.path is not None and is_archive(job.source.path):
             return _verify_archive(job.source.path, codecs)
         data = read(job.source)
-        codecs.for_file(data).verify(data)
+        codecs.for_file(data).verify(data, progress)
         return Outcome(f"{job.source.name}: ok", {"bytes": len(data), "verified": True})
 
     total = len(expansion.sources) + len(expansion.failures)
