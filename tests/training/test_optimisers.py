@@ -14,8 +14,8 @@ from glc.training.settings import TrainingSettings
 from tests.training.conftest import MICRO
 
 
-def made(phase: int, muon: bool) -> tuple[Ensemble, Optimisers]:
-    settings = TrainingSettings.load(str(MICRO), {"muon": muon})
+def made(phase: int, muon: bool, **more: object) -> tuple[Ensemble, Optimisers]:
+    settings = TrainingSettings.load(str(MICRO), {"muon": muon, **more})
     ensemble = Ensemble(settings)
     ensemble.begin(phase)
     return ensemble, Optimisers(ensemble, settings, phase)
@@ -60,6 +60,24 @@ def test_the_learning_rate_is_shared() -> None:
         for group in optimiser.param_groups
     }
     assert all(rate == pytest.approx(peak / 4) for rate in rates)
+
+
+@pytest.mark.parametrize("pace", [0.1, 0.0])
+@pytest.mark.parametrize("muon", [False, True])
+def test_the_network_of_e_has_its_own_pace(pace: float, muon: bool) -> None:
+    ensemble, optimisers = made(3, muon, encoder_pace=pace)
+    optimisers.set_share(0.5)
+    names = {id(p): name for name, p in ensemble.named_parameters()}
+    rates = {
+        names[id(p)]: group["lr"] / optimisers.learning_rate
+        for optimiser in optimisers._all
+        for group in optimiser.param_groups
+        for p in group["params"]
+    }
+    assert rates["model.decoder.stem.weight"] == 1.0
+    own = [rate for name, rate in rates.items() if name.startswith("model.encoder.")]
+    assert own
+    assert all(rate == pytest.approx(pace) for rate in own)
 
 
 @pytest.mark.parametrize("muon", [False, True])
