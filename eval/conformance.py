@@ -1,4 +1,4 @@
-"""Does a file mean the same everywhere? The promises of DESIGN section 5, tried on real pictures.
+"""Does a file mean the same everywhere? What docs/architecture.md promises, tried on pictures.
 
     python -m eval.conformance --images DIR [--model NAME|PATH] [--qualities 0,25,50,75,100]
 

@@ -1,6 +1,6 @@
 """What lies between pictures, networks and containers: chunks, checksums, sizes of files.
 
-Arrays and bytes only; knows nothing of what computes the integers. FORMAT.md, section 7.
+Arrays and bytes only; knows nothing of what computes the integers. docs/format.md, section 7.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def bank_of(quality: int, anchors: int) -> int:
 
 
 def canonical(indices: NDArray[np.integer[Any]], symbols: NDArray[np.integer[Any]]) -> bytes:
-    """The bytes that the checksum covers (FORMAT.md, section 7)."""
+    """The bytes that the checksum covers (docs/format.md, section 7)."""
     # Symbols of large pictures have this type already, and are not copied twice.
     return b"".join((indices.astype("<u2").data, np.ascontiguousarray(symbols, "<i2").data))
 

@@ -80,7 +80,13 @@ class Checkpoint:
 
 
 def identity_of(data: bytes) -> bytes:
-    """Return the identity of a weights file: the SHA-256 of all its bytes."""
+    """Return the identity of a weights file: the SHA-256 of all its bytes.
+
+    Example:
+        >>> from glc import checkpoint
+        >>> checkpoint.identity_of(b"abc").hex()[:6]
+        'ba7816'
+    """
     return hashlib.sha256(data).digest()
 
 
@@ -96,6 +102,11 @@ def installed() -> list[ModelInfo]:
     """Return every model found, the default one first.
 
     Files that cannot be read as weights are left out; loading such a file by its path says why.
+
+    Example:
+        >>> from glc import checkpoint
+        >>> sorted(model.name for model in checkpoint.installed())
+        ['base', 'tiny']
     """
     found: dict[bytes, ModelInfo] = {}
     for folder in model_folders():
@@ -116,6 +127,11 @@ def find(identity_prefix: bytes) -> ModelInfo:
 
     Raises:
         WeightsError: there is none; the message names it and what is installed.
+
+    Example:
+        >>> from glc import bitstream, checkpoint
+        >>> checkpoint.find(bitstream.unpack(data).model).name == codec.name
+        True
     """
     models = installed()
     for info in models:
@@ -133,6 +149,11 @@ def locate(name_or_path: str | Path | None = None) -> Path:
 
     Raises:
         WeightsError: no such model; the message lists the installed ones.
+
+    Example:
+        >>> from glc import checkpoint
+        >>> checkpoint.locate("tiny").name
+        'tiny.safetensors'
     """
     if name_or_path is not None:
         path = Path(name_or_path)
@@ -155,6 +176,11 @@ def load(path: Path) -> Checkpoint:
         WeightsError: not a weights file of this project, or of a layout that is not known.
         OSError: the file cannot be read.
         MemoryError: there is too little memory for it.
+
+    Example:
+        >>> from glc import checkpoint
+        >>> checkpoint.load(checkpoint.locate("tiny")).name
+        'tiny'
     """
     import safetensors.numpy
 

@@ -1,7 +1,7 @@
-"""The codec: pictures to bytes and back. The only place where bytes, integers and networks meet.
+"""The codec: pictures to bytes and back, put together from bytes, integers and networks.
 
 ``Codec.encode`` and ``Codec.decode`` are the library. What the payload holds, and in which order,
-is specified in bitstream/FORMAT.md, section 7.
+is specified in docs/format.md, section 7.
 """
 
 from __future__ import annotations
@@ -64,10 +64,18 @@ class Codec:
         identity: 32 bytes, SHA-256 of the weights file.
         name: of the model.
         limits: what ``decode`` accepts.
-        tile: pictures with more pixels than a square of this side are worked on in tiles of at
-            most its area, and memory stays bounded; 0 cuts none, None chooses. Makes no difference
-            but for the rounding of floats.
+        tile: images of more than tile x tile pixels are processed in tiles, which bounds memory;
+            0 disables that, None picks a default. Pixels differ by the rounding of floats alone.
         networks: what computes, see ``glc.runtime``.
+
+    The examples of the methods go on with this one:
+
+    Example:
+        >>> import glc
+        >>> codec = glc.Codec.from_pretrained()
+        >>> data = codec.encode("photo.jpg", quality=50)
+        >>> codec.decode(data).size
+        (96, 64)
     """
 
     def __init__(
@@ -109,12 +117,18 @@ class Codec:
             precision: float32, or int8 for two thirds of D's multiplications, on a CPU: decoding is
                 faster, and pixels differ by more than rounding (docs/performance.md). Encoding and
                 the symbols of a file are the same in both.
-            tile: see the class.
+            tile: images of more than tile x tile pixels are processed in tiles, which bounds
+                memory; 0 disables that, None picks a default.
 
         Raises:
             ModuleNotFoundError: the runtime is not installed; the message says what brings it.
             ValueError: no such runtime or precision, or one that does not go with the device.
             WeightsError: missing or malformed weights, or weights that know no ranges for int8.
+
+        Example:
+            >>> codec = glc.Codec.from_pretrained("tiny", device="cpu")
+            >>> codec.name, codec.runtime, codec.device
+            ('tiny', 'onnxruntime', 'cpu')
         """
         wanted = None if name_or_path is None else os.fspath(name_or_path)
         # First what needs no file.
@@ -140,16 +154,22 @@ class Codec:
 
         Args:
             data: the file; only its header matters here.
-            runtime: as in ``from_pretrained``, and so are device, precision and tile.
-            device: where it computes.
-            precision: of D.
-            tile: see the class.
+            runtime: onnxruntime, torch or auto, as in ``from_pretrained``.
+            device: auto, cpu, cuda, cuda:1, mps.
+            precision: float32 or int8, as in ``from_pretrained``.
+            tile: images of more than tile x tile pixels are processed in tiles, which bounds
+                memory; 0 disables that, None picks a default.
             limits: what to accept, here and in ``decode``; ``Limits()`` when omitted.
 
         Raises:
             BitstreamError: not a readable ``.glc`` file.
             ModuleNotFoundError, ValueError: as ``from_pretrained``.
             WeightsError: its model is not installed.
+
+        Example:
+            >>> data = codec.encode("photo.jpg")
+            >>> glc.Codec.for_file(data).name == codec.name
+            True
         """
         info: ModelInfo = checkpoint.find(unpack(data, limits).model)
         how = {"runtime": runtime, "device": device, "precision": precision}
@@ -195,6 +215,12 @@ class Codec:
         Raises:
             ImageError: the picture cannot be read.
             ValueError: quality out of range, or an array of the wrong kind.
+
+        Example:
+            >>> from PIL import Image
+            >>> data = codec.encode(Image.open("photo.jpg"), quality=80)
+            >>> len(data) > len(codec.encode("photo.jpg", quality=20))
+            True
         """
         return self.encode_batch([picture], quality, keep_metadata, progress=progress)[0]
 
@@ -224,6 +250,11 @@ class Codec:
         Raises:
             ImageError: a picture cannot be read.
             ValueError: quality out of range, no such version, or an array of the wrong kind.
+
+        Example:
+            >>> files = codec.encode_batch(["a.jpg", "b.jpg"], quality=30)
+            >>> len(files)
+            2
         """
         quality = assembly.check_quality(quality)
         check_version(version)
@@ -258,6 +289,10 @@ class Codec:
         Raises:
             ImageError: the picture cannot be read.
             ValueError: the file is larger even at quality 0, or ``max_bytes`` is no size.
+
+        Example:
+            >>> len(codec.encode_to_size("photo.jpg", max_bytes=150)) <= 150
+            True
         """
         max_bytes, loaded = assembly.check_size(max_bytes), inputs.load(picture)
         tiling = Tiling(self.tile, progress)
@@ -299,6 +334,11 @@ class Codec:
             BitstreamError: the file is damaged, or not a ``.glc`` file.
             ValueError: the realism is not a whole number from 0 to 100.
             WeightsError: the file was made with another model.
+
+        Example:
+            >>> image = codec.decode(data)
+            >>> image.size, image.mode
+            ((96, 64), 'RGB')
         """
         return self.decode_batch([data], realism, progress)[0]
 
@@ -311,6 +351,10 @@ class Codec:
         """Decompress several files of any sizes; those of one padded size run as one batch.
 
         Arguments and errors are those of ``decode``.
+
+        Example:
+            >>> [image.size for image in codec.decode_batch([data, data])]
+            [(96, 64), (96, 64)]
         """
         shown = assembly.check_realism(realism)
         containers = [self._open(data) for data in files]
@@ -335,11 +379,22 @@ class Codec:
 
         Raises:
             GlcError: as ``decode``.
+
+        Example:
+            >>> codec.verify(data)
+            >>> codec.verify(data[:-1] + bytes([data[-1] ^ 1]))
+            Traceback (most recent call last):
+                ...
+            glc.errors.CorruptError: ...
         """
         self.verify_batch([data], progress)
 
     def verify_batch(self, files: Sequence[bytes], progress: Progress | None = None) -> None:
-        """Verify several files of any sizes, batched as in ``decode_batch``."""
+        """Verify several files of any sizes, batched as in ``decode_batch``.
+
+        Example:
+            >>> codec.verify_batch([data, data])
+        """
         containers = [self._open(data) for data in files]
         tiling, done = Tiling(self.tile, progress), 0
         for members, some in _alike(containers):
@@ -362,7 +417,12 @@ class Codec:
             done += len(members)
 
     def bits(self, picture: Source, quality: int = 50) -> float:
-        """Return the bits that the model itself expects for a picture: z and y, no container."""
+        """Return the bits that the model itself expects for a picture: z and y, no container.
+
+        Example:
+            >>> codec.bits("photo.jpg") < 8 * len(codec.encode("photo.jpg"))
+            True
+        """
         quality = assembly.check_quality(quality)
         return self._bits_of([inputs.load(picture)], quality)[0]
 
@@ -380,6 +440,10 @@ class Codec:
         Raises:
             GlcError: as ``encode`` or ``decode``.
             ValueError: as ``encode``.
+
+        Example:
+            >>> codec.bit_map("photo.jpg").shape  # 64 x 96 pixels
+            (4, 6)
         """
         if isinstance(picture, bytes):
             self._open(picture)
@@ -408,11 +472,20 @@ class Codec:
 
         A picture is dear when it is new *and* when it is merely complex; docs/latent.md measures
         how far the two can be told apart.
+
+        Example:
+            >>> codec.surprise("photo.jpg") == codec.bits("photo.jpg") / (64 * 96)
+            True
         """
         return self.surprise_batch([picture], quality)[0]
 
     def surprise_batch(self, pictures: Iterable[Source], quality: int = 50) -> list[float]:
-        """Return the surprise of several pictures; those of one padded size run as one batch."""
+        """Return the surprise of several pictures; those of one padded size run as one batch.
+
+        Example:
+            >>> len(codec.surprise_batch(["a.jpg", "b.jpg"]))
+            2
+        """
         quality = assembly.check_quality(quality)
         loaded = [inputs.load(picture) for picture in pictures]
         scores = [0.0] * len(loaded)
@@ -434,6 +507,10 @@ class Codec:
         Raises:
             TruncatedError: the hyper-latent has not arrived; the message says what it takes.
             BitstreamError, ValueError, WeightsError: as ``decode``.
+
+        Example:
+            >>> codec.preview(data[:30]).size
+            (96, 64)
         """
         shown, prefix = assembly.check_realism(realism), self._open_prefix(data)
         return self._show(prefix, self._read(prefix, with_symbols=False), shown)
@@ -451,6 +528,11 @@ class Codec:
             TruncatedError: the hyper-latent has not arrived; the message says what it takes.
             CorruptError: the file is damaged, as far as that can be told.
             BitstreamError, ValueError, WeightsError: as ``decode``.
+
+        Example:
+            >>> partial = codec.decode_partial(data[: len(data) // 2])
+            >>> partial.is_complete, partial.image.size
+            (False, (96, 64))
         """
         shown, prefix = assembly.check_realism(realism), self._open_prefix(data)
         reading = self._read(prefix)
@@ -491,6 +573,10 @@ class Codec:
         Raises:
             ValueError: an argument out of range.
             WeightsError: prior ``normal``, and phase 1 of this model had no Gaussian bottleneck.
+
+        Example:
+            >>> [image.size for image in codec.sample(2, size=(64, 64), seed=1)]
+            [(64, 64), (64, 64)]
         """
         quality = assembly.check_quality(quality)
         shown = assembly.check_realism(realism)
@@ -549,6 +635,10 @@ class Codec:
         Raises:
             ImageError: a picture cannot be read.
             ValueError: pictures of two sizes, fewer than two steps, or no such realism.
+
+        Example:
+            >>> len(codec.interpolate("a.jpg", "b.jpg", steps=3))
+            3
         """
         ends = [inputs.load(a), inputs.load(b)]
         sizes = [(end.width, end.height) for end in ends]
@@ -573,11 +663,20 @@ class Codec:
 
         Raises:
             GlcError: as ``encode`` or ``decode``.
+
+        Example:
+            >>> codec.latents("photo.jpg").shape[:2]  # 64 x 96 pixels, padded to 64 x 128
+            (4, 8)
         """
         return self.latents_batch([picture])[0]
 
     def latents_batch(self, pictures: Iterable[Source | bytes]) -> list[NDArray[np.float32]]:
-        """Return the latents of several pictures or files; those of one shape run as one batch."""
+        """Return the latents of several pictures or files; those of one shape run as one batch.
+
+        Example:
+            >>> [l.shape[:2] for l in codec.latents_batch(["photo.jpg", data])]
+            [(4, 8), (4, 8)]
+        """
         items = list(pictures)
         found: dict[int, NDArray[np.float32]] = {}
         files = [index for index, item in enumerate(items) if isinstance(item, bytes)]
@@ -611,6 +710,10 @@ class Codec:
         Raises:
             ValueError: another shape, values that are not finite, a size that does not fit, or no
                 such realism.
+
+        Example:
+            >>> codec.from_latents(codec.latents("photo.jpg"), size=(96, 64)).size
+            (96, 64)
         """
         width, height = latent.check(latents, self.networks.config.latent_channels, size)
         shown = assembly.check_realism(realism)
@@ -670,7 +773,12 @@ class Codec:
         return self.networks.config.hyper_size
 
     def bank(self, quality: int) -> int:
-        """Return the z table of a quality: that of the nearest anchor, the higher one of two."""
+        """Return the z table of a quality: that of the nearest anchor, the higher one of two.
+
+        Example:
+            >>> codec.bank(0)
+            0
+        """
         return assembly.bank_of(quality, self.networks.config.quality_anchors)
 
     def _split(
@@ -690,7 +798,14 @@ class Codec:
 
     @in_smaller_tiles
     def analyse(self, pictures: list[image.Picture], *, tiling: Tiling | None = None) -> Floats:
-        """Return the latent l of pictures of one padded size: (B, C_l, h, w)."""
+        """Return the latent l of pictures of one padded size: (B, C_l, h, w).
+
+        Example:
+            >>> from glc import image
+            >>> picture = image.load("photo.jpg")
+            >>> codec.analyse([picture]).shape[2:]
+            (4, 8)
+        """
         sizes = [(picture.height, picture.width) for picture in pictures]
         rgb = [picture.rgb for picture in pictures]
         # E knows no quality.
@@ -717,6 +832,13 @@ class Codec:
         Returns:
             Indices of z (B, h / 4, w / 4); for every picture the rows and symbols of each step in
             coding order, uint8 and int16; and all symbols, (B, C_y, h, w).
+
+        Example:
+            >>> from glc import image
+            >>> picture = image.load("photo.jpg")
+            >>> z, messages, symbols = codec.quantise([picture], codec.analyse([picture]), 50)
+            >>> z.shape, len(messages[0]), symbols.shape[2:]
+            ((1, 1, 2), 4, (4, 8))
         """
         sizes = [(picture.height, picture.width) for picture in pictures]
         indices, everything = [], []

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 QUALITY_MAX = 100
-"""Qualities are the integers 0 .. 100; higher is better (DESIGN section 7)."""
+"""Qualities are the integers 0 .. 100; higher is better and larger."""
 
 REALISM_MAX = 100
 """Realisms are the integers 0 .. 100: 0 shows the most faithful picture, 100 the most realistic."""
@@ -161,8 +161,8 @@ class CodecConfig:
 PRESETS: dict[str, CodecConfig] = {
     # Trains on a CPU in minutes; also what the tests use.
     "tiny": CodecConfig(architecture=2, latent_channels=96, hyper_levels=(8, 4, 4, 4)),
-    # The shipped model: fills most of the budget of DESIGN section 2. Its latents have the shape
-    # of tiny's, so that it can grow out of it (glc.training.grow).
+    # The shipped model: fills most of the budget of docs/architecture.md. Its latents have the
+    # shape of tiny's, so that it can grow out of it (glc.training.grow).
     "base": CodecConfig(
         architecture=2,
         latent_channels=96,

@@ -115,6 +115,11 @@ def load(source: Source, name: str | None = None) -> Picture:
     Raises:
         ImageError: it cannot be read; the message is one line that begins with the name.
         TypeError: ``source`` is of another type.
+
+    Example:
+        >>> from glc import image
+        >>> image.load("photo.jpg").rgb.shape
+        (64, 96, 3)
     """
     if isinstance(source, Image.Image):
         name = name or os.fspath(getattr(source, "filename", "")) or "picture"
@@ -145,6 +150,11 @@ def from_array(array: NDArray[Any]) -> Picture:
 
     Raises:
         ValueError: another shape or type, or no pixels.
+
+    Example:
+        >>> from glc import image
+        >>> image.from_array(np.zeros((2, 3), np.uint8)).grey
+        True
     """
     if array.dtype != np.uint8:
         raise ValueError(
@@ -161,7 +171,13 @@ def from_array(array: NDArray[Any]) -> Picture:
 
 
 def to_pil(picture: Picture) -> Image.Image:
-    """Return an image of mode L, LA, RGB or RGBA; metadata is in its ``info``."""
+    """Return an image of mode L, LA, RGB or RGBA; metadata is in its ``info``.
+
+    Example:
+        >>> from glc import image
+        >>> image.to_pil(image.from_array(np.zeros((2, 3, 4), np.uint8))).mode
+        'RGBA'
+    """
     image = Image.fromarray(picture.rgb)
     if picture.grey:
         image = image.convert("L")
@@ -184,6 +200,12 @@ def encode_alpha(alpha: Plane) -> bytes:
 
     Args:
         alpha: (H, W), uint8.
+
+    Example:
+        >>> from glc import image
+        >>> alpha = np.full((2, 3), 40, np.uint8)  # one value for all pixels
+        >>> image.encode_alpha(alpha).hex()
+        '0028'
     """
     if alpha.min() == alpha.max():
         return bytes((_ALPHA_CONSTANT, int(alpha.flat[0])))
@@ -202,6 +224,11 @@ def decode_alpha(data: bytes, width: int, height: int) -> Plane:
 
     Raises:
         CorruptError: the data is damaged or is of another size.
+
+    Example:
+        >>> from glc import image
+        >>> image.decode_alpha(bytes.fromhex("0028"), width=3, height=2).tolist()
+        [[40, 40, 40], [40, 40, 40]]
     """
     if len(data) < 2:
         raise CorruptError(f"alpha: expected at least 2 bytes, found {len(data)}; damaged file")

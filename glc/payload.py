@@ -1,4 +1,4 @@
-"""Between the integers of pictures and the payloads of their files; FORMAT.md, section 7."""
+"""Between the integers of pictures and the payloads of their files; docs/format.md, section 7."""
 
 from __future__ import annotations
 

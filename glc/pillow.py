@@ -74,6 +74,14 @@ def register(
 
     Raises:
         ValueError: the realism is not a whole number from 0 to 100.
+
+    Example:
+        >>> import glc.pillow
+        >>> from PIL import Image
+        >>> glc.pillow.register()
+        >>> Image.open("photo.jpg").save("pillow.glc", quality=40)
+        >>> Image.open("pillow.glc").size
+        (96, 64)
     """
     global _model, _device, _realism  # noqa: PLW0603 - Pillow has no other place for options
     if realism is not None:

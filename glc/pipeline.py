@@ -56,22 +56,18 @@ def _corners(step: int, whole: NDArray[Any]) -> Iterator[NDArray[Any]]:
 class Pipeline:
     """A model at work on pictures of one padded size and one quality.
 
-    What is whole here (l, y, symbols, y_hat) has 1/256 of the pictures' positions. The loop of
-    ``GlcModel.code_symbols`` comes apart: rows need integers alone, so that a reader has all
-    symbols, and can compare their checksum, before it computes the first float; and y_hat needs no
-    rows. Rows and symbols of one step lie side by side, in coding order, as ``pick`` gives them:
-    (B, C_y, h / 2, w / 2).
+    Latents (1/256 of the pixels) and the uint8 pictures are held whole; all else is per tile.
+    Table indexes (rows) depend on integers alone, so a reader decodes and verifies all symbols
+    before it runs any float network; y_hat, in turn, needs no rows. Rows and symbols of one step
+    are (B, C_y, h / 2, w / 2), in coding order, as ``pick`` gives them.
 
-    Of one batch: what z says is kept from the first step to the last, unless there are tiles.
+    A pipeline serves one batch. Without tiles it computes what z says once for all four steps.
 
     Args:
         networks: what computes.
         sizes: height and width, in pixels, of every picture before padding.
         quality: 0 to 100.
         side: a tile has at most the area of a square of so many pixels; 0 cuts none.
-
-    ``progress``, in the methods, is told of the share of their work after every tile; never of
-    pictures in one piece.
     """
 
     def __init__(
@@ -98,7 +94,7 @@ class Pipeline:
 
         Args:
             pictures: (H, W, 3) each, of the sizes that were given.
-            progress: see the class.
+            progress: told of the share that is done after every tile; never without tiles.
 
         Returns:
             l: (B, C_l, h, w).
@@ -143,7 +139,7 @@ class Pipeline:
         Args:
             y: (B, C_y, h, w).
             indices: of z, (B, h / 4, w / 4).
-            progress: see the class.
+            progress: told of the share that is done after every tile; never without tiles.
 
         Returns:
             Rows, symbols and what of them is coded of every step, as ``pick`` orders them; and all
@@ -173,7 +169,7 @@ class Pipeline:
             indices: of z, (B, h / 4, w / 4).
             decode: called once per step with rows and what of them is coded, both as ``pick``
                 orders them; returns the symbols, same shape.
-            progress: see the class.
+            progress: told of the share that is done after every tile; never without tiles.
 
         Returns:
             (B, C_y, h, w).
@@ -202,7 +198,7 @@ class Pipeline:
         Args:
             y_hat: (B, C_y, h, w).
             realism: 0 to 1.
-            progress: see the class.
+            progress: told of the share that is done after every tile; never without tiles.
 
         Returns:
             (H, W, 3) each, of the sizes that were given.

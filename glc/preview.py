@@ -1,8 +1,7 @@
 """What a file says that has not arrived whole: z alone, or every symbol that is certain.
 
-Between ``glc.codec``, which owns networks and tables, and the bytes: it reads what is there, and
-leaves the symbols that are not at 0, so that their elements take the mean that z and the earlier
-steps predict.
+Symbols that have not been received are 0, so that their elements of y take the mean that z and the
+earlier steps predict. Knows nothing of networks: ``glc.codec`` owns those.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which elements of y each coding step codes; see FORMAT.md, section 7. Knows nothing of arrays."""
+"""Which elements of y each coding step codes; docs/format.md, 7.3. Knows no arrays."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What the version of a file says of its payload; nothing else in the code asks.
+"""Map a format version to the order of the symbols in its payload (docs/format.md, 8.4).
 
-The one module that knows of format versions and of coding orders. FORMAT.md, section 7.3.
+No other module may depend on what a version means.
 """
 
 from __future__ import annotations

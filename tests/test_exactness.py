@@ -1,4 +1,4 @@
-"""A file written in any setting decodes to the same symbols in every other (DESIGN section 5).
+"""A file written in any setting decodes to the same symbols in every other (docs/architecture.md).
 
 Reading compares the checksum of the symbols, so that a difference would raise CorruptError.
 """

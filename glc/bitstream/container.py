@@ -179,6 +179,12 @@ class Container:
 
         Raises:
             ValueError: the identity is not 32 bytes or does not begin with ``model``.
+
+        Example:
+            >>> from glc.bitstream import Container
+            >>> container = Container(1, 1, 50, b"abc", b"")
+            >>> hex(container.checksum_of(b"abc" + bytes(29), b"symbols"))
+            '0x...'
         """
         if len(identity) != IDENTITY_BYTES:
             raise ValueError(f"identity: expected {IDENTITY_BYTES} bytes, found {len(identity)}")
@@ -194,7 +200,14 @@ class Container:
 
 
 def pack(container: Container) -> bytes:
-    """Return the bytes of a .glc file; ``unpack`` gives back an equal container."""
+    """Return the bytes of a .glc file; ``unpack`` gives back an equal container.
+
+    Example:
+        >>> from glc.bitstream import Container, pack, unpack
+        >>> container = Container(768, 512, 50, bytes.fromhex("64b91c"), b"payload")
+        >>> unpack(pack(container)) == container
+        True
+    """
     return b"".join(
         (
             _header(container),
@@ -225,6 +238,12 @@ def unpack(data: bytes | bytearray | memoryview, limits: Limits | None = None) -
         CorruptError: a rule of the format is broken, or bytes follow the end.
         LimitError: the picture or the chunks are larger than the limits.
         TypeError: ``data`` is not bytes-like.
+
+    Example:
+        >>> from glc.bitstream import unpack
+        >>> container = unpack(data)
+        >>> container.width, container.height, container.quality
+        (96, 64, 50)
     """
     if not isinstance(data, (bytes, bytearray, memoryview)):
         raise TypeError(f"data: expected bytes, found {type(data).__name__}; read the file first")

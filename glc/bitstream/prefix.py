@@ -54,6 +54,12 @@ def unpack_prefix(data: bytes | bytearray | memoryview, limits: Limits | None = 
         TruncatedError: the header is not complete; the message says how long headers are.
         BitstreamError: as ``unpack``, for the bytes that are there.
         TypeError: ``data`` is not bytes-like.
+
+    Example:
+        >>> from glc.bitstream import unpack_prefix
+        >>> prefix = unpack_prefix(data[:20])
+        >>> prefix.header.width, prefix.container
+        (96, None)
     """
     limits = limits or Limits()
     try:

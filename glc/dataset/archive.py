@@ -46,6 +46,16 @@ class Archive:
     Raises:
         NotGlcError, VersionError, TruncatedError, CorruptError: there is not even a header.
         OSError: the file cannot be read.
+
+    Example:
+        >>> from glc.dataset import Archive, compress
+        >>> compress(["a.jpg", "b.jpg"], "two.glca", quality=30).pictures
+        2
+        >>> with Archive("two.glca") as archive:
+        ...     archive.keys, archive.index("b")
+        ...     codec.decode(archive.read(1)).size
+        (['a', 'b'], 1)
+        (96, 64)
     """
 
     def __init__(self, source: Source) -> None:

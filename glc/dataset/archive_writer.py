@@ -46,6 +46,13 @@ class ArchiveWriter:
         BitstreamError: the file to append to is no archive, or is damaged before its end.
         BlockingIOError: another process is writing the file.
         OSError: the file cannot be written.
+
+    Example:
+        >>> from glc.dataset import Archive, ArchiveWriter
+        >>> with ArchiveWriter("one.glca", codec.identity) as writer:
+        ...     writer.add("first", data)
+        >>> Archive("one.glca").read(0) == data
+        True
     """
 
     def __init__(

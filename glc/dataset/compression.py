@@ -109,6 +109,12 @@ def compress(  # noqa: PLR0913 - the one call that has to say everything about a
         BlockingIOError: another process is writing the destination.
         OSError: the destination cannot be written.
         Exception: with ``on_error="raise"``, whatever was wrong with a picture.
+
+    Example:
+        >>> from glc.dataset import compress
+        >>> result = compress("pictures", "pictures.glca", quality=50)
+        >>> result.pictures, result.failures
+        (2, [])
     """
     _check(quality, batch_size, workers, on_error, shard)
     notices = Notices()

@@ -53,6 +53,12 @@ class GlcEncoder:
 
     Raises:
         WeightsError: the model is not installed.
+
+    Example:
+        >>> from glc.dataset import GlcEncoder
+        >>> batch = GlcEncoder(quality=30, device="cpu")({"image": ["a.jpg", "b.jpg"]})
+        >>> len(batch["glc"])
+        2
     """
 
     def __init__(
@@ -150,6 +156,11 @@ class GlcDecoder:
         model: weights that are not installed, by path; must exist where the batches come.
         column: holds the files.
         realism: how pictures are shown, 0 to 100: see ``glc.Codec.decode``; no matter to latents.
+
+    Example:
+        >>> from glc.dataset import GlcDecoder
+        >>> GlcDecoder(device="cpu")({"glc": [data]})["image"][0].shape
+        (64, 96, 3)
     """
 
     def __init__(

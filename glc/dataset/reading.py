@@ -54,6 +54,12 @@ class BatchDecoder:
         model: weights to decode with that are not installed, by path.
         limit: pixels that are decoded at once.
         realism: how pictures are shown, 0 to 100: see ``Codec.decode``; no matter to latents.
+
+    Example:
+        >>> from glc.dataset import BatchDecoder
+        >>> pictures, targets = BatchDecoder("image", device="cpu")([(data, 3), (data, 5)])
+        >>> tuple(pictures.shape), targets.tolist()
+        ((2, 3, 64, 96), [3, 5])
     """
 
     def __init__(
@@ -122,6 +128,14 @@ class GlcDataset(Dataset[Sample]):
             here, those together that a loader asks for together.
         target: makes the second half of a sample from the key of a file; the key itself if None.
         transform, device, model, realism: as for ``BatchDecoder``; for image and latent only.
+
+    Example:
+        >>> from glc.dataset import GlcDataset, compress
+        >>> result = compress("pictures", "pictures.glca")
+        >>> dataset = GlcDataset("pictures.glca", output="image", target=len, device="cpu")
+        >>> picture, target = dataset[0]
+        >>> tuple(picture.shape), target
+        ((3, 64, 96), 3)
     """
 
     def __init__(
@@ -170,6 +184,12 @@ class GlcStream(IterableDataset[Sample]):
             equally many; ``DistributedDataParallel`` waits for ever for a rank that has fewer.
         rank, world_size: of this process; if None, of ``torch.distributed`` if it is initialised
             when this object is made, else of the variables that ``torchrun`` sets, else 0 and 1.
+
+    Example:
+        >>> from glc.dataset import GlcStream, compress
+        >>> result = compress("pictures", "pictures.glca")
+        >>> sorted(target for _, target in GlcStream("pictures.glca"))
+        ['one', 'two']
     """
 
     window: int = 1 << 16

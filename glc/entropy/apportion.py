@@ -22,8 +22,8 @@ def apportion(weights: Sequence[float], copies: Sequence[int] | None = None) -> 
     Args:
         weights: real numbers >= 0, at least one above 0.
         copies: how many symbols each weight stands for, all of which get the same frequency; 1 for
-            each when absent. One that does not fit any more waits for the next in line; what
-            then remains goes to index 0, which must be a single one.
+            each when absent. Units that are left over go, by largest remainder, to entries whose
+            copies still fit; the rest goes to index 0, which must stand for a single symbol.
 
     Returns:
         One frequency per weight; sum(frequency * copies) is 2**16.

@@ -1,7 +1,7 @@
 """The latent autoencoder: picture <-> generative latent l at 1/16 of the resolution.
 
 Trained in phase 1 with a codebook between the two halves (GLC, arXiv 2512.20194, section 3.1);
-written for the budget of DESIGN section 2: bodies at 1/16 and 1/8, a small renderer at 1/4.
+written for the budget of docs/architecture.md: bodies at 1/16 and 1/8, a small renderer at 1/4.
 """
 
 from __future__ import annotations

@@ -104,8 +104,8 @@ class HyperSynthesis(nn.Module):
     """h_s: digits of z -> features for mean and step. (B, D, h, w) -> (B, C_h, 4h, 4w).
 
     With architecture 2 D channels more follow: the low-pass picture, a linear map of the digits.
-    Floating point throughout: nothing here selects a probability table (DESIGN section 5).
-    About 0.2 kMAC per pixel in both presets.
+    Floating point throughout: nothing here selects a probability table
+    (docs/architecture.md, "Exactness"). About 0.2 kMAC per pixel in both presets.
     """
 
     def __init__(self, config: CodecConfig) -> None:

@@ -50,7 +50,7 @@ class GlcModel(nn.Module):
     def code_symbols(
         self, digits: Tensor, quality: Tensor, exchange: Exchange, exact: bool = True
     ) -> Tensor:
-        """Run the coding steps; the only place that knows their order.
+        """Run the coding steps on tensors, for training; files are coded by ``glc.pipeline``.
 
         Args:
             digits: (B, D, h, w) digits of z, float32.

@@ -53,7 +53,7 @@ class AnalysisTransform(nn.Module):
         self.gain_inner = QualityGain(width, config.quality_anchors)
         self.body = nn.Sequential(*(DepthwiseBlock(width) for _ in range(config.transform_depth)))
         self.head = nn.Conv2d(width, config.y_channels, 1)
-        # Starts well above the wanted rates; training raises the rate pressure (DESIGN section 6).
+        # Starts well above the wanted rates; training raises the rate pressure.
         self.gain = QualityGain(config.y_channels, config.quality_anchors, 2.0, 8.0)
         self.linear = config.linear
         if config.linear:

@@ -1,7 +1,7 @@
 """The three phases as functions of a batch: what is trained, and what each loss is.
 
-DESIGN section 6; GLC (arXiv 2512.20194, section 3.4). Pixel, perceptual and adversarial losses act
-on ``x_hat`` and live in ``glc.training.loop``; everything else is here.
+docs/training.md; GLC (arXiv 2512.20194, section 3.4). Pixel, perceptual and adversarial losses
+act on ``x_hat`` and live in ``glc.training.loop``; everything else is here.
 """
 
 from __future__ import annotations

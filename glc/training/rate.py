@@ -54,7 +54,7 @@ class RateControl:
     """Steers the rate weight of every quality anchor so that its mean rate meets a target.
 
     An integral controller in the logarithm: begin with little rate pressure above the wanted rate
-    and raise it into the band (DLF; DESIGN section 6). The state is a plain tensor on the device,
+    and raise it into the band (as DLF does). The state is a plain tensor on the device,
     so that it resumes with the run and nobody waits for it.
 
     Args:

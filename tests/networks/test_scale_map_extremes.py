@@ -1,4 +1,4 @@
-"""The scale map at the ends of its ranges: what files get equals Python's integers (DESIGN 5).
+"""The scale map at the ends of its ranges: what files get equals Python's integers.
 
 A bound computed from the largest weights that a file may hold says that float64 is exact; weights
 and symbols at those limits say that nothing was forgotten.
