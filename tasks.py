@@ -79,8 +79,12 @@ def check(*_: str) -> None:
 TASKS: dict[str, Callable[..., None]] = {
     task.__name__: task for task in (setup, test, lint, types, docs, wheel, check)
 }
-API = ("glc", "!glc.training", "!glc.networks.__main__", "!glc.training.__main__")
-"""What the reference is made of."""
+API = (
+    "glc",
+    *(f"glc.{name}" for name in ("bitstream", "checkpoint", "config", "dataset", "errors")),
+    *(f"glc.{name}" for name in ("heatmap", "image", "pillow", "tiles")),
+)
+"""The public modules, of which the reference is made."""
 
 
 def test_extras() -> str:

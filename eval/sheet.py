@@ -1,12 +1,15 @@
 """A sheet of crops chosen beforehand: the original, a rival and models at the same rates, as PNG.
 
     python -m eval.sheet --images DIR --out sheet.png [--codecs heic,glc:A,glc:B]
-                         [--rates 0.02,0.04,0.08] [--crops FILE.csv]
+                         [--rates 0.02,0.04,0.08 | --equal-to heic] [--crops FILE.csv|middle]
 
 One row per crop and rate. Every codec encodes the whole picture at the quality that brings its file
-nearest to the rate; the caption has what it took. The list of crops is a CSV with the columns
-picture, left, top; without one it is that of Kodak which comes with the package, chosen before any
-model was looked at, so that nobody picks what flatters.
+nearest to the rate; the caption has what it took. With --equal-to there are no rates: every codec
+gets as many bytes as the smallest file that this one can make.
+
+The list of crops is a CSV with the columns picture, left, top; without one it is that of Kodak
+which comes with the package, chosen before any model was looked at, so that nobody picks what
+flatters. ``middle`` takes the middle of every picture of the folder.
 """
 
 from __future__ import annotations
@@ -67,6 +70,15 @@ def read(path: Path) -> list[Crop]:
     return found
 
 
+def middles(folder: Path) -> list[Crop]:
+    """Return the middle square of every picture below a folder."""
+    found = []
+    for source in find(folder):
+        width, height = load(source.path).size
+        found.append(Crop(source.name, (width - CROP) // 2, (height - CROP) // 2))
+    return found
+
+
 def same_size(codec: Codec, image: Image.Image, size_bytes: int) -> bytes:
     """Return the codec's file whose size is nearest to `size_bytes`, over all its qualities."""
     low, high = 0, 100
@@ -110,12 +122,9 @@ def rows(
     Raises:
         ValueError: a picture of the list is not in the folder.
     """
-    sources = {source.name: source for source in find(folder)}
     found: list[list[Cell]] = []
     for crop in crops:
-        if crop.picture not in sources:
-            raise ValueError(f"--images: {folder} has no {crop.picture}, which --crops names")
-        image = load(sources[crop.picture].path)
+        image = load(_path_of(folder, crop))
         area = image.width * image.height
         for rate in rates:
             row: list[Cell] = [(f"{crop.picture}, {rate:g} bpp", crop.of(image))]
@@ -127,13 +136,47 @@ def rows(
     return found
 
 
+def equal_rows(
+    folder: Path, crops: Sequence[Crop], built: Sequence[Codec], floor: Codec
+) -> list[list[Cell]]:
+    """Return a row per crop: the original, then every codec at the size of the smallest file that
+    `floor` makes of the picture.
+
+    Raises:
+        ValueError: a picture of the list is not in the folder.
+    """
+    found = []
+    for crop in crops:
+        image = load(_path_of(folder, crop))
+        size_bytes = len(floor.encode(image, min(floor.qualities)))
+        row: list[Cell] = [(f"original, {image.width} x {image.height}", crop.of(image))]
+        for codec in built:
+            data = same_size(codec, image, size_bytes)
+            row.append((f"{codec.name}, {len(data):,} bytes", crop.of(codec.decode(data))))
+        found.append(row)
+    return found
+
+
+def _path_of(folder: Path, crop: Crop) -> Path:
+    for source in find(folder):
+        if source.name == crop.picture:
+            return source.path
+    raise ValueError(f"--images: {folder} has no {crop.picture}, which --crops names")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Make the sheet; 0 when all went well, 2 on wrong usage or an absent codec."""
     arguments = _parser().parse_args(argv)
     try:
         built = [codecs.build(name) for name in arguments.codecs]
-        crops = read(arguments.crops)
-        draw(rows(arguments.images, crops, built, arguments.rates)).save(arguments.out)
+        is_middle = arguments.crops == Path("middle")
+        crops = middles(arguments.images) if is_middle else read(arguments.crops)
+        if arguments.equal_to:
+            floor = codecs.build(arguments.equal_to)
+            cells = equal_rows(arguments.images, crops, built, floor)
+        else:
+            cells = rows(arguments.images, crops, built, arguments.rates)
+        draw(cells).save(arguments.out)
     except (OSError, ValueError, Unavailable) as error:
         print(f"eval.sheet: {error}", file=sys.stderr)
         return 2
@@ -151,8 +194,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--images", type=Path, required=True, metavar="DIR", help="folder of the pictures")
     add("--out", type=Path, required=True, metavar="FILE.png")
     add("--codecs", type=lambda text: text.split(","), default=["heic", "glc"], metavar="A,B")
-    add("--rates", type=_rates, default=RATES, metavar="B,B", help="bits per pixel")
-    add("--crops", type=Path, default=kodak, metavar="FILE.csv", help="picture, left, top")
+    sizes = parser.add_mutually_exclusive_group()
+    sizes.add_argument("--rates", type=_rates, default=RATES, metavar="B,B", help="bits per pixel")
+    sizes.add_argument("--equal-to", metavar="CODEC", help="as many bytes as its smallest file")
+    add("--crops", type=Path, default=kodak, metavar="FILE.csv", help="picture, left, top; middle")
     return parser
 
 

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from glc.image import Picture, from_array
 from glc.image import load as load_image
 
-if TYPE_CHECKING:
-    from PIL import Image
-    from torch import Tensor
-
 __all__ = ["Source", "load"]
 
-Source: TypeAlias = "Picture | Image.Image | str | os.PathLike[str] | NDArray[Any] | Tensor"
+
+class Tensor(Protocol):
+    """A tensor of torch, named without importing it."""
+
+    def detach(self) -> Any:
+        """Return it without its gradient."""
+
+    def is_floating_point(self) -> bool:
+        """Say whether it holds floats."""
+
+
+Source: TypeAlias = Picture | Image.Image | str | os.PathLike[str] | NDArray[Any] | Tensor
+"""What callers may give for a picture; ``glc.Codec.encode`` says what each means."""
 
 
 def load(source: Source) -> Picture:
@@ -43,7 +52,7 @@ def load(source: Source) -> Picture:
     return load_image(source)  # type: ignore[arg-type]
 
 
-def _array_of(tensor: Tensor) -> NDArray[Any]:
+def _array_of(tensor: Any) -> NDArray[Any]:
     """(C, H, W) uint8 or float in [0, 1] -> (H, W, C) or (H, W) uint8."""
     if tensor.dim() != 3 or tensor.shape[0] not in (1, 3, 4):
         raise ValueError(f"tensor: expected (1, 3 or 4, H, W), found {tuple(tensor.shape)}")

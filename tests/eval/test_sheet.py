@@ -72,3 +72,31 @@ def test_a_damaged_list_is_wrong_usage(text: str, folder: Path, tmp_path: Path) 
 def test_a_picture_that_is_absent_is_named(folder: Path) -> None:
     with pytest.raises(ValueError, match=r"kodim99\.png"):
         sheet.rows(folder, [sheet.Crop("kodim99.png", 0, 0)], [codecs.build("jpeg")], [1])
+
+
+def test_every_codec_gets_the_bytes_of_the_smallest_file_of_one(tmp_path: Path) -> None:
+    for name, seed in (("a", 1), ("b", 2)):
+        Image.fromarray(make_photo(256, 400, seed)).save(tmp_path / f"{name}.png")
+    jpeg, webp = codecs.build("jpeg"), codecs.build("webp")
+    crops = sheet.middles(tmp_path)
+    assert [(crop.picture, crop.left, crop.top) for crop in crops] == [
+        ("a.png", 88, 16),
+        ("b.png", 88, 16),
+    ]
+    found = sheet.equal_rows(tmp_path, crops, [jpeg, webp], webp)
+    for name, row in zip(("a.png", "b.png"), found, strict=True):
+        image = Image.open(tmp_path / name)
+        size = len(webp.encode(image, min(webp.qualities)))
+        assert [cell[0] for cell in row] == [
+            "original, 400 x 256",
+            f"jpeg, {len(sheet.same_size(jpeg, image, size)):,} bytes",
+            f"webp, {size:,} bytes",
+        ]
+        assert row[0][1].tobytes() == crops[0].of(image).tobytes()
+
+
+def test_equal_bytes_exclude_rates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wrong = ["--images", str(tmp_path), "--out", "x.png", "--equal-to", "jpeg", "--rates", "1"]
+    with pytest.raises(SystemExit):
+        sheet.main(wrong)
+    assert "not allowed with" in capsys.readouterr().err
