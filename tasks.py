@@ -50,9 +50,7 @@ def types(*arguments: str) -> None:
 
 def docs(*arguments: str) -> None:
     """make the API reference from the docstrings, in build/docs; a warning is an error"""
-    pdoc = [_python(), "-W", "error::UserWarning", "-m", "pdoc", "--docformat", "google"]
-    target = arguments or ("--output-directory", "build/docs")
-    _run([*pdoc, *target, *API])
+    _run([_python(), "docs/reference.py", *(arguments or ["build/docs"])])
 
 
 def wheel(*_: str) -> None:
@@ -79,12 +77,6 @@ def check(*_: str) -> None:
 TASKS: dict[str, Callable[..., None]] = {
     task.__name__: task for task in (setup, test, lint, types, docs, wheel, check)
 }
-API = (
-    "glc",
-    *(f"glc.{name}" for name in ("bitstream", "checkpoint", "config", "dataset", "errors")),
-    *(f"glc.{name}" for name in ("heatmap", "image", "pillow", "tiles")),
-)
-"""The public modules, of which the reference is made."""
 
 
 def test_extras() -> str:

@@ -37,7 +37,7 @@ class Page:
             title=escape(self.title),
             css=parts.joinpath("page.css").read_text(encoding="utf-8"),
             js=parts.joinpath("page.js").read_text(encoding="utf-8"),
-            made=escape(f"{self.run['date']}, {self.run['hardware']}"),
+            made=escape(f"{str(self.run['date'])[:10]}, {self.run['hardware']}"),
             verdicts="".join(_verdict(*item) for item in self.verdicts.items()),
             rivals="".join(_rival(name, first=i == 0) for i, name in enumerate(rivals)),
             strips="\n".join(_strip(s, eager=i == 0) for i, s in enumerate(self.pictures)),

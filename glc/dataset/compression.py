@@ -7,17 +7,20 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from glc.bitstream import QUALITY_MAX
 from glc.dataset.destinations import Destination, open_destination
 from glc.dataset.encoding import Coded, Encoder
 from glc.dataset.failures import Failure
 from glc.dataset.keys import text_of
-from glc.dataset.model_choice import Model, ModelChoice
+from glc.dataset.model_choice import ModelChoice
 from glc.dataset.notices import Notices
 from glc.dataset.sources import Item, Source, list_items
 from glc.errors import GlcError
+
+if TYPE_CHECKING:
+    from glc.codec import Codec
 
 __all__ = ["Result", "compress"]
 
@@ -65,7 +68,7 @@ def compress(  # noqa: PLR0913 - the one call that has to say everything about a
     on_error: Literal["skip", "raise"] = "skip",
     resume: bool = True,
     shard: tuple[int, int] | None = None,
-    model: Model = None,
+    model: str | os.PathLike[str] | Codec | None = None,
     keep_metadata: bool = False,
     staging: str | os.PathLike[str] | None = None,
     progress: Callable[[Result], None] | None = None,

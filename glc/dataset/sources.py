@@ -23,7 +23,7 @@ from glc.errors import GlcError, ImageError
 __all__ = ["Item", "Source", "list_items"]
 
 Source: TypeAlias = (
-    "str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | Iterable[tuple[str, Any]]"
+    str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | Iterable[tuple[str, Any]]
 )
 
 _BRACES = re.compile(r"\{([^{}]*)\}")

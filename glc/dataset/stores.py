@@ -37,7 +37,7 @@ class Store(Protocol):
         """Return a complete .glc file."""
 
 
-Source: TypeAlias = "Store | str | os.PathLike[str] | Sequence[Store | str | os.PathLike[str]]"
+Source: TypeAlias = Store | str | os.PathLike[str] | Sequence[Store | str | os.PathLike[str]]
 
 
 def open_store(source: Source) -> Store:
