@@ -1,13 +1,14 @@
-"""The results in the README, made from a run of eval.rd by one command.
+"""The results in README and docs, made from a run of eval.rd by one command.
 
     python -m eval.report --run OUT [--images DIR] [--strip DIR] [--readme README.md]
                           [--assets docs/results]
 
 With --images the run is made (or finished) first. The pictures of the strip come from the run, or
-from --strip where those of the run may not be published. Writes `curves.png` (PSNR, LPIPS(alex)
-and DISTS against the rate), `crops.png` (crops: the original, the codec, HEIC and JPEG at the
-closest file size) and `table.md` into --assets, and puts figure, table and strip between the lines
-`<!-- results:begin -->` and `<!-- results:end -->` of the README, with date and hardware.
+from --strip where those of the run may not be published. Writes into --assets `curves.png`
+(PSNR, LPIPS(alex) and DISTS against the rate), `crops.png` (crops: the original, the codec, HEIC
+and JPEG at the closest file size), and all points with both into its `README.md`, between the lines
+`<!-- results:begin -->` and `<!-- results:end -->`. The README gets the curve and one row for the
+codec and each of its rivals, at the rates nearest to each other, between the same lines.
 """
 
 from __future__ import annotations
@@ -29,24 +30,44 @@ from eval.pictures import Source, load
 from eval.results import Results
 from eval.sheet import CROP, Cell, draw, same_size
 from eval.strips import shown_quality
+from eval.summary import Point
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 RIVALS = ("heic", "jpeg@1/2", "jpeg")
 _TABLE = (*HEADLINE, TRAINED_ON)
+_SHORT = ("psnr", "lpips_alex", "dists", "recognised", TRAINED_ON)
+_SHORT_RIVALS = ("heic", "avif", "jpeg@1/2", "jpeg")
+_ROWS = 5
 _FIGURES = ("psnr", "lpips_alex", "dists")
 
 
 def table(found: Results) -> list[list[str]]:
     """Return every point of the codec under test, and of each rival the one nearest to its rate."""
     tested = results.under_test(found.points)
+    rivals = [point for point in _at_one_rate(found) if point.codec != tested]
+    return _lines([*summary.by_codec(found.points)[tested], *rivals], _TABLE)
+
+
+def short_table(found: Results) -> list[list[str]]:
+    """Return a row for the codec under test, and for those rivals that people have first."""
+    tested = results.under_test(found.points)
+    points = {point.codec: point for point in _at_one_rate(found)}
+    order = [name for name in (*_SHORT_RIVALS, *points) if name in points and name != tested]
+    chosen = [tested, *dict.fromkeys(order)][:_ROWS]
+    return _lines([points[name] for name in chosen], _SHORT)
+
+
+def _at_one_rate(found: Results) -> list[Point]:
+    """Return the point of the codec under test that reports show, and those nearest to it."""
+    tested = results.under_test(found.points)
     curves = summary.by_codec(found.points)
     quality = shown_quality([r for r in found.records if r.codec == tested])
     rate = next(p.bpp for p in curves[tested] if p.quality == quality)
-    points = list(curves[tested])
-    for codec, curve in curves.items():
-        if codec != tested:
-            points.append(min(curve, key=lambda p: abs(math.log(p.bpp / rate))))
-    keys = [key for key in _TABLE if any(key in p.values for p in points)]
+    return [min(curve, key=lambda p: abs(math.log(p.bpp / rate))) for curve in curves.values()]
+
+
+def _lines(points: Sequence[Point], wanted: Sequence[str]) -> list[list[str]]:
+    keys = [key for key in wanted if any(key in p.values for p in points)]
     rows = [["codec", "quality", "bpp", *(COLUMNS[key].title for key in keys)]]
     for point in points:
         figures = [summary.show(point.values.get(k, math.nan), COLUMNS[k].digits) for k in keys]
@@ -121,22 +142,29 @@ def _write(arguments: argparse.Namespace) -> None:
         names = arguments.crops or _spread(found.sources)
         sources = [source for source in sources if source.name in names]
     crops(found, sources).save(assets / "crops.png")
-    rows = table(found)
-    markdown = summary.markdown(rows) + summary.footnotes(rows)
     run = found.run
     where = f"{run['pictures']} pictures of {Path(run['images']).name}"
     made = f"Measured {run['date'][:10]} on {run['hardware']}, {where}."
-    (assets / "table.md").write_text(f"{made}\n\n{markdown}\n", encoding="utf-8")
+    page = assets / "README.md"
+    text = page.read_text(encoding="utf-8") if page.exists() else f"# Results\n\n{BEGIN}\n{END}\n"
+    strip = "![Crops at the closest file size](crops.png)"
+    full = f"\n{_curve('')}\n\n{_markdown(table(found))}\n\n{strip}\n\n{made}\n"
+    page.write_text(fill(text, full), encoding="utf-8")
     if arguments.readme:
         folder = assets.resolve()
         home = arguments.readme.resolve().parent
         link = folder.relative_to(home).as_posix() if folder.is_relative_to(home) else str(folder)
-        part = (
-            f"\n![Rate and distortion]({link}/curves.png)\n\n{markdown}\n\n"
-            f"![Crops at the closest file size]({link}/crops.png)\n\n{made}\n"
-        )
+        part = f"\n{_curve(link + '/')}\n\n{_markdown(short_table(found))}\n\n{made}\n"
         text = arguments.readme.read_text(encoding="utf-8")
         arguments.readme.write_text(fill(text, part), encoding="utf-8")
+
+
+def _curve(folder: str) -> str:
+    return f"![Rate and distortion]({folder}curves.png)"
+
+
+def _markdown(rows: Sequence[Sequence[str]]) -> str:
+    return summary.markdown(rows) + summary.footnotes(rows)
 
 
 def _matched(codec: Codec, image: Image.Image, size_bytes: int) -> Cell:

@@ -23,7 +23,13 @@ def test_one_command_fills_the_readme(folder: Path, tmp_path: Path) -> None:
     assert text.endswith("\n\nrest\n")
     assert "![Rate and distortion](docs/results/curves.png)" in text
     assert "| webp " in text
-    assert "| PSNR dB | colour16 | grid dB |" in text
+    assert "| PSNR dB |\n" in text
+    assert sum(line.startswith("| webp ") for line in text.splitlines()) == 1, "one row each"
+    page = (assets / "README.md").read_text()
+    assert "| PSNR dB | colour16 | grid dB |" in page
+    assert sum(line.startswith("| webp ") for line in page.splitlines()) > 1, "all points"
+    assert "![Rate and distortion](curves.png)" in page
+    assert sum(line.startswith("| jpeg ") for line in page.splitlines()) == 1, "nearest rate only"
     assert "2 pictures of pictures." in text
     assert sum(line.startswith("| jpeg ") for line in text.splitlines()) == 1, "nearest rate only"
     with Image.open(assets / "crops.png") as crops:
@@ -33,6 +39,7 @@ def test_one_command_fills_the_readme(folder: Path, tmp_path: Path) -> None:
     before = readme.read_text()
     assert report.main(["--run", str(tmp_path / "run"), "--readme", str(readme), *more[:2]]) == 0
     assert readme.read_text() == before, "the same run gives the same README"
+    assert (assets / "README.md").read_text() == page
 
 
 def test_a_readme_without_marks_is_refused(tmp_path: Path) -> None:
