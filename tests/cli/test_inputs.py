@@ -1,4 +1,4 @@
-"""Every rule of the README's table of inputs, from a file through ``glc encode`` to ``glc decode``.
+"""Every rule of docs/inputs.md, from a file through ``glc encode`` to ``glc decode``.
 
 The codec here keeps all pixels, so what comes back is what the rule made of the picture.
 """
