@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from glc.networks.linear import RealismGain
 from glc.networks.model import GlcModel
 from glc.training.guard import TrainingError, step_unless
 from glc.training.muon import Muon
@@ -40,6 +41,10 @@ class Optimisers:
         # E does not know the quality: fast, it throws away for all what the coarsest does not need.
         factors = {id(p): settings.encoder_pace for p in ensemble.model.encoder.parameters()}
         factors |= {id(p): 6.0 for p in scale_map.parameters()} | {id(scale_map.bias): 50.0}
+        # About 1 each, and between faithful and realistic they have to differ by about 1 as well.
+        for module in ensemble.model.decoder.modules():
+            if isinstance(module, RealismGain):
+                factors |= {id(p): 10.0 for p in module.parameters()}
         for module, factor in _linear_maps(ensemble.model).items():
             factors |= {id(p): factor for p in module.parameters()}
         groups: dict[float, list[nn.Parameter]] = {}

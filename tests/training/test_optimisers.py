@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 
 import pytest
@@ -11,6 +12,7 @@ from glc.training.guard import TrainingError
 from glc.training.optimisers import Optimisers
 from glc.training.phases import Ensemble
 from glc.training.settings import TrainingSettings
+from tests.conftest import LINEAR
 from tests.training.conftest import MICRO
 
 
@@ -78,6 +80,20 @@ def test_the_network_of_e_has_its_own_pace(pace: float, muon: bool) -> None:
     own = [rate for name, rate in rates.items() if name.startswith("model.encoder.")]
     assert own
     assert all(rate == pytest.approx(pace) for rate in own)
+
+
+def test_what_realism_changes_learns_ten_times_as_fast() -> None:
+    ensemble, optimisers = made(
+        3, True, codec=dataclasses.asdict(LINEAR) | {"hyper_levels": [8, 4, 4]}
+    )
+    gains = {id(p) for n, p in ensemble.named_parameters() if n.endswith("anchors")}
+    assert gains
+    for optimiser in optimisers._all:
+        for group in optimiser.param_groups:
+            known = gains.intersection(id(p) for p in group["params"])
+            assert not known or group["lr"] == pytest.approx(10 * optimisers.learning_rate)
+            gains -= known
+    assert not gains
 
 
 @pytest.mark.parametrize("muon", [False, True])
