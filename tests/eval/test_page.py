@@ -67,6 +67,27 @@ def centre(browser: Any, selector: str) -> tuple[float, float]:
     return x, y
 
 
+def test_the_first_screen_says_where_the_codec_is_better(page: Path, browser: Any) -> None:
+    browser.open(page, 1280, 900)
+    assert browser.value("document.querySelector('h2').textContent").startswith("Is it better")
+    said = browser.value("document.querySelector('#verdicts').textContent")
+    assert "Against jpeg" in said
+    assert "By pixels (PSNR dB): " in said
+    assert browser.value("document.querySelector('#verdicts').getBoundingClientRect().bottom") < 900
+
+
+def test_it_is_dark_where_the_system_is(page: Path, browser: Any) -> None:
+    colours = "getComputedStyle(document.body).{}.match(/[0-9]+/g).map(Number)"
+    for theme, is_dark in (("light", False), ("dark", True)):
+        features = [{"name": "prefers-color-scheme", "value": theme}]
+        browser.call("Emulation.setEmulatedMedia", features=features)
+        browser.open(page, 390, 900)
+        paper, ink = (browser.value(colours.format(name)) for name in ("backgroundColor", "color"))
+        assert (sum(paper) < sum(ink)) == is_dark
+        assert abs(sum(paper) - sum(ink)) > 400, "enough contrast"
+    browser.call("Emulation.setEmulatedMedia", features=[])
+
+
 @pytest.mark.parametrize("width", [1280, 390])
 def test_the_page_works_from_a_file(page: Path, browser: Any, width: int) -> None:
     browser.open(page, width, 900)
@@ -98,6 +119,10 @@ def test_the_bars_move_and_stay_in_order(page: Path, browser: Any) -> None:
         browser.call("Input.dispatchKeyEvent", type="keyDown", key="ArrowLeft")
     value = browser.value("document.querySelector('.handle.second').getAttribute('aria-valuenow')")
     assert value == "90"
+    for key, expected in (("ArrowUp", "92"), ("PageDown", "82"), ("End", "100"), ("Home", "0")):
+        browser.call("Input.dispatchKeyEvent", type="keyDown", key=key)
+        script = "document.querySelector('.handle.second').getAttribute('aria-valuenow')"
+        assert browser.value(script) == expected
     assert errors(browser) == []
 
 
