@@ -135,8 +135,8 @@ class TrainingSettings:
     """Wanted rate at quality 0; between qualities the wanted rate is geometric."""
     bpp_high: float = 0.15
     rate_weight_low: float = 200.0
-    """What the controller of the rate begins with at quality 0 when a run starts from shipped
-    weights, which do not hold it; the next: at quality 100. Where the run of ``tiny`` ended."""
+    """Initial rate weight at quality 0 when starting from a weights file, which does not hold it;
+    the next: at quality 100. Both are where the run of ``tiny`` ended."""
     rate_weight_high: float = 1.0
     settle_steps: int = 200
     """Steps that means and scales alone take before an export (``glc.training.start.settle``).
