@@ -87,7 +87,8 @@ def line_loss(x: Tensor, x_hat: Tensor) -> Tensor:
 
 def _line_levels(x: Tensor) -> Tensor:
     """Log power at k/16 cycle per pixel against its neighbourhood: (B, 3, H, W) -> (B, 8)."""
-    luma = torch.einsum("bchw,c->bhw", x.float() * 127.5, x.new_tensor(_LUMA).float())
+    # Plain numbers: a tensor made of them would have the device copy it, and the host wait for it.
+    luma = 127.5 * sum(w * channel for w, channel in zip(_LUMA, x.float().unbind(1), strict=True))
     segments = luma.unfold(2, SEGMENT, SEGMENT // 2)
     window = torch.hann_window(SEGMENT, device=x.device)
     segments = (segments - segments.mean(dim=3, keepdim=True)) * window
