@@ -88,7 +88,7 @@ def test_damage_is_noticed(tmp_path: Path) -> None:
     part.write_bytes(content[:-1] + b"x")
     assert gpu_run.main(["join", str(tmp_path / "out"), str(tmp_path / "home")]) == 1
     part.unlink()
-    with pytest.raises(ValueError, match="missing results.part-2"):
+    with pytest.raises(ValueError, match=r"missing results\.part-2"):
         gpu_run.join(tmp_path / "out", tmp_path / "home")
     assert not (tmp_path / "home").exists()
 

@@ -1,4 +1,4 @@
-"""A run on a GPU, from pictures to weights that a CPU reads. Short: it is a lent machine's check."""
+"""A run on a GPU, from pictures to weights that a CPU reads: seconds, for ``eval.gpu_run``."""
 
 from __future__ import annotations
 
