@@ -30,7 +30,7 @@ def photos(tmp_path: Path) -> Path:
 
 def test_a_rehearsal_from_pictures_to_weights(tmp_path: Path, photos: Path) -> None:
     out, home = tmp_path / "out", tmp_path / "home"
-    given = ["train", str(out), "--seconds", "300", "--after", "285", "--device", "cpu"]
+    given = ["train", str(out), "--seconds", "1200", "--after", "1185", "--device", "cpu"]
     given += ["--preset", str(LINEAR), "--data", str(photos), "--name", "micro"]
     given += ["--work", str(tmp_path / "work"), "--part-mb", "0.05", "--features", str(tmp_path)]
     given += ["--files", "12", "--", "--set", "lpips_weight=0", "--set", "alex_weight=0"]
@@ -44,7 +44,7 @@ def test_a_rehearsal_from_pictures_to_weights(tmp_path: Path, photos: Path) -> N
         assert (home / name).stat().st_size > 0
     (stage,) = json.loads((home / "stages.json").read_text())
     assert stage["code"] == 0
-    assert stage["seconds"] < 300
+    assert stage["seconds"] < 1200
     # The parts of the resume file are whole, too.
     listing = json.loads((home / "resume" / "resume.json").read_text())
     assert all((home / "resume" / name).is_file() for name in listing["parts"])
