@@ -55,6 +55,8 @@ class TrainingSettings:
     learning_rate_1: float = 8e-4
     learning_rate_2: float = 1e-3
     learning_rate_3: float = 5e-4
+    encoder_pace: float = 1.0
+    """Factor on the learning rate of E's network."""
     warmup_steps: int = 200
     decay_share: float = 0.3
     """Last share of a phase over which the learning rate falls linearly to 2 % of its peak."""
@@ -166,6 +168,8 @@ class TrainingSettings:
                 raise ValueError(f"crop must be a multiple of 64, got {self.crop(phase)}")
             if self.batch(phase) < 1:
                 raise ValueError(f"batch must be at least 1, got {self.batch(phase)}")
+        if self.encoder_pace < 0:
+            raise ValueError(f"encoder_pace must be at least 0, got {self.encoder_pace}")
         if not 0 < self.bpp_low < self.bpp_high:
             raise ValueError(f"need 0 < bpp_low < bpp_high, got {self.bpp_low}, {self.bpp_high}")
         # TOML files and runs of before hold a boolean.
