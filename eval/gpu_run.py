@@ -64,7 +64,6 @@ class Stages:
                         stderr=subprocess.STDOUT,
                         timeout=limit,
                         check=False,
-                        cwd=ROOT,
                     ).returncode
                 except subprocess.TimeoutExpired:
                     log.write(b"== stopped: out of time\n")
@@ -83,8 +82,8 @@ def check(args: argparse.Namespace, work: Path) -> list[Path]:
     stages.run("facts", "-c", _FACTS)
     stages.run("train", *_train(args, run), *few)
     if args.device != "cpu":
-        marked = ["-q", "-m", "gpu", "-k", "not every_way", "-p", "no:cacheprovider", "tests"]
-        stages.run("tests", "-m", "pytest", *marked)
+        marked = ["-q", "-m", "gpu", "-k", "not every_way", "-p", "no:cacheprovider"]
+        stages.run("tests", "-m", "pytest", *marked, str(ROOT / "tests"))
     speed = ["--preset", args.preset, "--device", args.device, "--phase", "3", "--steps", "5"]
     speed += ["--json", str(work / "speed.json")]
     stages.run("speed of training", "-m", "eval.bench_training", *speed)
