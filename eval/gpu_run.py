@@ -92,7 +92,8 @@ def check(args: argparse.Namespace, work: Path) -> list[Path]:
     ways += ["--size", args.size, "--out", str(work / "codec.json")]
     stages.run("speed of the codec", "-m", "eval.bench_gpu", *ways)
     (work / "stages.json").write_text(json.dumps(stages.found, indent=1) + "\n", encoding="utf-8")
-    return [work, run / "log.jsonl", weights.with_suffix(".md")]
+    own = [path for path in _files_in(work) if path != weights]
+    return [*own, run / "log.jsonl"]
 
 
 def train(args: argparse.Namespace, work: Path) -> list[Path]:
@@ -109,8 +110,13 @@ def train(args: argparse.Namespace, work: Path) -> list[Path]:
         stages.run("export", *_train(args, run), *more)
     (work / "stages.json").write_text(json.dumps(stages.found, indent=1) + "\n", encoding="utf-8")
     samples = sorted((run / "samples").glob("*.png"))[-1:]
-    files = [work, weights, weights.with_suffix(".md"), run / "log.jsonl", run / "config.json"]
+    own = [path for path in _files_in(work) if path != weights]
+    files = [*own, weights, weights.with_suffix(".md"), run / "log.jsonl", run / "config.json"]
     return [*files, *samples, compact]
+
+
+def _files_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_file())
 
 
 def _train(args: argparse.Namespace, run: Path) -> list[str]:
@@ -132,27 +138,25 @@ def collect(places: Iterable[Path], work: Path, out: Path, part_bytes: int, most
     """Put files into parts of one tar; returns the names of those that found no room.
 
     Args:
-        places: files, and folders whose own files are meant; the first come first. Absent ones are
-            passed over.
+        places: files, and folders that are of use only as a whole; the first come first. Absent
+            ones are passed over.
         work: names in the tar are relative to it.
         out: gets the parts and the list.
         part_bytes: largest size of a part.
         most: largest number of files in ``out``, the list included.
     """
-    found: dict[Path, None] = {}
-    for place in places:
-        files = sorted(place.iterdir()) if place.is_dir() else [place]
-        # Large files of a folder are named for themselves where they are wanted.
-        small = [f for f in files if place.is_file() or f.suffix not in (".safetensors", ".pt")]
-        found |= dict.fromkeys(f for f in small if f.is_file())
     room, left_out = part_bytes * (most - 1) - tarfile.RECORDSIZE, []
     stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w") as archive:
-        for path in found:
-            if stream.tell() + path.stat().st_size + 2 * tarfile.BLOCKSIZE > room:
-                left_out.append(str(path.relative_to(work)))
+    with tarfile.open(fileobj=stream, mode="w", format=tarfile.GNU_FORMAT) as archive:
+        for place in dict.fromkeys(path for path in places if path.exists()):
+            files = _files_in(place) if place.is_dir() else [place]
+            # A header and the rest of the last block of each.
+            taken = sum(file.stat().st_size + 2 * tarfile.BLOCKSIZE for file in files)
+            if stream.tell() + taken > room:
+                left_out.append(str(place.relative_to(work)))
                 continue
-            archive.add(path, path.relative_to(work))
+            for file in files:
+                archive.add(file, file.relative_to(work))
     data = stream.getvalue()
     out.mkdir(parents=True, exist_ok=True)
     parts = []
