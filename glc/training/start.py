@@ -315,13 +315,12 @@ def _learn_rate(
     weights = [p for part in parts for p in part.parameters() if p.requires_grad]
     bias = model.scale_map.bias
     scales = [p for p in model.scale_map.parameters() if p is not bias]
-    known = (
-        {id(p) for p in (*scales, bias)}
-        | {id(p) for m in model.context.linear or () for p in m.parameters()}
-        | {id(p) for part in parts[:2] for p in part.low_pass.parameters()}
-    )
-    others = [p for p in weights if id(p) not in known]
-    kept = [p for p in weights if id(p) in known and p is not bias and not _is_in(p, scales)]
+    rated = {id(p) for p in (*scales, bias)}
+    # The linear maps are good already.
+    fixed = {id(p) for m in model.context.linear or () for p in m.parameters()}
+    fixed |= {id(p) for part in parts[:2] for p in part.low_pass.parameters()}
+    others = [p for p in weights if id(p) not in rated | fixed]
+    kept = [p for p in weights if id(p) in fixed]
     groups = [
         {"params": others, "lr": 1e-3, "peak": 1e-3},
         {"params": scales, "lr": 6e-3, "peak": 6e-3},
@@ -330,7 +329,7 @@ def _learn_rate(
     optimiser = torch.optim.Adam(groups, betas=(0.9, 0.98))
     anchors = torch.tensor(_anchors(model), device=l.device)
     for parameter in kept:
-        # Nobody needs their gradients, and the linear maps are the widest layers here.
+        # Nobody needs their gradients, and they are the widest layers here.
         parameter.requires_grad_(False)
     with torch.enable_grad():
         for step in range(steps):
@@ -349,11 +348,6 @@ def _learn_rate(
         parameter.requires_grad_(True)
     for parameter in model.parameters():
         parameter.grad = None
-
-
-def _is_in(parameter: nn.Parameter, among: list[nn.Parameter]) -> bool:
-    # By identity: == compares values.
-    return any(parameter is other for other in among)
 
 
 def _keep_steps(model: GlcModel) -> None:
