@@ -194,13 +194,15 @@ def _set_transform(model: GlcModel, x: Tensor) -> None:
 def _transformed(model: GlcModel, x: Tensor) -> Tensor:
     """Return what E gives as long as its network says nothing."""
     linear = model.encoder.linear
-    return model.encoder(x) if linear is None else linear(functional.pixel_unshuffle(x, 4))
+    l: Tensor = model.encoder(x) if linear is None else linear(functional.pixel_unshuffle(x, 4))
+    return l
 
 
 def _reconstructed(model: GlcModel, l: Tensor) -> Tensor:
     """Return what D gives as long as its network says nothing."""
     linear = model.decoder.linear
-    return model.decoder(l) if linear is None else linear(l)
+    x_hat: Tensor = model.decoder(l) if linear is None else linear(l)
+    return x_hat
 
 
 def _as_cells(kernels: Tensor) -> Tensor:
