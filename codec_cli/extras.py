@@ -12,7 +12,7 @@ from glc.distribution import install
 __all__ = ["hand_over", "missing", "package_of"]
 
 _EXTRA_OF = {
-    "onnxruntime": "fast",
+    "torch": "torch",
     "lpips": "train",
     "tomli": "train",
     "torchvision": "train",

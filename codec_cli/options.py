@@ -160,13 +160,13 @@ def add_tile(parser: Parser) -> None:
     )
 
 
-def add_int8(parser: Parser | argparse._MutuallyExclusiveGroup) -> None:
+def add_int8(parser: Parser) -> None:
     """Add ``--int8``."""
     parser.add_argument(
         "--int8",
         action="store_true",
         help="decode faster, with 8-bit integers: pixels differ a little from those without it "
-        "(needs the extra fast, and a model that knows its ranges)",
+        "(on a CPU, and with a model that knows its ranges)",
     )
 
 

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from codec_cli import exits
@@ -99,7 +100,7 @@ def _describe(result: Result) -> dict[str, object]:
 def _device(chosen: str) -> str:
     """Return the GPU of this process, where torchrun has started one process for each."""
     rank = os.environ.get("LOCAL_RANK", "")
-    if chosen not in ("auto", "cuda") or not rank.isdigit():
+    if chosen not in ("auto", "cuda") or not rank.isdigit() or find_spec("torch") is None:
         return chosen
     import torch
 

@@ -23,7 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -101,7 +101,7 @@ def measure(
         GlcError: the CPU cannot read what was written.
         RuntimeError: the device or the compiler cannot do it.
     """
-    codec = Codec.from_pretrained(weights, str(device))
+    codec = Codec.from_pretrained(weights, runtime="torch", device=str(device))
     _prepare(codec, way)
     groups = [list(pictures[start : start + batch]) for start in range(0, len(pictures), batch)]
     if device.type == "cuda":
@@ -120,7 +120,7 @@ def measure(
         encode_s = _seconds(lambda: each(encode, groups), device, repeat)
         shown = each(decode, coded)
         decode_s = _seconds(lambda: each(decode, coded), device, repeat)
-    reference = Codec.from_pretrained(weights, "cpu")
+    reference = Codec.from_pretrained(weights, runtime="torch", device="cpu")
     for data in (coded[0][0], coded[-1][-1]):
         reference.verify(data)
     expected = np.asarray(reference.decode(coded[0][0]), np.int16)
@@ -198,7 +198,7 @@ def _each(workers: int) -> Iterator[Callable[[Callable[[Any], Any], Sequence[Any
 
 
 def _prepare(codec: Codec, way: Way) -> None:
-    model = codec._model
+    model = cast("Any", codec.networks).model
     if way.bf16:
         for module in model.modules():
             # Autocast would convert them in every call. Gains and statistics stay float32.

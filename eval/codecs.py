@@ -1,7 +1,7 @@
 """The codecs under test, each a small adapter: picture -> bytes -> picture.
 
 A name makes a codec: `glc` (the shipped model), `glc:MODEL` (a name or path), `glc-fast` and
-`glc-fast:MODEL` (the same without torch), `glc-int8` and `glc-int8:MODEL` (decoded in 8 bits),
+`glc-fast:MODEL` (the same by ONNX Runtime), `glc-int8` and `glc-int8:MODEL` (decoded in 8 bits),
 any of these and `@realism=N`, 0 faithful to 100 realistic (the same files, shown otherwise),
 `pca16` (principal components of blocks, no network), `pca16:FILE` (the same, fitted by you),
 `jpeg`, `webp`, `avif`, `heic`, `jxl`, `jpeg2000`, `compressai:MODEL` (of its zoo), and `NAME@1/2`
@@ -109,6 +109,14 @@ class ShrunkCodec:
         return self.inner.decode(data[4:]).resize(size, Image.Resampling.LANCZOS)
 
 
+_HOW = {
+    "glc": ("torch", "float32"),
+    "glc-fast": ("onnxruntime", "float32"),
+    "glc-int8": ("onnxruntime", "int8"),
+}
+"""Runtime and precision."""
+
+
 class GlcCodec:
     """The codec of this project; one model holds all rates."""
 
@@ -122,7 +130,7 @@ class GlcCodec:
         Args:
             model: name or path.
             device: where it runs.
-            kind: ``glc``; without torch ``glc-fast``, or ``glc-int8`` that decodes in 8 bits.
+            kind: ``glc`` with torch; ``glc-fast`` without; ``glc-int8`` decodes in 8 bits.
             realism: how files are shown; None is the default of the codec.
 
         Raises:
@@ -131,20 +139,17 @@ class GlcCodec:
         try:
             from glc import Codec as Model
             from glc import GlcError
-            from glc.fast import FLOAT32, INT8, FastCodec, is_usable
         except ImportError as error:
             raise Unavailable(f"glc is not installed: {error}") from error
-        if kind != "glc" and not is_usable(device):
-            raise Unavailable("needs a CPU and the package onnxruntime: pip install onnxruntime")
-        self._codec: Model | FastCodec
+        runtime, precision = _HOW[kind]
         try:
-            if kind == "glc":
-                self._codec = Model.from_pretrained(model, device=device)
-            else:
-                precision = INT8 if kind == "glc-int8" else FLOAT32
-                self._codec = FastCodec.from_pretrained(model, precision=precision)
+            self._codec = Model.from_pretrained(
+                model, runtime=runtime, device=device, precision=precision
+            )
         except (OSError, GlcError) as error:
             raise Unavailable(f"no model to evaluate: {error}") from error
+        except (ModuleNotFoundError, ValueError) as error:
+            raise Unavailable(str(error)) from error
         if realism is not None and not self._codec.takes_realism:
             raise Unavailable(f"model {self._codec.name} takes no realism; leave @realism out")
         self.name = kind if model is None else f"{kind}:{Path(model).stem}"
@@ -164,7 +169,7 @@ class GlcCodec:
         return image
 
 
-GLC_KINDS = ("glc", "glc-fast", "glc-int8")
+GLC_KINDS = tuple(_HOW)
 
 
 def build(name: str, device: str = "cpu") -> Codec:

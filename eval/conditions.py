@@ -11,6 +11,7 @@ import shutil
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 import torch
 
@@ -45,13 +46,15 @@ class Setting:
         memory_format = torch.channels_last if self.channels_last else torch.contiguous_format
         torch.set_num_threads(self.threads)
         # No option of the codec: what is tried here is that it could not matter.
-        codec._model.to(memory_format=memory_format)
+        _modules_of(codec).to(memory_format=memory_format)
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", category=UserWarning, module="torch")
                 with (
                     torch.backends.mkldnn.flags(enabled=self.onednn),
-                    torch.autocast(codec.device.type, torch.bfloat16, enabled=self.bf16),
+                    torch.autocast(
+                        torch.device(codec.device).type, torch.bfloat16, enabled=self.bf16
+                    ),
                     in_autocast_of_caller(),
                 ):
                     yield
@@ -120,6 +123,11 @@ ENVIRONMENTS = (
 )
 
 
+def _modules_of(codec: Codec) -> Any:
+    """Return the modules of a codec of runtime torch."""
+    return cast("Any", codec.networks).model
+
+
 def compiled(codec: Codec) -> Codec:
     """Compile every part of the networks, the integer one included, and return the codec."""
     from torch._dynamo import config
@@ -127,7 +135,7 @@ def compiled(codec: Codec) -> Codec:
     # Else torch would quietly go on without the compiler after eight shapes or thread counts.
     config.recompile_limit = 64
     config.fail_on_recompile_limit_hit = True
-    model = codec._model
+    model = _modules_of(codec)
     for part in model.children():
         part.compile()
     scales = model.scale_map

@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run all checks and print what they found; returns the exit code."""
     args = _arguments(argv)
     model = checkpoint.locate(args.model)
-    codec = Codec.from_pretrained(model, device="cpu")
+    codec = Codec.from_pretrained(model, runtime="torch", device="cpu")
     pictures = [image.load(source.path) for source in find(args.images, args.limit)]
     if args.crop:
         pictures = [_middle(picture, args.crop) for picture in pictures]

@@ -120,8 +120,8 @@ def measure(codec: Codec, bottleneck: Bottleneck, pictures: Sequence[RGB]) -> di
 
 def moments_of(codec: Codec, bottleneck: Bottleneck, x: RGB) -> Moments:
     """Return what the bottleneck makes of a picture."""
-    l = codec.analyse([image.from_array(x)])[0].permute(1, 2, 0)
-    return bottleneck.moments(l.cpu().double().numpy())
+    l = codec.analyse([image.from_array(x)])[0].transpose(1, 2, 0)
+    return bottleneck.moments(l.astype(np.float64))
 
 
 def decode(codec: Codec, bottleneck: Bottleneck, x: RGB, rng: np.random.Generator) -> list[RGB]:
@@ -143,7 +143,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     weights = checkpoint.load(checkpoint.locate(options.model))
     if weights.bottleneck is None:
         parser.error(f"--model {options.model}: its phase 1 had no Gaussian bottleneck")
-    codec = Codec(weights, options.device)
+    codec = Codec(weights, device=options.device)
     pictures = [pixels(load(source.path)) for source in find(options.images)]
     bottleneck = Bottleneck(weights.bottleneck)
     for name, value in measure(codec, bottleneck, pictures).items():

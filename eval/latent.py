@@ -110,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--model", metavar="NAME|PATH")
     parser.add_argument("--device", default="auto")
     options = parser.parse_args(argv)
-    codec = Codec.from_pretrained(options.model, options.device)
+    codec = Codec.from_pretrained(options.model, device=options.device)
     images = [load(source.path) for source in find(options.images)]
     options.out.mkdir(parents=True, exist_ok=True)
 

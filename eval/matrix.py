@@ -82,7 +82,7 @@ def write(
                 for quality in qualities:
                     for group in _groups(loaded, setting.batch):
                         files += codec.encode_batch(group, quality)
-                latent = codec.analyse(loaded[:1]).float().cpu().numpy().tobytes()
+                latent = codec.analyse(loaded[:1]).tobytes()
         except RuntimeError:
             found[setting.name] = Writing([])
             continue
@@ -147,7 +147,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     @functools.cache
     def load(model: str) -> Codec:
-        codec = Codec.from_pretrained(model, args.device)
+        codec = Codec.from_pretrained(model, runtime="torch", device=args.device)
         return compiled(codec) if args.compiled else codec
 
     print(json.dumps({"instructions": torch.backends.cpu.get_cpu_capability()}), flush=True)

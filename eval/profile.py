@@ -5,8 +5,8 @@
 *Whole process*: interpreter, imports, weights, the work itself for one picture, writing; what
 ``glc encode`` and ``glc decode`` do. *In process*: the networks and the coder, warm. Every figure
 is a median, in milliseconds, of wall-clock and, in brackets, of processor time, which a busy
-machine disturbs less. ``torch`` is ``glc.Codec``, ``fast`` is ``glc.fast.FastCodec``, ``int8`` is
-the same that decodes in 8 bits.
+machine disturbs less. ``torch`` and ``fast``, which is ONNX Runtime, are runtimes of ``glc.Codec``;
+``int8`` is the second that decodes in 8 bits.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             else:
                 model = checkpoint.locate(arguments.model)
             coded = folder / "picture.glc"
-            coded.write_bytes(Codec.from_pretrained(model, "cpu").encode(arguments.image))
+            coded.write_bytes(Codec.from_pretrained(model, device="cpu").encode(arguments.image))
         except (GlcError, OSError) as error:
             print(f"eval.profile: {error}", file=sys.stderr)
             return 2

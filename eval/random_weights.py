@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from glc import checkpoint
-from glc.codec import model_tensors
 from glc.config import PRESETS
 from glc.entropy import IndexTables, ScaleTables
 from glc.networks.model import GlcModel
+from glc.runtime.torch import model_tensors
 
 _SEED = 20
 

@@ -34,8 +34,7 @@ _PARTS = {
     "E 16": "E",
     "g_a": "g_a, h_a",
     "h_a": "g_a, h_a",
-    "g_s, D 16": "g_s, D",
-    "D": "g_s, D",
+    "D 16": "D",
 }
 """Where a graph of ``glc.onnx`` is counted, if not under its own name."""
 
@@ -71,7 +70,8 @@ def whole(runtime: str, work: str, model: str, source: str, target: str) -> dict
     else:
         import_module("glc.onnx.session").import_onnxruntime()
     mark(RUNTIMES[runtime])
-    import_module("glc.codec" if runtime == "torch" else "glc.fast")
+    for module in ("glc.codec", f"glc.runtime.{'torch' if runtime == 'torch' else 'onnx'}"):
+        import_module(module)
     mark("glc")
     from pathlib import Path
 
@@ -143,8 +143,8 @@ class Parts:
         self._spent: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
 
     def watch(self, codec: Any) -> None:
-        """Put clocks around networks and coder of a ``glc.Codec`` or ``glc.fast.FastCodec``."""
-        model = codec._model
+        """Put clocks around networks and coder of a ``glc.Codec``."""
+        model = getattr(codec.networks, "model", codec.networks)
         for name, attribute in _NETWORKS.items():
             if hasattr(model, "forward"):
                 network = getattr(model, attribute)
@@ -155,7 +155,7 @@ class Parts:
             self._wrap(model, "_run", _name_of_graph)
         for method in ("base", "context", "to_rows"):
             self._wrap(model.scale_map, method, lambda *_: "scale map")
-        for tables in (codec._scales, codec._indices):
+        for tables in codec._tables:
             for method in ("encode", "decode"):
                 self._wrap(tables, method, lambda *_: "coding")
 
@@ -197,13 +197,10 @@ class Parts:
 
 
 def _open(runtime: str, weights: Any) -> Any:
-    if runtime == "torch":
-        from glc.codec import Codec
+    from glc.codec import Codec
 
-        return Codec(weights, "cpu")
-    from glc.fast import FLOAT32, INT8, FastCodec
-
-    return FastCodec(weights, precision=INT8 if runtime == "int8" else FLOAT32)
+    precision = "int8" if runtime == "int8" else "float32"
+    return Codec(weights, runtime=RUNTIMES[runtime], device="cpu", precision=precision)
 
 
 def _name_of_graph(graph: str, *_: str) -> str:

@@ -147,12 +147,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, tarfile.TarError) as error:
         print(f"eval.surprise: {error}", file=sys.stderr)
         return 2
-    codec = Codec.from_pretrained(options.model, options.device)
+    codec = Codec.from_pretrained(options.model, device=options.device)
     records = compare(codec, familiar, others, options.quality)
     print(table(records))
     print(
         f"\nAUC (95 % interval) at quality {options.quality}, squares of {options.side} pixels, "
-        f"model {codec.name} ({codec.identity[:3].hex()}), {hardware(str(codec.device.type))}"
+        f"model {codec.name} ({codec.identity[:3].hex()}), {hardware(codec.device)}"
     )
     if options.json is not None:
         options.json.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")

@@ -210,8 +210,8 @@ def main() -> None:
     extra += ["--device", options.device]
     tuned = fine_tune(options.out / "frames", options.out, options.init, options.time, extra)
     codecs = {
-        "shipped": Codec.from_pretrained(options.init, options.device),
-        "fine-tuned": Codec.from_pretrained(tuned, options.device),
+        "shipped": Codec.from_pretrained(options.init, device=options.device),
+        "fine-tuned": Codec.from_pretrained(tuned, device=options.device),
     }
     report(codecs, *some, options.out / "frames.png")
 

@@ -18,6 +18,7 @@ import copy
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import safetensors
@@ -40,13 +41,13 @@ class RestoringCodec(Codec):
     """A codec whose encoder sees through one kind of damage; it decodes as the plain one does."""
 
     def __init__(self, weights: checkpoint.Checkpoint, encoder: Path, device: str = "auto") -> None:
-        super().__init__(weights, device)
+        super().__init__(weights, runtime="torch", device=device)
         with safetensors.safe_open(encoder, "pt") as file:
             model = (file.metadata() or {}).get("model")
         if model != self.identity.hex():
             raise ValueError(f"{encoder}: made for model {model}, this is {self.identity.hex()}")
         state = safetensors.torch.load_file(encoder)
-        self._model.encoder.load_state_dict(state)
+        cast("Any", self.networks).model.encoder.load_state_dict(state)
 
 
 def open_codec(encoder: Path | None, device: str = "auto") -> Codec:

@@ -1,6 +1,6 @@
 """A neural image codec for very small files: ``glc.Codec`` turns pictures into bytes and back.
 
-Importing this package loads neither torch nor numpy; ``Codec`` does so on first use.
+Importing this package loads neither numpy nor a runtime; ``Codec`` does so on first use.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What lies between pictures, networks and containers: padding, chunks, checksums, sizes.
+"""What lies between pictures, networks and containers: chunks, checksums, sizes of files.
 
 Arrays and bytes only; knows nothing of what computes the integers. FORMAT.md, section 7.
 """
@@ -26,7 +26,7 @@ from glc.bitstream import (
     pack,
     unpack,
 )
-from glc.config import DEFAULT_REALISM, IMAGE_STRIDE, QUALITY_MAX, REALISM_MAX
+from glc.config import DEFAULT_REALISM, QUALITY_MAX, REALISM_MAX
 from glc.errors import CorruptError, WeightsError
 from glc.image import Picture, decode_alpha, encode_alpha, to_pil
 from glc.whole import whole
@@ -64,17 +64,6 @@ def check_size(max_bytes: Any) -> int:
 def bank_of(quality: int, anchors: int) -> int:
     """Return the z table of a quality: that of the nearest anchor, the higher one of two."""
     return (quality * (anchors - 1) + QUALITY_MAX // 2) // QUALITY_MAX
-
-
-def padded(height: int, width: int) -> tuple[int, int]:
-    """Return the sides rounded up to whole positions of the hyper-latent."""
-    return -height % IMAGE_STRIDE + height, -width % IMAGE_STRIDE + width
-
-
-def pad(rgb: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """Repeat the last row and column of (H, W, 3) up to the padded size."""
-    rows, columns = height - rgb.shape[0], width - rgb.shape[1]
-    return np.pad(rgb, ((0, rows), (0, columns), (0, 0)), mode="edge")
 
 
 def canonical(indices: NDArray[np.integer[Any]], symbols: NDArray[np.integer[Any]]) -> bytes:
@@ -173,10 +162,10 @@ def alpha_of(container: Container) -> NDArray[np.uint8] | None:
 
 
 def finish(container: Container, pixels: NDArray[np.uint8]) -> Image.Image:
-    """Turn decoded pixels of the padded size, (H, W, 3), into the picture that the file holds."""
+    """Turn decoded pixels, (H, W, 3), into the picture that the file holds."""
     chunks = {chunk.tag: chunk.data for chunk in container.chunks}
     picture = Picture(
-        rgb=np.ascontiguousarray(pixels[: container.height, : container.width]),
+        rgb=pixels,
         alpha=alpha_of(container),
         grey=GREY in chunks,
         notices=(),

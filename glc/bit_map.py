@@ -9,16 +9,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from glc.config import IMAGE_STRIDE, LATENT_STRIDE
 from glc.entropy import ScaleTables
-from glc.networks.context import step_mask
+from glc.pipeline import pick, put
+from glc.sizes import inside
 
 __all__ = ["bits_per_position", "place_rows"]
-
-_CPU = torch.device("cpu")
 
 
 def place_rows(
@@ -26,7 +24,7 @@ def place_rows(
     shape: tuple[int, int, int],
     height: int,
     width: int,
-) -> NDArray[np.int32]:
+) -> NDArray[np.uint8]:
     """Undo the coding order: put the row of every symbol back at its element of y.
 
     Args:
@@ -36,14 +34,19 @@ def place_rows(
         width: of the picture, in pixels.
 
     Returns:
-        (C, h, w) int32; 0 outside of the picture.
+        (C, h, w) uint8; 0 outside of the picture.
     """
-    inside = np.zeros(shape, np.bool_)
-    inside[:, : -(-height // LATENT_STRIDE), : -(-width // LATENT_STRIDE)] = True
-    placed = np.zeros(shape, np.int32)
+    down, right = inside(height, width)
+    coded = np.zeros((1, *shape), np.bool_)
+    coded[..., :down, :right] = True
+    placed = np.zeros((1, *shape), np.uint8)
     for step, (rows, _) in enumerate(messages):
-        placed[step_mask(step, *shape, _CPU)[0].numpy() & inside] = rows
-    return placed
+        where = pick(step, coded)
+        picked = np.zeros(where.shape, np.uint8)
+        picked[where] = rows
+        put(step, placed, picked)
+    found: NDArray[np.uint8] = placed[0]
+    return found
 
 
 def bits_per_position(
@@ -74,7 +77,7 @@ def bits_per_position(
     coded = rows > 0
     costs[coded] = scales.bits(symbols[coded], rows[coded])
     per_side = IMAGE_STRIDE // LATENT_STRIDE
-    down, right = -(-height // LATENT_STRIDE), -(-width // LATENT_STRIDE)
+    down, right = inside(height, width)
     owner_y, owner_x = np.arange(down) // per_side, np.arange(right) // per_side
     shared_by = np.outer(np.bincount(owner_y), np.bincount(owner_x))
     bits: NDArray[np.float64] = costs.sum(axis=0)[:down, :right]

@@ -9,16 +9,14 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from glc.entropy import IndexTables, ScaleTables
 from glc.entropy.arrays import Int32Array
-from glc.networks.model import GlcModel
-from glc.precision import own_precision
+from glc.pipeline import Pipeline
+from glc.runtime.networks import Floats, Integers
 
-__all__ = ["PRIORS", "Draw", "draw_latent", "draw_normal", "path", "spherical"]
+__all__ = ["PRIORS", "Draw", "draw_normal", "draw_symbols", "path", "spherical"]
 
 PRIORS = ("learned", "normal")
 """Where samples come from: the tables that files are coded with, or N(0, I)."""
@@ -90,46 +88,41 @@ class Draw:
         return clipped
 
 
-@own_precision
-def draw_latent(
-    model: GlcModel, scales: ScaleTables, z: Int32Array, quality: int, draw: Draw
-) -> Tensor:
+def draw_symbols(
+    pipeline: Pipeline, scales: ScaleTables, z: Integers, draw: Draw
+) -> NDArray[np.int16]:
     """Draw every symbol of y in the order of the file format, given indices of z.
 
     Args:
-        model: whose predictions choose the tables.
+        pipeline: whose rows choose the tables.
         scales: the tables of the symbols.
-        z: (h, w) int32 indices.
-        quality: 0 to 100.
+        z: (1, h, w) indices.
         draw: where symbols come from.
 
     Returns:
-        y_hat: (1, C_y, 4h, 4w) float32.
+        (1, C_y, 4h, 4w).
     """
-    device = next(model.parameters()).device
 
-    def exchange(step: int, mean: Tensor, quant_step: Tensor, rows: Tensor, mask: Tensor) -> Tensor:
-        tables = torch.where(mask, rows, torch.zeros_like(rows)).cpu().numpy().astype(np.int32)
-        symbols = draw.symbols(scales, tables.ravel()).reshape(tables.shape)
-        return torch.from_numpy(symbols).float().to(device)
+    def decode(rows: NDArray[np.uint8], coded: NDArray[np.bool_]) -> NDArray[np.int16]:
+        symbols = draw.symbols(scales, rows.ravel().astype(np.int32))
+        return symbols.reshape(rows.shape).astype(np.int16)
 
-    digits = model.hyper_codebook.to_digits(torch.from_numpy(z[None]).long().to(device))
-    return model.code_symbols(digits, torch.tensor([quality], device=device), exchange)
+    return pipeline.read(z, decode)
 
 
-def draw_normal(channels: int, height: int, width: int, draw: Draw) -> Tensor:
-    """Draw z ~ N(0, T I) at temperature T: (1, channels, height, width) float32."""
+def draw_normal(channels: int, height: int, width: int, draw: Draw) -> NDArray[np.float32]:
+    """Draw z ~ N(0, I): (1, channels, height, width) float32."""
     numbers = draw.normals(channels * height * width).astype(np.float32)
-    return torch.from_numpy(numbers.reshape(1, channels, height, width))
+    return numbers.reshape(1, channels, height, width)
 
 
-def path(ends: Tensor, steps: int) -> Tensor:
+def path(ends: Floats, steps: int) -> Floats:
     """Return ``steps`` >= 2 latents on the way: (2, C, h, w) -> (steps, C, h, w)."""
     shares = [step / (steps - 1) for step in range(steps)]
-    return torch.cat([spherical(ends[:1], ends[1:], share) for share in shares])
+    return np.concatenate([spherical(ends[:1], ends[1:], share) for share in shares])
 
 
-def spherical(a: Tensor, b: Tensor, share: float) -> Tensor:
+def spherical(a: Floats, b: Floats, share: float) -> Floats:
     """Go from a to b along the sphere that every position of a latent lies on.
 
     Spherical interpolation (Shoemake, SIGGRAPH 1985) of each position by itself; a straight line
@@ -141,13 +134,17 @@ def spherical(a: Tensor, b: Tensor, share: float) -> Tensor:
         share: 0 gives a, 1 gives b.
 
     Returns:
-        (B, C, h, w); where a and b point the same way or opposite ways, the straight line.
+        (B, C, h, w) float32; where a and b point the same way or opposite ways, the straight line.
     """
-    cosine = torch.nn.functional.cosine_similarity(a, b, dim=1, eps=1e-12).unsqueeze(1)
-    angle = cosine.clamp(-1.0, 1.0).acos()
-    sine = angle.sin()
-    straight = sine < 1e-4
-    sine = torch.where(straight, torch.ones_like(sine), sine)
-    left = torch.where(straight, 1.0 - share, ((1.0 - share) * angle).sin() / sine)
-    right = torch.where(straight, share, (share * angle).sin() / sine)
-    return a * left + b * right
+    # Numbers near 0 may vanish, whatever a program has numpy do about it.
+    with np.errstate(all="ignore"):
+        lengths = np.sqrt(np.square(a).sum(1) * np.square(b).sum(1))
+        cosine = (a * b).sum(1) / np.maximum(lengths, 1e-12)
+        angle = np.arccos(np.clip(cosine, -1.0, 1.0))[:, None]
+        sine = np.sin(angle)
+        straight = sine < 1e-4
+        sine = np.where(straight, 1.0, sine)
+        left = np.where(straight, 1.0 - share, np.sin((1.0 - share) * angle) / sine)
+        right = np.where(straight, share, np.sin(share * angle) / sine)
+        between: Floats = (a * left + b * right).astype(np.float32)
+    return between

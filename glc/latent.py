@@ -8,23 +8,21 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from glc.config import LATENT_STRIDE
 
-__all__ = ["check", "to_arrays", "to_tensor"]
+__all__ = ["check", "to_arrays", "to_batch"]
 
 
-def to_arrays(l: Tensor) -> list[NDArray[np.float32]]:
+def to_arrays(l: NDArray[np.float32]) -> list[NDArray[np.float32]]:
     """(B, C, h, w) -> B arrays (h, w, C), contiguous."""
-    return list(l.detach().permute(0, 2, 3, 1).float().cpu().contiguous().numpy())
+    return list(np.ascontiguousarray(l.transpose(0, 2, 3, 1)))
 
 
-def to_tensor(latents: NDArray[Any]) -> Tensor:
-    """(h, w, C) -> (1, C, h, w) float32."""
-    return torch.from_numpy(np.ascontiguousarray(latents, np.float32)).permute(2, 0, 1)[None]
+def to_batch(latents: NDArray[Any]) -> NDArray[np.float32]:
+    """(h, w, C) -> (1, C, h, w) float32, contiguous."""
+    return np.ascontiguousarray(latents.transpose(2, 0, 1)[None], np.float32)
 
 
 def check(latents: NDArray[Any], channels: int, size: tuple[int, int] | None) -> tuple[int, int]:

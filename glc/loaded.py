@@ -74,5 +74,5 @@ def _load(path: Path, device: str) -> Codec:
     weights = checkpoint.load(path)
     key = (weights.identity, device)
     if key not in _loaded:
-        _loaded[key] = Codec(weights, device)
+        _loaded[key] = Codec(weights, device=device)
     return _loaded[key]

@@ -7,8 +7,6 @@ import warnings
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, cast
 
-import torch
-
 from glc.tiles import SmallerTilesWarning, Tiling
 
 __all__ = ["in_smaller_tiles"]
@@ -20,8 +18,8 @@ _Result = TypeVar("_Result")
 def in_smaller_tiles(method: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
     """Call a method again with smaller tiles whenever the GPU has not enough memory for it.
 
-    The method has a keyword ``tiling``, and its object an attribute ``tile``. What a failed call
-    has changed must not matter to the next.
+    The method has a keyword ``tiling``, and its object attributes ``tile`` and ``networks``. What a
+    failed call has changed must not matter to the next.
 
     Warns:
         SmallerTilesWarning: each time.
@@ -29,13 +27,14 @@ def in_smaller_tiles(method: Callable[_Parameters, _Result]) -> Callable[_Parame
 
     @functools.wraps(method)
     def fitting(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Result:
-        tiling = cast("Tiling | None", kwargs.get("tiling")) or Tiling(cast("Any", args[0]).tile)
+        codec = cast("Any", args[0])
+        tiling = cast("Tiling | None", kwargs.get("tiling")) or Tiling(codec.tile)
         while True:
             kwargs["tiling"] = tiling
             try:
                 return method(*args, **kwargs)
-            except torch.cuda.OutOfMemoryError:
-                smaller = tiling.smaller()
+            except Exception as error:
+                smaller = tiling.smaller() if codec.networks.ran_out(error) else None
                 if smaller is None:
                     raise
             # Only here: the error, and with it the tensors of the attempt, are gone.
@@ -44,7 +43,7 @@ def in_smaller_tiles(method: Callable[_Parameters, _Result]) -> Callable[_Parame
                 SmallerTilesWarning,
                 stacklevel=2,
             )
-            torch.cuda.empty_cache()
+            codec.networks.free()
             tiling = smaller
 
     return fitting

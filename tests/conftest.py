@@ -17,6 +17,8 @@ from hypothesis import HealthCheck, settings
 from glc.bitstream import FORMAT_VERSIONS
 from glc.config import CodecConfig
 
+# Most tests compare what torch makes, bit for bit; those of both runtimes name them.
+os.environ.setdefault("GLC_RUNTIME", "torch")
 # The networks of the tests are far too small for several threads, which would only wait for each
 # other on a busy machine. Read when torch is first imported; processes of tests inherit them.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -128,8 +130,8 @@ def narrow_tables() -> Any:
 def export(path: Path, model: Any, name: str, scales: Any = None, bottleneck: Any = None) -> bytes:
     """Write a weights file with tables that nothing was counted for; returns its identity."""
     from glc import checkpoint
-    from glc.codec import bottleneck_tensors, model_tensors
     from glc.entropy import IndexTables, ScaleTables
+    from glc.runtime.torch import bottleneck_tensors, model_tensors
 
     config = model.config
     counts = np.zeros((config.quality_anchors, config.hyper_size), np.int64)
@@ -205,7 +207,7 @@ def linear(linear_path: Path) -> Any:
     """The codec with those weights."""
     from glc.codec import Codec
 
-    return Codec.from_pretrained(linear_path, "cpu")
+    return Codec.from_pretrained(linear_path, runtime="torch", device="cpu")
 
 
 @pytest.fixture(scope="session")
@@ -235,7 +237,7 @@ def load_micro(micro_path: Path) -> Callable[..., Any]:
     from glc.codec import Codec
 
     def load(device: str = "cpu") -> Codec:
-        return Codec.from_pretrained(micro_path, device)
+        return Codec.from_pretrained(micro_path, runtime="torch", device=device)
 
     return load
 
@@ -277,21 +279,20 @@ def ranged_linear_path(
 @pytest.fixture(scope="session")
 def check_progress() -> Callable[..., None]:
     """Return a function that looks at what a codec tells of its work in tiles."""
-    from glc.tiles import watched_by
 
     def check(codec: Any, picture: np.ndarray) -> None:
-        shares: dict[str, list[float]] = {"encode": [], "decode": [], "to size": []}
-        with watched_by(shares["encode"].append):
-            data = codec.encode(picture, 50)
-        with watched_by(shares["decode"].append):
-            codec.decode(data)
-        with watched_by(shares["to size"].append):
-            codec.encode_to_size(picture, len(data))
+        names = ("encode", "decode", "verify", "to size")
+        shares: dict[str, list[float]] = {name: [] for name in names}
+        data = codec.encode(picture, 50, progress=shares["encode"].append)
+        codec.decode(data, progress=shares["decode"].append)
+        codec.verify(data, progress=shares["verify"].append)
+        codec.encode_to_size(picture, len(data), progress=shares["to size"].append)
         for told in shares.values():
             assert len(told) > 20
             assert told == sorted(told)
             assert told[0] > 0.0
-        assert shares["encode"][-1] == shares["decode"][-1] == pytest.approx(1.0)
+        for name in ("encode", "decode", "verify"):
+            assert shares[name][-1] == pytest.approx(1.0)
 
     return check
 

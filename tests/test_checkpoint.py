@@ -49,9 +49,9 @@ def test_saving_gives_back_config_tensors_and_bytes(micro_path, micro_config, tm
 
 
 def test_a_loaded_model_exports_the_same_weights(micro, micro_path):
-    from glc.codec import model_tensors
+    from glc.runtime.torch import model_tensors
 
-    tensors = model_tensors(micro._model, micro._scales, micro._indices)
+    tensors = model_tensors(micro.networks.model, micro._tables.scales, micro._tables.indices)
     stored = checkpoint.load(micro_path).tensors
     assert tensors.keys() == stored.keys()
     for name, array in tensors.items():
@@ -164,14 +164,14 @@ def test_malformed_tensors_are_refused_by_name(micro_path, tmp_path, defect):
     path = tmp_path / "bad.safetensors"
     checkpoint.save(path, loaded.config, "bad", "", tensors)
     with pytest.raises(WeightsError, match=name):
-        Codec.from_pretrained(path, "cpu")
+        Codec.from_pretrained(path, device="cpu")
 
 
 def test_tensors_of_another_configuration_are_refused(micro_path):
     loaded = checkpoint.load(micro_path)
     config = dataclasses.replace(loaded.config, context_depth=2)
     with pytest.raises(WeightsError, match=r"context\.body\.1"):
-        Codec(dataclasses.replace(loaded, config=config), "cpu")
+        Codec(dataclasses.replace(loaded, config=config), device="cpu")
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_a_configuration_cannot_make_a_reader_allocate(micro_path, field, value)
     config = dataclasses.replace(loaded.config, **{field: value})
     before = resident_bytes()
     with pytest.raises(WeightsError, match=r"expected .*found"):
-        Codec(dataclasses.replace(loaded, config=config), "cpu")
+        Codec(dataclasses.replace(loaded, config=config), device="cpu")
     assert resident_bytes() - before < 64 << 20
 
 
@@ -195,7 +195,7 @@ def test_rows_of_tables_are_counted_before_they_are_built(micro_path, monkeypatc
     tensors = loaded.tensors | {"tables.index.frequencies": rows}
     monkeypatch.setattr(codec.IndexTables, "from_arrays", lambda arrays: pytest.fail("built"))
     with pytest.raises(WeightsError, match=r"tables\.index"):
-        Codec(dataclasses.replace(loaded, tensors=tensors), "cpu")
+        Codec(dataclasses.replace(loaded, tensors=tensors), device="cpu")
 
 
 def test_a_changed_bit_is_another_model(micro, micro_path, make_picture, tmp_path):
@@ -204,7 +204,7 @@ def test_a_changed_bit_is_another_model(micro, micro_path, make_picture, tmp_pat
     data[-3] ^= 1
     path = tmp_path / "changed.safetensors"
     path.write_bytes(data)
-    changed = Codec.from_pretrained(path, "cpu")
+    changed = Codec.from_pretrained(path, device="cpu")
     with pytest.raises(WeightsError, match="was made with model"):
         changed.decode(micro.encode(make_picture(20, 20)))
 
@@ -289,7 +289,7 @@ def test_any_header_loads_or_is_refused(tmp_path_factory, anything, meta, depth)
     path.write_bytes(header({"__metadata__": metadata} if depth < 2 else anything))
     try:
         loaded = checkpoint.load(path)
-        Codec(loaded, "cpu")
+        Codec(loaded, device="cpu")
     except WeightsError:
         return
     pytest.fail("a file without tensors cannot be a model")
@@ -318,7 +318,7 @@ def test_installed_describes_the_model(folder, micro):
     assert info.path == folder / "micro.safetensors"
     assert info.size_bytes == info.path.stat().st_size
     # All that is no table, buffers included.
-    assert info.parameters >= sum(p.numel() for p in micro._model.parameters())
+    assert info.parameters >= sum(p.numel() for p in micro.networks.model.parameters())
 
 
 def test_a_manifest_holds_every_digest(folder, micro):
@@ -333,7 +333,7 @@ def test_changed_weights_beside_a_manifest_are_refused(folder, make_model, expor
     checkpoint.load(path)
     export_model(path, make_model(8), "micro")
     with pytest.raises(WeightsError, match="was changed"):
-        Codec.from_pretrained("micro", "cpu")
+        Codec.from_pretrained("micro", device="cpu")
 
 
 @pytest.mark.parametrize(
@@ -387,4 +387,4 @@ def test_folders_of_the_variable_come_first(
     # Both folders name a default: there is one nevertheless, that of the first.
     assert [info.name for info in checkpoint.installed() if info.default] == ["one"]
     assert Codec.from_pretrained(device="cpu").name == "one"
-    assert Codec.from_pretrained("another", "cpu").name == "another"
+    assert Codec.from_pretrained("another", device="cpu").name == "another"

@@ -58,7 +58,7 @@ def test_the_decoder_shows_what_the_encoder_meant(codec, make_picture, size, qua
     with torch.inference_mode():
         latents = codec.analyse([picture])
         indices, _, symbols = codec.quantise([picture], latents, quality)
-        model = codec._model
+        model = codec.networks.model
         digits = model.hyper_codebook.to_digits(torch.from_numpy(indices).long())
         levels = torch.tensor([quality])
 
@@ -343,15 +343,15 @@ def test_a_giant_claim_is_refused_before_anything_is_allocated(micro):
 def test_limits_reach_the_codec_of_a_file(micro, micro_path, make_picture, monkeypatch):
     monkeypatch.setenv(checkpoint.MODELS_VARIABLE, str(micro_path.parent))
     data = micro.encode(make_picture(20, 30))
-    assert Codec.for_file(data, "cpu", limits=Limits(max_side=30)).limits.max_side == 30
+    assert Codec.for_file(data, device="cpu", limits=Limits(max_side=30)).limits.max_side == 30
     with pytest.raises(LimitError):
-        Codec.for_file(data, "cpu", limits=Limits(max_side=29))
+        Codec.for_file(data, device="cpu", limits=Limits(max_side=29))
 
 
 def test_another_model_is_refused_by_name(micro, make_model, make_picture, export_model, tmp_path):
     path = tmp_path / "other.safetensors"
     export_model(path, make_model(9), "other")
-    other = Codec.from_pretrained(path, "cpu")
+    other = Codec.from_pretrained(path, device="cpu")
     data = micro.encode(make_picture(20, 20))
     for call in (other.decode, other.verify):
         with pytest.raises(WeightsError) as caught:
@@ -371,13 +371,13 @@ def test_the_checksum_covers_the_whole_identity(load_micro, make_picture):
 def test_for_file_finds_the_model(micro, micro_path, make_picture, monkeypatch):
     data = micro.encode(make_picture(20, 20))
     monkeypatch.setenv(checkpoint.MODELS_VARIABLE, str(micro_path.parent))
-    codec = Codec.for_file(data, "cpu")
+    codec = Codec.for_file(data, device="cpu")
     assert (codec.name, codec.identity) == (micro.name, micro.identity)
     monkeypatch.delenv(checkpoint.MODELS_VARIABLE)
     with pytest.raises(WeightsError, match=micro.identity[:3].hex()):
-        Codec.for_file(data, "cpu")
+        Codec.for_file(data, device="cpu")
     with pytest.raises(BitstreamError):
-        Codec.for_file(b"nothing", "cpu")
+        Codec.for_file(b"nothing", device="cpu")
 
 
 def test_the_bank_is_the_nearest_anchor(micro):

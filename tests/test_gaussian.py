@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import math
 import pickle
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
 import torch
 
 from glc import Codec, checkpoint
-from glc.codec import bottleneck_tensors
 from glc.errors import WeightsError
-from glc.fast import FastCodec
 from glc.imagination import Draw, draw_normal
+from glc.runtime.torch import bottleneck_tensors
 
 
 @pytest.fixture(scope="module")
 def gaussian(gaussian_path):
-    return Codec.from_pretrained(gaussian_path, "cpu")
+    return Codec.from_pretrained(gaussian_path, device="cpu")
 
 
 def pixels(picture):
@@ -50,12 +48,10 @@ def test_coded_files_do_without(gaussian, gaussian_path, micro, make_picture):
     coded, plain = gaussian.encode(picture, 60), micro.encode(picture, 60)
     assert len(coded) == len(plain)
     assert np.array_equal(pixels(gaussian.decode(coded)), pixels(micro.decode(plain)))
-    if find_spec("onnxruntime") is None:
-        return
-    quick = FastCodec.from_pretrained(gaussian_path)
+    quick = Codec.from_pretrained(gaussian_path, runtime="onnxruntime")
     assert np.abs(pixels(quick.decode(coded)) - pixels(micro.decode(plain))).max() <= 1
     drawn = [codec.sample(1, (40, 40), seed=3, prior="normal")[0] for codec in (quick, gaussian)]
-    assert np.array_equal(pixels(drawn[0]), pixels(drawn[1]))
+    assert np.abs(pixels(drawn[0]) - pixels(drawn[1])).max() <= 1
 
 
 def lacking(tensors):
@@ -106,9 +102,9 @@ def test_metadata_and_tensors_must_agree(gaussian_path, tmp_path):
         checkpoint.load(bad)
     silent = {f"bottleneck.{name}": array for name, array in loaded.bottleneck.items()}
     checkpoint.save(bad, loaded.config, "bad", "", loaded.tensors | silent)
-    for kind in (Codec, FastCodec):
+    for runtime in ("torch", "onnxruntime"):
         with pytest.raises(WeightsError, match=r"unexpected tensors: bottleneck\."):
-            kind(checkpoint.load(bad))
+            Codec(checkpoint.load(bad), runtime=runtime)
     data = gaussian_path.read_bytes()
     bad.write_bytes(data.replace(b'bottleneck\\": \\"gaussian', b'bottleneck\\": \\"gaussiaN'))
     with pytest.raises(WeightsError, match=r"bottleneck 'gaussiaN'; this release knows 'gaussian'"):
@@ -119,9 +115,10 @@ def test_samples_are_what_the_decoder_shows_of_noise(gaussian, gaussian_layers):
     drawn = gaussian.sample(2, (70, 40), seed=5, prior="normal")
     assert [(p.mode, p.size) for p in drawn] == [("RGB", (70, 40))] * 2
     for number, picture in enumerate(drawn):
-        z = draw_normal(16, 3, 5, Draw(5, number))
+        z = torch.from_numpy(draw_normal(16, 3, 5, Draw(5, number)))
         l = gaussian_layers.expand(z)[0].permute(1, 2, 0).numpy()
-        assert np.array_equal(pixels(gaussian.from_latents(l, (70, 40))), pixels(picture))
+        shown = gaussian.from_latents(l, (70, 40))
+        assert np.abs(pixels(shown) - pixels(picture)).max() <= 1
     assert not np.array_equal(pixels(drawn[0]), pixels(drawn[1]))
     assert gaussian.sample(0, prior="normal") == []
     learned = gaussian.sample(1, (70, 40), seed=5)[0]

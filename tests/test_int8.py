@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +11,14 @@ import pytest
 from glc import Codec, checkpoint
 from glc.checkpoint import RANGE_MAX, RANGE_MIN, RANGED, Checkpoint
 from glc.errors import WeightsError
-from glc.fast import FastCodec
 from glc.onnx.layers import Layers, Weights
 from glc.onnx.proto import Graph
 from glc.onnx.session import open_session
 from glc.training.ranges import best_range
 
-if find_spec("onnxruntime") is None:
-    pytest.skip("needs the extra fast", allow_module_level=True)
+
+def load(weights: Checkpoint, precision: str = "float32", tile: int | None = None) -> Codec:
+    return Codec(weights, runtime="onnxruntime", precision=precision, tile=tile)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +37,7 @@ def distance(a, b) -> float:
 
 @pytest.mark.parametrize("quality", [0, 60, 100])
 def test_pixels_are_nearly_the_same_and_symbols_are_the_same(ranged, make_picture, quality):
-    exact, quick = FastCodec(ranged), FastCodec(ranged, precision="int8")
+    exact, quick = load(ranged), load(ranged, "int8")
     picture = make_picture(130, 200, 9)
     data = exact.encode(picture, quality)
     assert quick.encode(picture, quality) == data
@@ -51,14 +50,14 @@ def test_pixels_are_nearly_the_same_and_symbols_are_the_same(ranged, make_pictur
 def test_ranges_matter(ranged, make_picture):
     """Guards the test above: with ranges that cut most values off, it fails."""
     narrow = {name: 0.05 * array for name, array in ranged.ranges.items()}
-    broken = FastCodec(dataclasses.replace(ranged, ranges=narrow), precision="int8")
-    exact = FastCodec(ranged)
+    broken = load(dataclasses.replace(ranged, ranges=narrow), "int8")
+    exact = load(ranged)
     data = exact.encode(make_picture(130, 200, 9), 60)
     assert distance(broken.decode(data), exact.decode(data)) > 10 * NEARLY
 
 
 def test_tiles_see_the_same_ranges(ranged, make_picture):
-    whole, tiled = FastCodec(ranged, 0, "int8"), FastCodec(ranged, 64, "int8")
+    whole, tiled = load(ranged, "int8", 0), load(ranged, "int8", 64)
     data = whole.encode(make_picture(200, 260), 60)
     assert distance(tiled.decode(data), whole.decode(data)) < NEARLY
 
@@ -131,7 +130,7 @@ def test_ranges_hold_what_was_seen(micro, ranged):
     # Behind x * sigmoid(x).
     assert (ranged.ranges["decoder.body_8"][:, 2, 0] >= -0.2785).all()
     # Nobody watches any more.
-    assert not micro._model.decoder.body_8[0].reduce._forward_hooks
+    assert not micro.networks.model.decoder.body_8[0].reduce._forward_hooks
 
 
 def test_ranges_come_back_from_a_file(ranged, tmp_path):
@@ -143,8 +142,8 @@ def test_ranges_come_back_from_a_file(ranged, tmp_path):
         assert np.array_equal(loaded.ranges[name], array)
     assert set(loaded.tensors) == set(ranged.tensors)
     # Torch does not mind them.
-    Codec.from_pretrained(path, "cpu")
-    FastCodec.from_pretrained(path, precision="int8")
+    Codec.from_pretrained(path, device="cpu")
+    Codec.from_pretrained(path, precision="int8")
 
 
 def save(path: Path, weights: Checkpoint, ranges: dict[str, np.ndarray]) -> None:
@@ -166,11 +165,11 @@ def test_malformed_ranges_are_refused(ranged, tmp_path):
     for message, ranges in cases.items():
         save(path, ranged, ranges)
         with pytest.raises(WeightsError, match=message):
-            FastCodec.from_pretrained(path)
+            Codec.from_pretrained(path, runtime="onnxruntime")
 
 
 def test_wrong_precisions(ranged, micro_path):
     with pytest.raises(ValueError, match="precision"):
-        FastCodec(ranged, precision="int4")
+        Codec(ranged, precision="int4")
     with pytest.raises(WeightsError, match="no ranges"):
-        FastCodec.from_pretrained(micro_path, precision="int8")
+        Codec.from_pretrained(micro_path, precision="int8")

@@ -17,10 +17,14 @@ ROOT = Path(__file__).parent.parent
 STDLIB = sys.stdlib_module_names
 
 # What the run-time library may load: the dependencies of pyproject.toml but for the progress bar.
-LIBRARY = {"torch", "numpy", "PIL", "constriction", "safetensors"}
+LIBRARY = {"numpy", "onnxruntime", "PIL", "constriction", "safetensors"}
 
-# The one place where ONNX Runtime is imported: there its telemetry is forbidden.
-ONNXRUNTIME = ("glc.onnx.session", "onnxruntime")
+# Where torch may be imported, and ONNX Runtime, whose telemetry is forbidden there.
+WITH_TORCH = (
+    *("glc.networks", "glc.training", "glc.dataset.decoding", "glc.dataset.reading"),
+    *("glc.precision", "glc.quantize", "glc.runtime.torch"),
+)
+WITH_ONNXRUNTIME = {"glc.onnx.session"}
 
 # The archive, from its bytes to its use: each module knows only those before it.
 ARCHIVE = ("frame", "stripped", "records", "random_access", "scan", "archive_writer", "archive")
@@ -37,7 +41,25 @@ CLOSED = {
         {"glc.errors", "glc.config", "glc.quantize", "glc.steps"},
     ),
     "glc.tiles": (set(), {"glc.config"}),
-    "glc.tiled": ({"numpy"}, {"glc.config", "glc.entropy", "glc.steps", "glc.tiles"}),
+    "glc.sizes": (set(), {"glc.config"}),
+    "glc.distribution": (set(), set()),
+    "glc.inputs": ({"numpy", "PIL"}, {"glc.image"}),
+    "glc.bottleneck": ({"numpy"}, set()),
+    "glc.runtime.networks": ({"numpy"}, {"glc.config"}),
+    "glc.pipeline": (
+        {"numpy"},
+        {
+            *("glc.config", "glc.entropy", "glc.runtime.networks", "glc.sizes", "glc.steps"),
+            "glc.tiles",
+        },
+    ),
+    "glc.payload": (
+        {"numpy"},
+        {
+            *("glc.bitstream", "glc.entropy", "glc.pipeline", "glc.runtime.networks"),
+            *("glc.sizes", "glc.tiles", "glc.versions"),
+        },
+    ),
     "glc.onnx": ({"numpy", "onnxruntime"}, {"glc.errors", "glc.config", "glc.steps"}),
     "glc.assembly": (
         {"numpy", "PIL"},
@@ -160,16 +182,26 @@ def test_the_library_needs_only_its_dependencies() -> None:
         for item in GLC
         if not inside(item.importer, "glc.training")
         and not (inside(item.importer, "glc.dataset") and item.lazy)
-        and not (item.lazy and (item.importer, item.package) == ONNXRUNTIME)
-        and item.package not in STDLIB | LIBRARY | {"glc"}
+        and item.package not in STDLIB | LIBRARY | {"glc", "torch"}
     ]
-    complain(offenders, f"the library may import {sorted(LIBRARY)}")
+    complain(offenders, f"the library may import {sorted(LIBRARY)}, and torch where it is named")
 
 
-def test_onnxruntime_is_imported_in_one_place() -> None:
+def test_runtimes_are_imported_in_few_places() -> None:
+    offenders = [
+        item
+        for item in GLC
+        if (item.package == "torch" and not any(inside(item.importer, w) for w in WITH_TORCH))
+        or (item.package == "onnxruntime" and item.importer not in WITH_ONNXRUNTIME)
+    ]
+    complain(offenders, "torch and onnxruntime are imported where that was decided")
     everywhere = [*GLC, *CLI, *EVAL, *imports_of("examples"), *imports_of("tests")]
-    found = [(i.importer, i.package) for i in everywhere if i.package == "onnxruntime"]
-    assert found == [ONNXRUNTIME]
+    assert [item.lazy for item in everywhere if item.package == "onnxruntime"] == [True]
+    torch = [item for item in GLC if item.module == "glc.runtime.torch"]
+    offenders = [
+        item for item in torch if not item.lazy and not inside(item.importer, "glc.training")
+    ]
+    complain(offenders, "what needs torch is imported when it is asked for")
 
 
 def test_the_library_knows_neither_the_command_nor_the_evaluation() -> None:
@@ -239,11 +271,11 @@ HEAVY = "print(sorted({'torch', 'lpips', 'torchvision'} & set(sys.modules)))"
     "module",
     [
         "glc",
+        "glc.codec",
         "glc.errors",
         "glc.bitstream",
         "glc.checkpoint",
         "glc.dataset",
-        "glc.fast",
         "glc.pillow",
         "codec_cli.main",
     ],

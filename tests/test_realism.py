@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -11,28 +10,18 @@ from PIL import Image
 
 import glc.pillow
 from glc import Codec, checkpoint
-from glc.choice import ModelChoice
 from glc.config import DEFAULT_REALISM
-from glc.fast import FastCodec
 
 REALISMS = (0, 40, 100)
 RUNTIMES = ("torch", "onnxruntime")
-
-
-def needs_onnxruntime() -> None:
-    if find_spec("onnxruntime") is None:
-        pytest.skip("needs the extra fast")
 
 
 def levels(image) -> np.ndarray:
     return np.asarray(image, np.int16)
 
 
-def load(path, runtime: str, tile: int | None = None) -> Codec | FastCodec:
-    if runtime == "torch":
-        return Codec.from_pretrained(path, "cpu", tile)
-    needs_onnxruntime()
-    return FastCodec.from_pretrained(path, tile)
+def load(path, runtime: str, tile: int | None = None) -> Codec:
+    return Codec.from_pretrained(path, runtime=runtime, device="cpu", tile=tile)
 
 
 @pytest.fixture(scope="module")
@@ -122,18 +111,13 @@ def test_what_is_no_realism_is_refused(linear_path, data, runtime, wrong):
 
 @pytest.mark.parametrize("realism", REALISMS)
 def test_8_bits_show_nearly_the_same(ranged_linear_path, make_picture, realism):
-    needs_onnxruntime()
     weights = checkpoint.load(ranged_linear_path)
-    exact, quick = FastCodec(weights), FastCodec(weights, precision="int8")
+    how = {"runtime": "onnxruntime", "device": "cpu"}
+    exact, quick = Codec(weights, **how), Codec(weights, **how, precision="int8")
     file = exact.encode(make_picture(130, 200, 9), 60)
     assert quick.encode(make_picture(130, 200, 9), 60) == file
     difference = levels(quick.decode(file, realism)) - levels(exact.decode(file, realism))
     assert 0.0 < np.square(difference).mean() < 1.0
-
-
-def test_a_choice_of_models_hands_it_on(linear, micro, data):
-    choice = ModelChoice([micro, linear])
-    assert np.array_equal(levels(choice.decode(data, 0)), levels(linear.decode(data, 0)))
 
 
 def test_pillow_is_told_once(linear, linear_path, data):

@@ -11,9 +11,8 @@ import torch
 from PIL import Image
 
 import glc.pillow
+from glc import Codec
 from glc.assembly import check_quality, check_size
-from glc.choice import ModelChoice
-from glc.fast import FastCodec
 from glc.whole import whole
 
 FORTY = {
@@ -90,8 +89,7 @@ def test_every_way_in_takes_them(micro, micro_path, make_picture, kind):
     np.testing.assert_array_equal(micro.bit_map(picture, forty), micro.bit_map(picture, 40))
     drawn = micro.sample(1, (64, 64), forty)[0].tobytes()
     assert drawn == micro.sample(1, (64, 64), 40)[0].tobytes()
-    assert ModelChoice([micro]).encode(picture, forty) == data
-    fast = FastCodec.from_pretrained(micro_path)
+    fast = Codec.from_pretrained(micro_path, runtime="onnxruntime")
     assert fast.encode(picture, forty) == fast.encode(picture, 40)
 
 
@@ -99,7 +97,10 @@ def test_every_way_in_takes_them(micro, micro_path, make_picture, kind):
 def test_sizes_are_taken_as_well(micro, micro_path, make_picture, kind):
     picture = make_picture(40, 50)
     size = len(micro.encode(picture, 0)) + 40
-    for codec in (micro, FastCodec.from_pretrained(micro_path), ModelChoice([micro])):
+    for codec in (
+        micro,
+        Codec.from_pretrained(micro_path, runtime="onnxruntime"),
+    ):
         expected = codec.encode_to_size(picture, size)
         assert codec.encode_to_size(picture, size - 40 + FORTY[kind]) == expected
 
@@ -107,7 +108,7 @@ def test_sizes_are_taken_as_well(micro, micro_path, make_picture, kind):
 @pytest.mark.parametrize("value", ["40", None, 40.5, True])
 def test_every_way_in_refuses_the_rest(micro, micro_path, make_picture, value):
     picture = make_picture(40, 50)
-    fast = FastCodec.from_pretrained(micro_path)
+    fast = Codec.from_pretrained(micro_path, runtime="onnxruntime")
     calls = {
         "quality": (
             lambda: micro.encode(picture, value),
@@ -117,12 +118,10 @@ def test_every_way_in_refuses_the_rest(micro, micro_path, make_picture, value):
             lambda: micro.bit_map(picture, value),
             lambda: micro.sample(1, (64, 64), value),
             lambda: fast.encode(picture, value),
-            lambda: ModelChoice([micro]).encode(picture, value),
         ),
         "max_bytes": (
             lambda: micro.encode_to_size(picture, value),
             lambda: fast.encode_to_size(picture, value),
-            lambda: ModelChoice([micro]).encode_to_size(picture, value),
         ),
     }
     for name, ways in calls.items():

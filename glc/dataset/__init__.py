@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from glc.distribution import install
+
 if TYPE_CHECKING:
     from glc.dataset.archive import Archive, ArchiveWriter
     from glc.dataset.compression import Result, compress
@@ -47,7 +49,13 @@ def __getattr__(name: str) -> Any:
     module = _LAZY.get(name)
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(module), name)
+    try:
+        value = getattr(import_module(module), name)
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        why = f"glc.dataset.{name} needs the package torch; {install('torch')} brings it"
+        raise ModuleNotFoundError(why, name="torch") from error
     globals()[name] = value
     return value
 

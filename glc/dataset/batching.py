@@ -7,17 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 
-from glc.config import IMAGE_STRIDE
-
-__all__ = ["BATCH_PIXELS", "padded", "split"]
+__all__ = ["BATCH_PIXELS", "split"]
 
 BATCH_PIXELS = 1 << 22
 """Pixels that run through the networks at once; 4 Mpixel take about 0.9 GB to decode."""
-
-
-def padded(height: int, width: int) -> tuple[int, int]:
-    """Return the size that the networks see: both sides rounded up to the next 64."""
-    return -height % IMAGE_STRIDE + height, -width % IMAGE_STRIDE + width
 
 
 def split(kinds: Sequence[Hashable], pixels: Sequence[int], limit: int) -> Iterator[list[int]]:

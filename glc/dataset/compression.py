@@ -115,8 +115,8 @@ def compress(  # noqa: PLR0913 - the one call that has to say everything about a
     items, first = _peek(list_items(source, destination, notices))
     choice = ModelChoice(model, device, first)
     # Loaded here, unless no picture may need it: a failure to load is none of a picture.
-    device_type = "cpu" if choice.is_coded else choice.codec.device.type
-    batch_size = batch_size or (1 if device_type == "cpu" else _GPU_BATCH)
+    device = "cpu" if choice.is_coded else choice.codec.device
+    batch_size = batch_size or (1 if device == "cpu" else _GPU_BATCH)
     workers = workers or _default_workers()
     place = open_destination(destination, choice, quality, resume, shard, staging, notices)
     encoder = Encoder(choice, quality, keep_metadata, batch_size, workers, place.version)

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from glc.bitstream import Container, unpack
-from glc.config import LATENT_STRIDE
-from glc.dataset.batching import BATCH_PIXELS, padded, split
+from glc.dataset.batching import BATCH_PIXELS, split
 from glc.errors import GlcError, WeightsError
 from glc.loaded import codec_for_files
+from glc.sizes import inside, padded
 
 if TYPE_CHECKING:
     from glc.codec import Codec
@@ -92,10 +92,8 @@ def _images(codec: Codec, files: list[bytes], realism: int | None) -> list[Tenso
 
 def _latents(codec: Codec, files: list[bytes]) -> list[Tensor]:
     """As ``_images``, without the image decoder, more than half of the work."""
-    sizes = [(c.height, c.width) for c in map(unpack, files)]
+    sizes = [inside(c.height, c.width) for c in map(unpack, files)]
     return [
-        torch.from_numpy(latent[: -(-height // LATENT_STRIDE), : -(-width // LATENT_STRIDE)])
-        .permute(2, 0, 1)
-        .contiguous()
-        for latent, (height, width) in zip(codec.latents_batch(files), sizes, strict=True)
+        torch.from_numpy(latent[:rows, :columns]).permute(2, 0, 1).contiguous()
+        for latent, (rows, columns) in zip(codec.latents_batch(files), sizes, strict=True)
     ]

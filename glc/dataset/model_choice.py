@@ -69,5 +69,5 @@ class ModelChoice:
             if self._codec is None:
                 from glc.codec import Codec
 
-                self._codec = Codec(checkpoint.load(self._path), self._device)
+                self._codec = Codec(checkpoint.load(self._path), device=self._device)
             return self._codec

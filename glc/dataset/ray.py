@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from glc import assembly, checkpoint
-from glc.dataset.batching import BATCH_PIXELS, padded, split
+from glc.dataset.batching import BATCH_PIXELS, split
 from glc.errors import GlcError, WeightsError
+from glc.sizes import padded
 
 if TYPE_CHECKING:
     from glc.codec import Codec

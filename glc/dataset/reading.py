@@ -108,7 +108,7 @@ class BatchDecoder:
             return self.device
         if get_worker_info() is not None:
             return "cpu"
-        from glc.codec import pick_device
+        from glc.runtime.torch import pick_device
 
         return pick_device("auto")
 

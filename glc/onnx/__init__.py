@@ -1,5 +1,5 @@
 """The networks without torch: graphs built from a weights file, run by ONNX Runtime.
 
 Mirrors ``glc.networks`` layer by layer for inference on a CPU; a test holds the two together.
-Needs the extra ``fast``. Knows nothing of bytes, files or pictures.
+Knows nothing of bytes, files or pictures.
 """

@@ -1,13 +1,14 @@
 """All networks of a coded file, run by ONNX Runtime: ``glc.networks.model.GlcModel`` in arrays.
 
-Arrays are float32 unless said otherwise; a batch has one quality.
+Fulfils ``glc.runtime.networks.Networks``, where shapes and types are. Nothing is imported before
+the first network runs.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,9 +18,9 @@ from glc.config import QUALITY_MAX, CodecConfig
 from glc.errors import WeightsError
 from glc.onnx import networks
 from glc.onnx.layers import Weights
-from glc.onnx.scale_map import ScaleMap
+from glc.onnx.scale_map import Reals, ScaleMap
 from glc.onnx.session import open_session
-from glc.steps import STEP_CORNERS, STEPS
+from glc.steps import STEPS
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -40,12 +41,10 @@ _GAINS = (
 _LINEAR_GAINS = ("hyper_analysis.gain", "hyper_synthesis.low_pass_gain")
 """Of models of architecture 2, beside those."""
 
-_LARGE = ("E", "E 16", "g_a", "g_s, D 16", "D")
+_LARGE = ("E", "E 16", "g_a", "g_s", "D 16", "D")
 """Graphs that take most of the time and memory: they keep memory for the next run."""
 
 Array = NDArray[np.float32]
-Exchange = Callable[[int, Array, Array, NDArray[np.uint8], NDArray[np.bool_]], Array]
-"""As ``glc.networks.model.Exchange``, of arrays."""
 
 
 class OnnxModel:
@@ -54,6 +53,9 @@ class OnnxModel:
     Safe to use from several threads. Each network becomes a session when it is first needed, so
     that decoding never builds E; a forked process builds its own, since threads do not survive.
     """
+
+    runtime = "onnxruntime"
+    device = "cpu"
 
     def __init__(
         self,
@@ -85,7 +87,8 @@ class OnnxModel:
             "g_a": networks.analysis(config, weights),
             "h_a": networks.hyper_analysis(config, weights),
             "h_s": networks.hyper_synthesis(config, weights),
-            "g_s, D 16": networks.decoder_coarse(config, weights, ranges),
+            "g_s": networks.synthesis(config, weights, ranges),
+            "D 16": networks.decoder_coarse(config, weights, ranges),
             "D": networks.decoder_fine(config, weights, ranges),
         }
         for step in range(STEPS):
@@ -101,12 +104,8 @@ class OnnxModel:
         self._sessions: dict[tuple[int, str], InferenceSession] = {}
         self._lock = threading.Lock()
 
-    def encoder(self, pixels: NDArray[np.uint8]) -> Array:
-        """E: (B, 16h, 16w, 3) uint8 -> l (B, C_l, h, w)."""
-        return self.encode_coarse(self.encode_fine(pixels))
-
     def encode_fine(self, pixels: NDArray[np.uint8]) -> Array:
-        """E above 1/16: (B, 16h, 16w, 3) uint8 -> features at 1/16."""
+        """E above 1/16."""
         batch, height, width, _ = pixels.shape
         cells = pixels.reshape(batch, height // 4, 4, width // 4, 4, 3)
         # The order of pixel_unshuffle: colour, row, column.
@@ -114,17 +113,17 @@ class OnnxModel:
         return self._run("E", "features", x=channels)[0]
 
     def encode_coarse(self, features: Array) -> Array:
-        """E at 1/16: features -> l (B, C_l, h, w)."""
+        """The rest of E."""
         return self._run("E 16", "l", features=features)[0]
 
     def analysis(self, l: Array, quality: int) -> Array:
-        """g_a: l -> y (B, C_y, h, w)."""
+        """g_a."""
         gain_inner = self._gain("analysis.gain_inner", quality)
         gain = self._gain("analysis.gain", quality)
         return self._run("g_a", "y", l=l, gain_inner=gain_inner, gain=gain)[0]
 
     def hyper_analysis(self, y: Array, quality: int) -> NDArray[np.int32]:
-        """h_a: y -> indices of z (B, h / 4, w / 4)."""
+        """h_a."""
         given = {"y": y}
         if self.config.linear:
             given["gain"] = self._gain("hyper_analysis.gain", quality)
@@ -140,73 +139,62 @@ class OnnxModel:
         indices = np.ravel_multi_index(tuple(np.moveaxis(level, 1, 0)), levels, order="F")
         return np.asarray(indices, np.int32)
 
-    def to_digits(self, indices: NDArray[np.integer]) -> Array:
+    def to_digits(self, indices: NDArray[np.integer[Any]]) -> Array:
         """(B, h, w) indices -> (B, D, h, w) digits, exact."""
         levels = self.config.hyper_levels
         level = np.stack(np.unravel_index(indices, levels, order="F"), axis=1)
         count = np.array(levels)[:, None, None]
         return np.asarray(2 * level - (count - 1), np.float32)
 
-    def hyper_synthesis(self, indices: NDArray[np.integer], quality: int) -> Array:
-        """h_s: indices of z (B, h / 4, w / 4) -> features (B, C_h, h, w)."""
-        return self._features(self.to_digits(indices), quality)
+    def hyper_synthesis(self, indices: NDArray[np.integer[Any]], quality: int) -> Array:
+        """h_s."""
+        gain = self._gain("hyper_synthesis.gain", quality)
+        given = {"digits": self.to_digits(indices), "gain": gain}
+        if self.config.linear:
+            given["low_pass_gain"] = self._gain("hyper_synthesis.low_pass_gain", quality)
+        return self._run("h_s", "features", **given)[0]
 
     def context(self, step: int, y_hat: Array, features: Array) -> tuple[Array, Array]:
-        """The context model: y_hat and features -> mean and quant_step, each (B, C_y, h, w)."""
+        """The context model."""
         given = {"features": features} | ({"y_hat": y_hat} if step else {})
         mean, quant_step = self._run(f"context {step}", "mean", "quant_step", **given)
         return mean, quant_step
 
-    def rows(
-        self, step: int, indices: NDArray[np.integer], symbols: NDArray[np.integer], quality: int
-    ) -> NDArray[np.uint8]:
-        """The scale map: indices of z and symbols so far -> rows (B, C_y, h, w), exact."""
-        total = self.scale_map.base(self.to_digits(indices), quality)
-        if step:
-            total += self.scale_map.context(symbols, step)
+    def scale_base(self, indices: NDArray[np.integer[Any]], quality: int) -> Reals:
+        """The scale map before the first step."""
+        return self.scale_map.base(self.to_digits(indices), quality)
+
+    def rows(self, step: int, base: Reals, symbols: NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
+        """The rest of the scale map."""
+        total = base + self.scale_map.context(symbols, step) if step else base
         return self.scale_map.to_rows(total)
 
-    def code_symbols(self, digits: Array, quality: int, exchange: Exchange) -> Array:
-        """Run the coding steps as ``GlcModel.code_symbols`` does; returns y_hat."""
-        features = self._features(digits, quality)
-        base = self.scale_map.base(digits, quality)
-        y_hat = np.zeros(base.shape, np.float32)
-        decoded = np.zeros_like(y_hat)
-        for step in range(STEPS):
-            mean, quant_step = self.context(step, y_hat, features)
-            total = base + self.scale_map.context(decoded, step) if step else base
-            mask = step_mask(step, *base.shape[1:])
-            symbols = exchange(step, mean, quant_step, self.scale_map.to_rows(total), mask)
-            decoded += symbols
-            y_hat += mask * (symbols * quant_step + mean)
-        return y_hat
-
-    def pixels(self, y_hat: Array, quality: int, realism: float = 1.0) -> NDArray[np.uint8]:
-        """g_s and D: y_hat -> (B, 16h, 16w, 3) uint8."""
-        return self.decode_fine(self.decode_coarse(y_hat, quality, realism), realism)
-
-    def decode_coarse(self, y_hat: Array, quality: int, realism: float = 1.0) -> Array:
-        """g_s and D at 1/16: y_hat -> features at 1/16."""
+    def synthesis(self, y_hat: Array, quality: int) -> Array:
+        """g_s."""
         gain = self._gain("synthesis.gain", quality)
         gain_inner = self._gain("synthesis.gain_inner", quality)
-        given = {"y_hat": y_hat, "gain": gain, "gain_inner": gain_inner} | self._realism(realism)
-        return self._run("g_s, D 16", "features", **given)[0]
+        return self._run("g_s", "l_hat", y_hat=y_hat, gain=gain, gain_inner=gain_inner)[0]
 
-    def decode_fine(self, features: Array, realism: float = 1.0) -> NDArray[np.uint8]:
-        """D above 1/16: features -> (B, 16h, 16w, 3) uint8."""
+    def decode_coarse(self, l_hat: Array, realism: float) -> Array:
+        """D at 1/16."""
+        return self._run("D 16", "features", l_hat=l_hat, **self._realism(realism))[0]
+
+    def decode_fine(self, features: Array, realism: float) -> NDArray[np.uint8]:
+        """The rest of D."""
         given = {"features": features} | self._realism(realism)
         found: NDArray[np.uint8] = self._run("D", "pixels", **given)[0]
         return found
 
+    def ran_out(self, error: Exception) -> bool:
+        """Say no: the memory is that of the machine, and too little of it is an error."""
+        return False
+
+    def free(self) -> None:
+        """Do nothing: there is no device."""
+
     def _realism(self, realism: float) -> dict[str, Array]:
         """What D's graphs are told, if they take it."""
         return {"realism": np.array([realism], np.float32)} if self.config.linear else {}
-
-    def _features(self, digits: Array, quality: int) -> Array:
-        given = {"digits": digits, "gain": self._gain("hyper_synthesis.gain", quality)}
-        if self.config.linear:
-            given["low_pass_gain"] = self._gain("hyper_synthesis.low_pass_gain", quality)
-        return self._run("h_s", "features", **given)[0]
 
     def _gain(self, name: str, quality: int) -> Array:
         """Interpolate a ``QualityGain`` in the log: (1, C, 1, 1)."""
@@ -228,15 +216,6 @@ class OnnxModel:
                     session = open_session(self._graphs[graph], graph in _LARGE)
                     self._sessions[key] = session
         return list(session.run(outputs, inputs))
-
-
-def step_mask(step: int, channels: int, height: int, width: int) -> NDArray[np.bool_]:
-    """Return the elements that ``step`` codes: (1, C, h, w) bool."""
-    mask = np.zeros((1, channels, height, width), np.bool_)
-    quarter = channels // 4
-    for index, corner in enumerate(STEP_CORNERS[step]):
-        mask[:, index * quarter : (index + 1) * quarter, corner // 2 :: 2, corner % 2 :: 2] = True
-    return mask
 
 
 def _log_gains(weights: Weights, config: CodecConfig, name: str) -> Array:

@@ -1,7 +1,7 @@
 """The networks of a coded file as ONNX graphs: E, g_a, h_a, h_s, the context steps, g_s and D.
 
 Each function mirrors a class of ``glc.networks`` of the same purpose, with the same letters. E and
-D are two graphs each, fine and coarse: see ``glc.tiled.Networks``.
+D are two graphs each, fine and coarse: see ``glc.runtime.networks.Networks``.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ __all__ = [
     "encoder_fine",
     "hyper_analysis",
     "hyper_synthesis",
+    "synthesis",
 ]
 
 
@@ -174,10 +175,10 @@ def context(config: CodecConfig, weights: Weights, step: int) -> Graph:
     return graph
 
 
-def decoder_coarse(
+def synthesis(
     config: CodecConfig, weights: Weights, ranges: Mapping[str, NDArray[np.float32]] | None = None
 ) -> Graph:
-    """g_s and D at 1/16: ``y_hat``, gains -> ``features``; with ranges in 8 bits."""
+    """g_s: ``y_hat``, ``gain``, ``gain_inner`` -> ``l_hat``; with ranges in 8 bits."""
     graph = Graph()
     layers = Layers(graph, weights)
     width, channels = config.transform_width, config.y_channels
@@ -189,20 +190,32 @@ def decoder_coarse(
     x = graph.node("Div", scaled, scale) if config.linear else scaled
     x = layers.conv(x, "synthesis.stem", channels, width, 3)
     x = graph.node("Mul", x, gain_inner)
-    known = ranges or {}
-    limits = known.get("synthesis.body")
+    limits = (ranges or {}).get("synthesis.body")
     x = layers.depthwise_blocks(x, "synthesis.body", width, config.transform_depth, limits)
     l_hat = layers.conv(x, "synthesis.head", width, config.latent_channels)
-    width_16, depth_16 = config.decoder_width_16, config.decoder_depth_16
-    x, gains, leaving = l_hat, None, width_16
     if config.linear:
         l_hat = graph.node("Add", scaled, graph.node("Mul", l_hat, scale))
+    graph.output("l_hat", l_hat, ("b", config.latent_channels, "h", "w"))
+    return graph
+
+
+def decoder_coarse(
+    config: CodecConfig, weights: Weights, ranges: Mapping[str, NDArray[np.float32]] | None = None
+) -> Graph:
+    """D at 1/16: ``l_hat``, with architecture 2 also ``realism`` -> ``features``; or in 8 bits."""
+    graph = Graph()
+    layers = Layers(graph, weights)
+    channels, width_16 = config.latent_channels, config.decoder_width_16
+    depth_16 = config.decoder_depth_16
+    l_hat = graph.input("l_hat", ("b", channels, "h", "w"))
+    x, gains, leaving = l_hat, None, width_16
+    if config.linear:
         x = graph.node("Div", l_hat, layers.scale("decoder.scale", channels))
         realism = graph.input("realism", (1,))
         gains = layers.realism_gains("decoder.gains_16", width_16, depth_16, realism)
         leaving = width_16 + channels
-    x = layers.conv(x, "decoder.stem", config.latent_channels, width_16, 3)
-    limits = known.get("decoder.body_16")
+    x = layers.conv(x, "decoder.stem", channels, width_16, 3)
+    limits = (ranges or {}).get("decoder.body_16")
     x = layers.depthwise_blocks(x, "decoder.body_16", width_16, depth_16, limits, gains)
     if config.linear:
         x = graph.node("Concat", x, l_hat, axis=1)

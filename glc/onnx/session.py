@@ -10,6 +10,7 @@ wished.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,14 @@ def import_onnxruntime() -> Any:
 
 
 def threads() -> int:
-    """Return how many threads to use: what OMP_NUM_THREADS says, or the processors there are."""
+    """Return how many threads to use.
+
+    Those of torch, if the process has torch: its loaders tell their workers to have one. Else what
+    OMP_NUM_THREADS says, or the processors there are.
+    """
+    torch = sys.modules.get("torch")
+    if torch is not None and hasattr(torch, "get_num_threads"):
+        return int(torch.get_num_threads())
     asked = os.environ.get("OMP_NUM_THREADS", "")
     if asked.isdecimal() and int(asked) > 0:
         return int(asked)

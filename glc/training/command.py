@@ -16,9 +16,9 @@ from typing import Any
 import torch
 
 from glc import checkpoint
-from glc.codec import pick_device
 from glc.errors import GlcError
 from glc.networks.codebook import GaussianBottleneck
+from glc.runtime.torch import pick_device
 from glc.training import resume
 from glc.training.card import write_card
 from glc.training.crops import Pictures

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from glc import checkpoint, image
 from glc.checkpoint import Checkpoint
-from glc.codec import Codec, bottleneck_tensors, model_tensors
+from glc.codec import Codec
 from glc.config import QUALITY_MAX
 from glc.entropy import ROWS, IndexTables, ScaleTables
 from glc.networks.codebook import GaussianBottleneck
 from glc.networks.model import GlcModel
+from glc.runtime.torch import bottleneck_tensors, model_tensors
 from glc.training import ranges
 from glc.training.crops import Pictures
 
@@ -55,14 +56,18 @@ def export(
     scales = ScaleTables.build()
     indices = IndexTables.build(np.zeros((config.quality_anchors, config.hyper_size), np.int64))
     tensors = model_tensors(model, scales, indices)
-    codec = Codec(Checkpoint(config, name, summary, bytes(32), tensors), device=str(_device(model)))
+    # Torch, since the ranges are measured inside of its modules.
+    device = str(_device(model))
+    weights = Checkpoint(config, name, summary, bytes(32), tensors)
+    codec = Codec(weights, runtime="torch", device=device)
     smallest = pictures.smallest_side // 64 * 64
     counted = _count(codec, pictures, batches, min(side, smallest), config.quality_anchors)
     scales = ScaleTables.build(counted[0])
     indices = IndexTables.build(counted[1])
     tensors = model_tensors(model, scales, indices)
     extra = None if bottleneck is None else bottleneck_tensors(bottleneck)
-    codec = Codec(Checkpoint(config, name, summary, bytes(32), tensors), device=str(_device(model)))
+    weights = Checkpoint(config, name, summary, bytes(32), tensors)
+    codec = Codec(weights, runtime="torch", device=device)
     generator = torch.Generator().manual_seed(12)
     crops = (draw_arrays(pictures, 4, min(256, smallest), generator) for _ in range(batches))
     found = ranges.measure(codec, crops)

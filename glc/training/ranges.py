@@ -20,6 +20,7 @@ from glc.codec import Codec
 from glc.config import REALISM_MAX
 from glc.networks.blocks import DepthwiseBlock, PlainBlock
 from glc.networks.model import GlcModel
+from glc.runtime.torch import TorchNetworks
 
 __all__ = ["best_range", "measure"]
 
@@ -41,7 +42,7 @@ def measure(
     ``project``, behind it.
 
     Args:
-        codec: whose g_s and D are measured.
+        codec: whose g_s and D are measured; of runtime torch.
         batches: crops, (H, W, 3) each; every one is coded at five qualities, and shown at both
             ends of realism if the model takes one.
 
@@ -49,7 +50,7 @@ def measure(
         Ranges as ``Checkpoint.ranges`` has them.
     """
     realisms = (0, REALISM_MAX) if codec.takes_realism else (None,)
-    with _watched(codec._model) as seen:
+    with _watched(_modules_of(codec)) as seen:
         for batch in batches:
             for quality in _QUALITIES:
                 files = codec.encode_batch(batch, quality)
@@ -68,6 +69,13 @@ def measure(
 
 def _best_range(values: _Values) -> tuple[float, float]:
     return best_range(torch.cat(values).numpy())
+
+
+def _modules_of(codec: Codec) -> GlcModel:
+    networks = codec.networks
+    if not isinstance(networks, TorchNetworks):
+        raise TypeError(f"codec: expected one of runtime torch, found {networks.runtime}")
+    return networks.model
 
 
 def best_range(values: NDArray[np.float32]) -> tuple[float, float]:

@@ -8,7 +8,6 @@ import random
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -45,7 +44,7 @@ class StubCodec:
     """Writes files that hold nothing but the size of their picture, and needs no networks."""
 
     identity = IDENTITY
-    device = SimpleNamespace(type="cpu")
+    device = "cpu"
 
     def encode_batch(self, pictures, quality, keep_metadata, version):
         # A checksum of zeros would look like the end of a file that never reached the disk.

@@ -24,7 +24,7 @@ from glc.dataset import compress
 from glc.dataset.archive import Archive
 
 weights, source, target, seed = sys.argv[1:]
-codec = Codec.from_pretrained(weights, "cpu")
+codec = Codec.from_pretrained(weights, device="cpu")
 rng = random.Random(int(seed))
 part = target + ".part"
 there = []

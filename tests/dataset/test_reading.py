@@ -129,7 +129,7 @@ class TestDecoding:
     def test_latents_are_what_the_image_decoder_takes(self, coded, micro):
         (latent,) = decode_files(coded.files[:1], "latent", "cpu")
         assert latent.dtype == torch.float32
-        assert latent.shape == (micro._model.config.latent_channels, 3, 5)
+        assert latent.shape == (micro.networks.model.config.latent_channels, 3, 5)
         # Near the border, the padding of the grid counts too.
         pixels = np.asarray(micro.from_latents(latent.permute(1, 2, 0).numpy())).astype(int)
         decoded = np.asarray(micro.decode(coded.files[0])).astype(int)

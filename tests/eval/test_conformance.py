@@ -92,7 +92,7 @@ def test_settings_cover_what_they_say():
 
 def test_a_setting_takes_effect_and_is_taken_back(load_micro, make_picture):
     codec = load_micro()
-    weight = codec._model.encoder.stem.weight
+    weight = codec.networks.model.encoder.stem.weight
     setting = Setting(threads=4, channels_last=True, onednn=False, bf16=True)
     with setting.active(codec):
         assert torch.get_num_threads() == 4

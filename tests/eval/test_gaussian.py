@@ -42,7 +42,7 @@ class Flat:
     def analyse(self, pictures):
         generator = torch.Generator().manual_seed(pictures[0].width)
         l = torch.randn(1, 16, 4, 1 if self.same else 40, generator=generator)
-        return l.expand(1, 16, 4, 40)
+        return l.expand(1, 16, 4, 40).numpy()
 
     def from_latents(self, l):
         return Image.new("RGB", (64, 64))
@@ -66,7 +66,7 @@ def test_the_command(gaussian_path, micro_path, make_picture, tmp_path, capsys):
     assert float(told["psnr"]) > 0
     with Image.open(out) as figure:
         assert figure.size == (640, 528)
-    codec = Codec.from_pretrained(gaussian_path, "cpu")
+    codec = Codec.from_pretrained(gaussian_path, device="cpu")
     pixels = np.asarray(Image.open(tmp_path / "a.png"))[:128, :128]
     shown = np.asarray(codec.from_latents(codec.latents(pixels)), np.float64)
     error = np.square(shown - pixels).mean()

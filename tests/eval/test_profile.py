@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -10,9 +9,6 @@ from PIL import Image
 from eval import profile, random_weights, stages
 from eval.pictures import RGB
 from glc import checkpoint
-
-if find_spec("onnxruntime") is None:
-    pytest.skip("needs the extra fast", allow_module_level=True)
 
 
 @pytest.fixture
@@ -89,5 +85,5 @@ def test_random_weights_code_few_symbols(tmp_path: Path, photo: RGB) -> None:
 
     path = random_weights.write(tmp_path, "tiny")
     assert checkpoint.load(path).config == random_weights.PRESETS["tiny"]
-    size = len(Codec.from_pretrained(path, "cpu").encode(photo, 50))
+    size = len(Codec.from_pretrained(path, device="cpu").encode(photo, 50))
     assert 0.01 < 8 * size / photo[..., 0].size < 0.3

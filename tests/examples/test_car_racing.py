@@ -69,7 +69,7 @@ def test_changed_frames_have_the_same_shapes(car, frames):
 
 
 def test_the_report_compares_two_codecs(car, frames, micro_path, tmp_path, capsys):
-    codec = Codec.from_pretrained(micro_path, "cpu")
+    codec = Codec.from_pretrained(micro_path, device="cpu")
     car.report({"one": codec, "two": codec}, frames, frames[:5], tmp_path / "sheet.png")
     printed = capsys.readouterr().out
     rows = re.findall(r"^\| (one|two) \| (\d+) \| ([\d,]+) \| ([\d.]+) \| ", printed, re.MULTILINE)

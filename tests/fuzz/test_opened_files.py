@@ -51,7 +51,7 @@ def tempting(data):
 
 def use(data):
     try:
-        codec = Codec.for_file(data, "cpu", limits=LIMITS)
+        codec = Codec.for_file(data, device="cpu", limits=LIMITS)
         picture = codec.decode(data)
         for kind in ("png", "jpg", "webp"):
             encoded_as(picture, kind)

@@ -50,7 +50,7 @@ def main() -> int:
     # Symbols large enough for escapes of several classes.
     model.analysis.head.weight.requires_grad_(False).mul_(6.0)
     shared["export"](weights, model, "golden", shared["narrow_tables"]())
-    codec = Codec.from_pretrained(weights, "cpu")
+    codec = Codec.from_pretrained(weights, device="cpu")
     expected = {}
     for name, (pixels, quality) in pictures(shared["random_picture"]).items():
         picture = image.from_array(pixels)

@@ -122,7 +122,7 @@ def test_it_reads_files_of_extreme_weights(
     model.scale_map.load_integers(integers)
     model.analysis.head.weight.requires_grad_(False).mul_(1e5 if seed % 2 else 20.0)
     identity = export_model(tmp_path / "extreme.safetensors", model, "extreme")
-    codec = Codec.from_pretrained(tmp_path / "extreme.safetensors", "cpu")
+    codec = Codec.from_pretrained(tmp_path / "extreme.safetensors", device="cpu")
     (data,) = codec.encode_batch([make_picture(50, 90, seed)], 33 * seed, version=version)
     symbols = read(data, Weights(tmp_path / "extreme.safetensors"))
     assert matches(data, symbols, identity)

@@ -32,7 +32,7 @@ def test_loading_a_codec_imports_no_compiler(micro_path):
     code = """
 import sys
 from glc import Codec
-codec = Codec.from_pretrained(sys.argv[1], "cpu")
+codec = Codec.from_pretrained(sys.argv[1], device="cpu")
 print(sorted({"sympy", "triton", "torch._dynamo", "torch._inductor"} & set(sys.modules)))
 """
     done = subprocess.run(

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 from functools import cache
 
 import numpy as np
 import pytest
 import torch
 
-from glc.codec import model_tensors
 from glc.entropy import IndexTables, ScaleTables
 from glc.errors import WeightsError
-from glc.onnx.model import OnnxModel, step_mask
+from glc.onnx.model import OnnxModel
 from glc.onnx.session import threads
+from glc.runtime.torch import model_tensors
 from glc.steps import STEPS
 
 QUALITIES = (0, 37, 100)
@@ -72,6 +73,15 @@ def close(found: np.ndarray, expected: torch.Tensor) -> None:
     assert np.abs(found - wanted).max() <= 1e-4 * max(1.0, np.abs(wanted).max())
 
 
+def encode(model: OnnxModel, pixels: np.ndarray) -> np.ndarray:
+    return model.encode_coarse(model.encode_fine(pixels))
+
+
+def decode(model: OnnxModel, y_hat: np.ndarray, quality: int, realism: float) -> np.ndarray:
+    features = model.decode_coarse(model.synthesis(y_hat, quality), realism)
+    return model.decode_fine(features, realism)
+
+
 @pytest.mark.parametrize("name", CHANGES)
 def test_every_network_gives_the_same(pair, make_picture, name):
     network, mine = pair(name)
@@ -79,7 +89,7 @@ def test_every_network_gives_the_same(pair, make_picture, name):
     x = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1.0
     with torch.inference_mode():
         l = network.encoder(x)
-        close(mine.encoder(pixels), l)
+        close(encode(mine, pixels), l)
         for quality in QUALITIES:
             levels = torch.full((2,), quality)
             y = network.analysis(l, levels)
@@ -92,7 +102,7 @@ def test_every_network_gives_the_same(pair, make_picture, name):
             for realism in (0.0, 0.3, 1.0):
                 shown = network.decoder(network.synthesis(y_hat, levels), torch.full((2,), realism))
                 expected = ((shown.clamp(-1, 1) + 1) * 127.5).permute(0, 2, 3, 1).numpy()
-                found = mine.pixels(y_hat.numpy(), quality, realism)
+                found = decode(mine, y_hat.numpy(), quality, realism)
                 assert np.abs(found - expected).max() <= 0.51
 
 
@@ -112,24 +122,23 @@ def test_the_coding_steps_give_the_same(pair, name):
         seen.append((mean, quant_step, rows, mask))
         return torch.from_numpy(symbols[step]) * mask * (rows > 0)
 
-    def compare(step, mean, quant_step, rows, mask):
-        close(mean, seen[step][0])
-        close(quant_step, seen[step][1])
-        assert np.array_equal(rows, seen[step][2].numpy())
-        assert np.array_equal(mask, seen[step][3].numpy())
-        return symbols[step] * mask * (rows > 0)
-
     for quality in QUALITIES:
         seen.clear()
         with torch.inference_mode():
-            y_hat = network.code_symbols(digits, torch.full((2,), quality), record)
-        close(mine.code_symbols(digits.numpy(), quality, compare), y_hat)
-        assert len(np.unique(seen[1][2])) > 10
-
-
-def test_steps_code_every_element_once():
-    masks = np.concatenate([step_mask(step, 8, 6, 4) for step in range(STEPS)])
-    assert (masks.sum(axis=0) == 1).all()
+            network.code_symbols(digits, torch.full((2,), quality), record)
+        features = mine.hyper_synthesis(indices, quality)
+        base = mine.scale_base(indices, quality)
+        decoded = np.zeros(symbols.shape[1:], np.int16)
+        y_hat = np.zeros(symbols.shape[1:], np.float32)
+        for step, (mean, quant_step, rows, mask) in enumerate(seen):
+            found = mine.context(step, y_hat, features)
+            close(found[0], mean)
+            close(found[1], quant_step)
+            assert np.array_equal(mine.rows(step, base, decoded), rows.numpy())
+            where = mask.numpy()
+            own = (symbols[step] * where * (rows.numpy() > 0)).astype(np.int16)
+            decoded += own
+            y_hat += where * (own * quant_step.numpy() + mean.numpy())
 
 
 def broken(tensors: dict[str, np.ndarray], name: str, value: np.ndarray | None) -> dict:
@@ -164,16 +173,21 @@ def test_tensors_are_checked(make_model, micro_config):
 def test_a_forked_process_opens_sessions_of_its_own(pair):
     _, mine = pair("micro")
     pixels = np.zeros((1, 64, 64, 3), np.uint8)
-    expected = mine.encoder(pixels)
+    expected = encode(mine, pixels)
     process = os.fork()
     if process == 0:
-        same = np.array_equal(mine.encoder(pixels), expected)
+        same = np.array_equal(encode(mine, pixels), expected)
         os._exit(0 if same and (os.getpid(), "E") in mine._sessions else 1)
     _, status = os.waitpid(process, 0)
     assert os.waitstatus_to_exitcode(status) == 0
 
 
 def test_threads(monkeypatch):
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    assert threads() == 2
+    torch.set_num_threads(before)
+    monkeypatch.delitem(sys.modules, "torch")
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert threads() == 3
     for nothing in ("", "0", "many"):
@@ -184,7 +198,6 @@ def test_threads(monkeypatch):
 def test_networks_that_are_not_needed_are_never_built(make_model):
     network = make_model(2)
     mine = OnnxModel(network.config, tensors_of(network))
-    digits = mine.to_digits(np.zeros((1, 1, 1), np.int64))
-    y_hat = mine.code_symbols(digits, 50, lambda *given: np.zeros((1, 16, 4, 4), np.float32))
-    mine.pixels(y_hat, 50)
-    assert {name for _, name in mine._sessions}.isdisjoint({"E", "E 16", "g_a", "h_a"})
+    mine.hyper_synthesis(np.zeros((1, 1, 1), np.int64), 50)
+    decode(mine, np.zeros((1, 16, 4, 4), np.float32), 50, 1.0)
+    assert {name for _, name in mine._sessions} == {"h_s", "g_s", "D 16", "D"}

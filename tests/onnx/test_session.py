@@ -15,8 +15,8 @@ PROGRAM = """
 import os, sys, time
 from pathlib import Path
 before = dict(os.environ)
-from glc.fast import FastCodec
-codec = FastCodec.from_pretrained(sys.argv[1])
+from glc import Codec
+codec = Codec.from_pretrained(sys.argv[1], runtime="onnxruntime")
 codec.decode(codec.encode(sys.argv[2]))
 assert "onnxruntime" in sys.modules
 assert dict(os.environ) == before

@@ -161,7 +161,7 @@ def test_a_gaussian_bottleneck_goes_with_the_weights(
     weights = tmp_path / "kl.safetensors"
     given = ("--phase", "1", "--regulariser", "kl", "--export", str(weights))
     assert glc.training.main(arguments(folder, tmp_path / "run", *given)) == 0
-    first = Codec.from_pretrained(weights, "cpu")
+    first = Codec.from_pretrained(weights, device="cpu")
     assert first.sample(1, (40, 70), prior="normal")[0].size == (40, 70)
 
     # On from the file alone, whose settings say kl; no step, so that nothing may change.

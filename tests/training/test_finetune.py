@@ -98,7 +98,7 @@ def test_from_weights_installed(
     assert finetune(folder, *begun, "--run", "elsewhere", "--set", "warmup_steps=2") == 0
     info = next(info for info in checkpoint.installed() if info.name == "cats")
     assert info.path == tmp_path / "models" / "cats.safetensors"
-    codec = Codec.from_pretrained("cats", "cpu")
+    codec = Codec.from_pretrained("cats", device="cpu")
     data = codec.encode(np.zeros((64, 64, 3), np.uint8))
     assert checkpoint.find(data[2:5]).identity == codec.identity
 
@@ -122,7 +122,6 @@ def test_the_weights_of_the_rate_begin_between_two() -> None:
     ("more", "code", "message"),
     [
         (["--out", "a", "--install"], 2, "set GLC_MODELS"),
-        (["--out", "auto"], 2, "means all installed models"),
         (["--out", "a", "--init", "nothing"], 1, "a model named 'nothing' is not installed"),
         (["--out", "a", "--init", "{data}"], 1, "holds no run and no weights"),
         (["--out", "a", "--init", "{weights}", "--set", "colour=3"], 2, "unknown training setting"),

@@ -84,6 +84,15 @@ def test_a_run_older_than_squared_error_keeps_its_losses() -> None:
     assert TrainingSettings.of_run(now).to_dict() == now
 
 
+def test_a_run_with_what_was_taken_out_goes_on_only_if_it_made_no_use_of_it() -> None:
+    now = TrainingSettings.load("tiny", {})
+    stored = now.to_dict() | {"context": True, "hyper_weight": 0.0}
+    assert TrainingSettings.of_run(stored) == now
+    for used in ({"context": False}, {"hyper_weight": 0.1}):
+        with pytest.raises(ValueError, match=f"unknown training settings: {next(iter(used))}$"):
+            TrainingSettings.of_run(stored | used)
+
+
 def test_every_field_has_a_default() -> None:
     for field in dataclasses.fields(TrainingSettings):
         assert field.default is not dataclasses.MISSING

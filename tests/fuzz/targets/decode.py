@@ -31,7 +31,7 @@ class DecodeTarget:
     max_bytes = 4096
 
     def __init__(self) -> None:
-        self._codec = Codec.from_pretrained(GOLDEN / "golden.safetensors", "cpu")
+        self._codec = Codec.from_pretrained(GOLDEN / "golden.safetensors", device="cpu")
         self._codec.limits = LIMITS
 
     def seeds(self) -> list[bytes]:

@@ -70,7 +70,7 @@ class WeightsTarget:
         with mock.patch.object(checkpoint, "model_folders", return_value=[self._path.parent]):
             for info in checkpoint.installed():
                 assert info.path == self._path
-        codec = Codec(checkpoint.load(self._path), "cpu")
+        codec = Codec(checkpoint.load(self._path), device="cpu")
         codec.limits = Limits(max_pixels=1 << 12)
         # Weights that load may compute nonsense, but a file of theirs decodes or is refused.
         forged = Container(64, 64, 50, codec.identity[:3], data[-40:])

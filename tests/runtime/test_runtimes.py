@@ -1,32 +1,33 @@
-"""The codec without torch writes the same files and reads the same symbols."""
+"""Both runtimes write the same files and read the same symbols."""
 
 from __future__ import annotations
 
 import dataclasses
+import os
+import pickle
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from glc import checkpoint, fast
+from glc import Codec, checkpoint
 from glc.bitstream import FORMAT_VERSION, FORMAT_VERSIONS, Limits, pack, unpack
 from glc.errors import BitstreamError, CorruptError, LimitError, WeightsError
-from glc.fast import FastCodec
-
-if find_spec("onnxruntime") is None:
-    pytest.skip("needs the extra fast", allow_module_level=True)
 
 SIZES = [(1, 1), (1, 200), (63, 65), (128, 64), (200, 77)]
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
+
+
+def load(path, tile: int | None = None) -> Codec:
+    return Codec.from_pretrained(path, runtime="onnxruntime", tile=tile)
 
 
 @pytest.fixture(scope="module")
-def quick(micro_path) -> FastCodec:
-    return FastCodec.from_pretrained(micro_path)
+def quick(micro_path) -> Codec:
+    return load(micro_path)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -90,7 +91,7 @@ def test_wrong_calls_and_damaged_files(quick, make_picture, make_model, export_m
     other = tmp_path / "other.safetensors"
     export_model(other, make_model(9), "other")
     with pytest.raises(WeightsError, match="made with model"):
-        FastCodec.from_pretrained(other).decode(data)
+        load(other).decode(data)
     container = unpack(data)
     changed = type(container)(
         container.width, container.height, 7, container.model, container.payload
@@ -99,16 +100,17 @@ def test_wrong_calls_and_damaged_files(quick, make_picture, make_model, export_m
         quick.verify(pack(changed))
 
 
-def test_malformed_weights(micro_path, micro_config):
+@pytest.mark.parametrize("runtime", ["torch", "onnxruntime"])
+def test_malformed_weights(micro_path, micro_config, runtime):
     weights = checkpoint.load(micro_path)
     for name in ("tables.index.frequencies", "decoder.stem.bias", "scale_map.bias"):
         missing = {key: value for key, value in weights.tensors.items() if key != name}
         with pytest.raises(WeightsError):
-            FastCodec(checkpoint.Checkpoint(micro_config, "x", "", bytes(32), missing))
+            Codec(checkpoint.Checkpoint(micro_config, "x", "", bytes(32), missing), runtime=runtime)
     fewer = dict(weights.tensors)
     fewer["tables.index.frequencies"] = fewer["tables.index.frequencies"][:-1]
     with pytest.raises(WeightsError, match=r"tables\.index\.frequencies: expected shape"):
-        FastCodec(checkpoint.Checkpoint(micro_config, "x", "", bytes(32), fewer))
+        Codec(checkpoint.Checkpoint(micro_config, "x", "", bytes(32), fewer), runtime=runtime)
 
 
 @pytest.mark.parametrize("size", [(331, 257), (65, 400)])
@@ -116,7 +118,7 @@ def test_malformed_weights(micro_path, micro_config):
 def test_large_pictures_are_worked_on_in_tiles(
     micro, micro_path, symbols_of, make_picture, size, side
 ):
-    tiled, picture = FastCodec.from_pretrained(micro_path, side), make_picture(*size)
+    tiled, picture = load(micro_path, side), make_picture(*size)
     for quality in (0, 60, 100):
         files = [micro.encode_batch([picture], quality, version=v)[0] for v in FORMAT_VERSIONS]
         for data in (*files, tiled.encode(picture, quality)):
@@ -129,7 +131,7 @@ def test_large_pictures_are_worked_on_in_tiles(
 
 
 def test_the_best_quality_for_a_size_in_tiles(micro_path, make_picture):
-    tiled, picture = FastCodec.from_pretrained(micro_path, 64), make_picture(130, 150)
+    tiled, picture = load(micro_path, 64), make_picture(130, 150)
     limit = len(tiled.encode(picture, 40)) + 3
     data = tiled.encode_to_size(picture, limit)
     assert len(data) <= limit
@@ -137,17 +139,17 @@ def test_the_best_quality_for_a_size_in_tiles(micro_path, make_picture):
 
 
 def test_progress_rises_to_one(micro_path, make_picture, check_progress):
-    check_progress(FastCodec.from_pretrained(micro_path, 64), make_picture(300, 200))
+    check_progress(load(micro_path, 64), make_picture(300, 200))
 
 
 def test_no_float_is_computed_for_a_large_file_that_is_wrong(micro_path, make_picture, monkeypatch):
-    tiled = FastCodec.from_pretrained(micro_path, 64)
+    tiled = load(micro_path, 64)
     good = unpack(tiled.encode(make_picture(100, 100), 50))
 
     def never(*arguments, **inputs):
         raise AssertionError("a network was run")
 
-    monkeypatch.setattr(tiled._model, "_run", never)
+    monkeypatch.setattr(tiled.networks, "_run", never)
     for payload in (b"", good.payload, bytes(range(256))):
         forged = pack(dataclasses.replace(good, width=3000, height=500, payload=payload))
         with pytest.raises(CorruptError):
@@ -156,80 +158,105 @@ def test_no_float_is_computed_for_a_large_file_that_is_wrong(micro_path, make_pi
 
 
 def test_the_side_of_a_tile_is_checked(micro_path):
-    assert FastCodec.from_pretrained(micro_path, 128).tile == 128
+    assert load(micro_path, 128).tile == 128
     with pytest.raises(ValueError, match="tile"):
-        FastCodec.from_pretrained(micro_path, 63)
+        load(micro_path, 63)
 
 
-def test_torch_is_never_imported(micro_path, make_picture, tmp_path):
-    source = tmp_path / "x.png"
-    Image.fromarray(make_picture(70, 70)).save(source)
-    code = """
+WITHOUT_TORCH = """
 import sys
-from glc.fast import FastCodec, is_usable
-is_usable()
+sys.modules["torch"] = None
+import numpy as np
+import glc
+from glc.bitstream import unpack
+pixels = np.asarray(__import__("PIL.Image").Image.open(sys.argv[2]).convert("RGB"))
 for tile in (0, 64):
-    codec = FastCodec.from_pretrained(sys.argv[1], tile)
-    print(codec.decode(codec.encode(sys.argv[2])).size, "torch" in sys.modules)
+    codec = glc.Codec.from_pretrained(sys.argv[1], tile=tile)
+    assert (codec.runtime, codec.device) == ("onnxruntime", "cpu")
+    files = codec.encode_batch([pixels, pixels[::-1]], 40)
+    codec.verify_batch(files)
+    pictures = codec.decode_batch(files, realism=0)
+    assert codec.encode_to_size(pixels, len(files[0]) + 9)
+    l = codec.latents(files[0])
+    shown = codec.from_latents(l, pictures[0].size)
+    assert np.abs(np.asarray(shown, int) - np.asarray(pictures[0], int)).max() <= 1
+    assert codec.decode_partial(files[0]).is_complete
+    codec.decode_partial(files[0][: 2 * len(files[0]) // 3])
+    codec.preview(files[0])
+    assert abs(codec.bit_map(pixels, 40).sum() - codec.bits(pixels, 40)) < 1
+    assert codec.bit_map(files[0]).shape == codec.bit_map(pixels).shape
+    codec.surprise(pixels)
+    codec.latents(pixels)
+    codec.interpolate(pixels, pixels[::-1], 3)
+    assert codec.sample(2, (70, 40))[0].size == (70, 40)
+try:
+    glc.Codec.from_pretrained(sys.argv[1], runtime="torch")
+except ModuleNotFoundError as error:
+    print(error)
 """
+
+
+def test_every_method_works_without_torch(micro_path, make_picture, tmp_path):
+    source = tmp_path / "x.png"
+    Image.fromarray(make_picture(70, 90)).save(source)
+    environment = {name: value for name, value in os.environ.items() if name != "GLC_RUNTIME"}
     done = subprocess.run(
-        [sys.executable, "-c", code, str(micro_path), str(source)],
+        [sys.executable, "-c", WITHOUT_TORCH, str(micro_path), str(source)],
         cwd=ROOT,
+        env=environment,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.stdout.splitlines() == 2 * ["(70, 70) False"], done.stderr
+    assert done.returncode == 0, done.stderr
+    expected = "the runtime torch is not installed; pip install 'glc-codec[torch]' brings it"
+    assert done.stdout.strip() == expected
 
 
-def test_when_it_is_chosen(monkeypatch):
-    monkeypatch.setattr(fast, "_may_have_accelerator", lambda: False)
-    assert fast.is_usable("auto")
-    assert fast.is_usable("cpu")
-    assert not fast.is_usable("cuda")
-    monkeypatch.setattr(fast, "_may_have_accelerator", lambda: True)
-    assert not fast.is_usable("auto")
-    assert fast.is_usable("cpu")
-    monkeypatch.setenv("GLC_RUNTIME", "torch")
-    assert not fast.is_usable("cpu")
-    monkeypatch.delenv("GLC_RUNTIME")
-    monkeypatch.setattr(fast, "find_spec", lambda name: None)
-    assert not fast.is_usable("cpu")
+@pytest.mark.parametrize("which", ["micro", "linear", "gaussian"])
+def test_every_method_shows_the_same(which, request, make_picture):
+    path = request.getfixturevalue(f"{which}_path")
+    theirs, mine = (Codec.from_pretrained(path, runtime=r) for r in ("torch", "onnxruntime"))
+    picture = make_picture(70, 90)
+    data = theirs.encode(picture, 60)
+    part = data[: 2 * len(data) // 3]
+
+    def close(a, b) -> bool:
+        return np.abs(np.asarray(a, np.int16) - np.asarray(b, np.int16)).max() <= 1
+
+    expected, found = theirs.decode_partial(part), mine.decode_partial(part)
+    assert dataclasses.replace(found, image=expected.image) == expected
+    assert close(found.image, expected.image)
+    assert close(mine.preview(data), theirs.preview(data))
+    assert np.array_equal(mine.bit_map(data), theirs.bit_map(data))
+    for of in (picture, data):
+        assert np.allclose(mine.latents(of), theirs.latents(of), atol=1e-3)
+    l = theirs.latents(data)[:3, :5]
+    assert close(mine.from_latents(l), theirs.from_latents(l))
+    for prior in ("learned", "normal") if which == "gaussian" else ("learned",):
+        drawn = [codec.sample(1, (70, 40), 30, 1, 0.5, prior)[0] for codec in (mine, theirs)]
+        assert close(*drawn)
+    assert mine.bits(picture) == pytest.approx(theirs.bits(picture), rel=0.01)
+    files = mine.encode_batch([picture, picture[::-1]], 60)
+    for one, other in zip(mine.decode_batch(files), theirs.decode_batch(files), strict=True):
+        assert close(one, other)
 
 
-@pytest.mark.parametrize(
-    ("system", "sign", "expected"),
-    [("linux", "/dev/nvidiactl", True), ("linux", "/dev/kfd", True), ("linux", "none", False)],
-)
-def test_signs_of_an_accelerator(monkeypatch, system, sign, expected):
-    monkeypatch.setattr(fast.sys, "platform", system)
-    monkeypatch.setattr(fast.Path, "exists", lambda path: str(path) == sign)
-    assert fast._may_have_accelerator() is expected
+def test_a_pickled_codec_keeps_its_runtime(quick, ranged_path):
+    assert pickle.loads(pickle.dumps(quick)).runtime == "onnxruntime"
+    in_int8 = Codec.from_pretrained(ranged_path, precision="int8")
+    again = pickle.loads(pickle.dumps(in_int8))
+    assert again.networks._graphs["D"].to_bytes() == in_int8.networks._graphs["D"].to_bytes()
 
 
-def test_signs_elsewhere(monkeypatch):
-    monkeypatch.setattr(fast.sys, "platform", "darwin")
-    monkeypatch.setattr(fast.platform, "machine", lambda: "arm64")
-    assert fast._may_have_accelerator()
-    monkeypatch.setattr(fast.platform, "machine", lambda: "x86_64")
-    assert not fast._may_have_accelerator()
-    monkeypatch.setattr(fast.sys, "platform", "win32")
-    monkeypatch.setattr(fast, "find_library", lambda name: "nvcuda.dll")
-    assert fast._may_have_accelerator()
-
-
-def test_the_rest_is_left_to_torch(micro, quick, make_picture):
-    data = micro.encode(make_picture(70, 70))
-    assert np.array_equal(np.asarray(quick.preview(data)), np.asarray(micro.preview(data)))
-    assert quick.decode_partial(data).is_complete
-    assert np.array_equal(quick.bit_map(data), micro.bit_map(data))
-    sizes = [picture.size for picture in quick.sample(2, (64, 80), 30, 1, 0.5)]
-    assert sizes == [(64, 80), (64, 80)]
+def test_limits_are_those_of_the_codec(quick, make_picture):
+    data = quick.encode(make_picture(40, 40))
     before = quick.limits
     quick.limits = Limits(max_pixels=100)
-    with pytest.raises(LimitError):
-        quick.decode_partial(data)
-    with pytest.raises(LimitError):
-        quick.decode(data)
-    quick.limits = before
+    try:
+        for call in (quick.decode, quick.decode_partial, quick.verify):
+            with pytest.raises(LimitError):
+                call(data)
+    finally:
+        quick.limits = before
     quick.decode_partial(data)

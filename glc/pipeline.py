@@ -1,77 +1,35 @@
-"""The networks over one large picture, tile by tile: the numbers of the whole in bounded memory.
+"""The coding loop, written once: the networks over pictures, tile by tile or in one piece.
 
-Knows nothing of bytes, nor of what computes a tile: that is handed in as ``Networks``. Around each
-tile a network is given what ``glc.tiles`` says that it reads, so that results differ from those of
-the picture in one piece by the rounding of floats alone, and rows of the scale table not at all.
+Knows nothing of bytes, nor of what computes: that is handed in as ``Networks``. Around each tile a
+network is given what ``glc.tiles`` says that it reads, so that results differ from those of the
+picture in one piece by the rounding of floats alone, and rows of the scale table not at all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from glc.config import IMAGE_STRIDE, LATENT_STRIDE, CodecConfig
+from glc.config import IMAGE_STRIDE, LATENT_STRIDE
 from glc.entropy import MAX_MAGNITUDE
+from glc.runtime.networks import Floats, Integers, Networks, Pixels
+from glc.sizes import inside
 from glc.steps import STEP_CORNERS, STEPS
 from glc.tiles import Progress, Window, cut, part, reach_of
 
-__all__ = ["Networks", "TiledModel", "pick", "put", "to_symbols"]
+__all__ = ["Pipeline", "pick", "put", "to_symbols"]
 
-Floats: TypeAlias = "NDArray[np.float32]"
-Integers: TypeAlias = "NDArray[np.integer[Any]]"
-Pixels: TypeAlias = "NDArray[np.uint8]"
 Mask: TypeAlias = "NDArray[np.bool_]"
 
 _Array = TypeVar("_Array", bound="NDArray[Any]")
+_Kept = TypeVar("_Kept")
 
 _STEP_STRIDE = 2 * LATENT_STRIDE
 """Pixels of the picture per element, in a channel, of what one coding step codes."""
-
-
-class Networks(Protocol):
-    """The networks of one model: arrays in, arrays out, batches of one.
-
-    Arrays are (1, C, h, w) float32 at 1/16 of the picture's resolution unless said otherwise. E and
-    D come apart where that resolution is reached: what is *fine* takes nearly all of the memory,
-    what is *coarse* sees far.
-    """
-
-    @property
-    def config(self) -> CodecConfig:
-        """Of the model."""
-
-    def encode_fine(self, pixels: Pixels) -> Floats:
-        """E above 1/16: (1, H, W, 3) -> features."""
-
-    def encode_coarse(self, features: Floats) -> Floats:
-        """The rest of E: features -> l."""
-
-    def analysis(self, l: Floats, quality: int) -> Floats:
-        """g_a: l -> y."""
-
-    def hyper_analysis(self, y: Floats, quality: int) -> Integers:
-        """h_a: y -> indices of z, (1, h / 4, w / 4)."""
-
-    def hyper_synthesis(self, indices: Integers, quality: int) -> Floats:
-        """h_s: indices of z -> features of the context model."""
-
-    def context(self, step: int, y_hat: Floats, features: Floats) -> tuple[Floats, Floats]:
-        """The context model: y_hat, 0 where not known yet, -> mean and quant_step."""
-
-    def rows(
-        self, step: int, indices: Integers, symbols: Integers, quality: int
-    ) -> NDArray[np.uint8]:
-        """The scale map: indices of z and symbols, 0 where not known yet, -> rows, exact."""
-
-    def decode_coarse(self, y_hat: Floats, quality: int, realism: float) -> Floats:
-        """g_s and D at 1/16: y_hat -> features. Realism, 0 to 1, tells architecture 2 alone."""
-
-    def decode_fine(self, features: Floats, realism: float) -> Pixels:
-        """The rest of D: features -> (1, H, W, 3)."""
 
 
 def pick(step: int, whole: _Array) -> _Array:
@@ -95,59 +53,69 @@ def _corners(step: int, whole: NDArray[Any]) -> Iterator[NDArray[Any]]:
         yield channels[:, :, corner // 2 :: 2, corner % 2 :: 2]
 
 
-class TiledModel:
-    """A model at work on one large picture; all batches are of one.
+class Pipeline:
+    """A model at work on pictures of one padded size and one quality.
 
-    What is whole here (l, y, symbols, y_hat) has 1/256 of the picture's positions. The loop of
+    What is whole here (l, y, symbols, y_hat) has 1/256 of the pictures' positions. The loop of
     ``GlcModel.code_symbols`` comes apart: rows need integers alone, so that a reader has all
     symbols, and can compare their checksum, before it computes the first float; and y_hat needs no
     rows. Rows and symbols of one step lie side by side, in coding order, as ``pick`` gives them:
-    (1, C_y, h / 2, w / 2).
+    (B, C_y, h / 2, w / 2).
+
+    Of one batch: what z says is kept from the first step to the last, unless there are tiles.
 
     Args:
-        networks: what computes a tile.
-        height: of the picture before padding, in pixels.
-        width: of the picture before padding, in pixels.
+        networks: what computes.
+        sizes: height and width, in pixels, of every picture before padding.
         quality: 0 to 100.
-        side: a tile has at most the area of a square of so many pixels.
+        side: a tile has at most the area of a square of so many pixels; 0 cuts none.
 
-    ``progress``, in the methods, is told of the share of their work after every tile.
+    ``progress``, in the methods, is told of the share of their work after every tile; never of
+    pictures in one piece.
     """
 
     def __init__(
-        self, networks: Networks, height: int, width: int, quality: int, side: int
+        self,
+        networks: Networks,
+        sizes: Sequence[tuple[int, int]],
+        quality: int,
+        side: int = 0,
     ) -> None:
         self._networks, self._quality, self._side = networks, quality, side
         self._config, self._reach = networks.config, reach_of(networks.config)
-        self._bounds = Window.padded(height, width)
+        self._sizes = list(sizes)
+        self._bounds = Window.padded(*self._sizes[0])
         # At 1/16 of the resolution a pixel takes far less memory than at the full one.
-        self._broad = cut(self._bounds, 2 * side)
+        self._broad = cut(self._bounds, 2 * side) if side else [self._bounds]
         self._inside = self._zeros(1, LATENT_STRIDE, np.bool_)
-        self._inside[..., : -(-height // LATENT_STRIDE), : -(-width // LATENT_STRIDE)] = True
+        for own, size in zip(self._inside, self._sizes, strict=True):
+            rows, columns = inside(*size)
+            own[:, :rows, :columns] = True
+        self._kept: dict[str, Any] = {}
 
-    def latent(self, read: Callable[[Window], Pixels], progress: Progress | None = None) -> Floats:
+    def latent(self, pictures: Sequence[Pixels], progress: Progress | None = None) -> Floats:
         """Run E.
 
         Args:
-            read: gives the pixels of a window of the padded picture, (1, H, W, 3).
+            pictures: (H, W, 3) each, of the sizes that were given.
             progress: see the class.
 
         Returns:
-            l: (1, C_l, h, w).
+            l: (B, C_l, h, w).
         """
         l = self._zeros(self._config.latent_channels, LATENT_STRIDE)
         coarse, fine = self._reach.encoder_coarse, self._reach.encoder_fine
-        told = _Told(progress, self._count_fine())
+        told = self._told(progress, self._count_fine())
         for tile in self._broad:
             window = tile.grown(coarse, LATENT_STRIDE, self._bounds)
             config = self._config
             channels = config.encoder_width_16 + (config.latent_channels if config.linear else 0)
             features = self._zeros_of(window, channels)
-            for inner in cut(tile, self._side):
+            for inner in self._pieces(tile):
                 # What lies around the broad tile is read as well.
                 piece = inner.stretched(tile, window)
                 around = piece.grown(fine, LATENT_STRIDE, self._bounds)
-                found = self._networks.encode_fine(read(around))
+                found = self._networks.encode_fine(_read_pixels(pictures, around))
                 _paste(features, piece.inside(window), found, piece.inside(around), LATENT_STRIDE)
                 told.one_more()
             found = self._networks.encode_coarse(features)
@@ -155,7 +123,7 @@ class TiledModel:
         return l
 
     def transform(self, l: Floats) -> tuple[Floats, Integers]:
-        """Run g_a and h_a: (1, C_l, h, w) -> y (1, C_y, h, w) and z (1, h / 4, w / 4)."""
+        """Run g_a and h_a: (B, C_l, h, w) -> y (B, C_y, h, w) and z (B, h / 4, w / 4) int32."""
         networks, reach = self._networks, self._reach
         y = self._zeros(self._config.y_channels, LATENT_STRIDE)
         for tile, window in self._visit(reach.analysis, LATENT_STRIDE):
@@ -173,13 +141,13 @@ class TiledModel:
         """Quantise y in the coding steps.
 
         Args:
-            y: (1, C_y, h, w).
-            indices: of z, (1, h / 4, w / 4).
+            y: (B, C_y, h, w).
+            indices: of z, (B, h / 4, w / 4).
             progress: see the class.
 
         Returns:
             Rows, symbols and what of them is coded of every step, as ``pick`` orders them; and all
-            symbols, (1, C_y, h, w).
+            symbols, (B, C_y, h, w).
         """
         symbols, y_hat = np.zeros(y.shape, np.int16), np.zeros(y.shape, np.float32)
         steps = []
@@ -202,13 +170,13 @@ class TiledModel:
         """Decode the symbols of all steps; no float takes part, and none is allocated whole.
 
         Args:
-            indices: of z, (1, h / 4, w / 4).
+            indices: of z, (B, h / 4, w / 4).
             decode: called once per step with rows and what of them is coded, both as ``pick``
                 orders them; returns the symbols, same shape.
             progress: see the class.
 
         Returns:
-            (1, C_y, h, w).
+            (B, C_y, h, w).
         """
         symbols = self._zeros(self._config.y_channels, LATENT_STRIDE, np.int16)
         for step in range(STEPS):
@@ -219,55 +187,58 @@ class TiledModel:
     def y_hat(
         self, indices: Integers, symbols: Integers, progress: Progress | None = None
     ) -> Floats:
-        """Run h_s and the context model over known symbols: (1, C_y, h, w) -> same shape."""
+        """Run h_s and the context model over known symbols: (B, C_y, h, w) -> same shape."""
         y_hat = np.zeros(symbols.shape, np.float32)
         for step in range(STEPS):
             choose = partial(_recall, pick(step, symbols))
             self._refine(step, indices, y_hat, choose, progress)
         return y_hat
 
-    def picture(
-        self,
-        y_hat: Floats,
-        realism: float,
-        show: Callable[[Window, Pixels], None],
-        progress: Progress | None = None,
-    ) -> None:
-        """Run g_s and D at a realism of 0 to 1, and hand over each tile's pixels: (1, H, W, 3)."""
+    def pictures(
+        self, y_hat: Floats, realism: float, progress: Progress | None = None
+    ) -> list[Pixels]:
+        """Run g_s and D.
+
+        Args:
+            y_hat: (B, C_y, h, w).
+            realism: 0 to 1.
+            progress: see the class.
+
+        Returns:
+            (H, W, 3) each, of the sizes that were given.
+        """
+        shown = [np.empty((*size, 3), np.uint8) for size in self._sizes]
         coarse, fine = self._reach.decoder_coarse, self._reach.decoder_fine
-        told = _Told(progress, self._count_fine())
+        told = self._told(progress, self._count_fine())
         for tile in self._broad:
             window = tile.grown(fine, LATENT_STRIDE, self._bounds)
             around = window.grown(coarse, LATENT_STRIDE, self._bounds)
             given = _view(y_hat, around, LATENT_STRIDE)
+            l_hat = self._networks.synthesis(given, self._quality)
             features = _view(
-                self._networks.decode_coarse(given, self._quality, realism),
-                window.inside(around),
-                LATENT_STRIDE,
+                self._networks.decode_coarse(l_hat, realism), window.inside(around), LATENT_STRIDE
             )
-            for piece in cut(tile, self._side):
+            for piece in self._pieces(tile):
                 seen = piece.grown(fine, LATENT_STRIDE, self._bounds)
                 pixels = self._networks.decode_fine(
                     _view(features, seen.inside(window), LATENT_STRIDE), realism
                 )
                 rows, columns = piece.inside(seen).at(1)
-                show(piece, pixels[:, rows, columns])
+                _write_pixels(shown, piece, pixels[:, rows, columns])
                 told.one_more()
+        return shown
 
     def _rows(
         self, step: int, indices: Integers, symbols: Integers, progress: Progress | None = None
     ) -> NDArray[np.uint8]:
-        """Select the tables of one step: (1, C_y, h / 2, w / 2), exact."""
+        """Select the tables of one step: (B, C_y, h / 2, w / 2), exact."""
         reach = max(self._reach.scale_base, self._reach.scale_context)
         rows = self._zeros(self._config.y_channels, _STEP_STRIDE, np.uint8)
         own = _of_step(progress, step)
         for tile, window in self._visit(reach, IMAGE_STRIDE, own):
-            found = self._networks.rows(
-                step,
-                _view(indices, window, IMAGE_STRIDE),
-                _view(symbols, window, LATENT_STRIDE),
-                self._quality,
-            )
+            known = _view(indices, window, IMAGE_STRIDE)
+            base = self._keep("base", partial(self._networks.scale_base, known, self._quality))
+            found = self._networks.rows(step, base, _view(symbols, window, LATENT_STRIDE))
             _paste(rows, tile, pick(step, found), tile.inside(window), _STEP_STRIDE)
         return rows
 
@@ -279,7 +250,7 @@ class TiledModel:
         choose: Callable[[Window, Floats, Floats], Integers],
         progress: Progress | None,
     ) -> None:
-        """Write the elements of one step into y_hat (1, C_y, h, w), in which they are still 0.
+        """Write the elements of one step into y_hat (B, C_y, h, w), in which they are still 0.
 
         ``choose(tile, mean, quant_step)`` gives the symbols of a tile; all as ``pick`` orders them.
         """
@@ -287,33 +258,53 @@ class TiledModel:
         fresh = self._zeros(y_hat.shape[1], _STEP_STRIDE)
         own = _of_step(progress, step)
         for tile, window in self._visit(reach.context, IMAGE_STRIDE, own):
-            outer = window.grown(reach.hyper_synthesis, IMAGE_STRIDE, self._bounds)
-            known = _view(indices, outer, IMAGE_STRIDE)
-            features = _view(
-                networks.hyper_synthesis(known, self._quality), window.inside(outer), LATENT_STRIDE
-            )
+            features = self._keep("features", partial(self._features, indices, window))
             predicted = networks.context(step, _view(y_hat, window, LATENT_STRIDE), features)
             mean, quant_step = (
                 pick(step, _view(values, tile.inside(window), LATENT_STRIDE))
                 for values in predicted
             )
-            symbols = choose(tile, mean, quant_step)
-            _view(fresh, tile, _STEP_STRIDE)[...] = symbols * quant_step + mean
+            # Numbers near 0 may vanish, whatever a program has numpy do about it.
+            with np.errstate(all="ignore"):
+                symbols = choose(tile, mean, quant_step)
+                _view(fresh, tile, _STEP_STRIDE)[...] = symbols * quant_step + mean
         # Only now: a tile must not see what this step gave its neighbours.
         put(step, y_hat, fresh)
+
+    def _features(self, indices: Integers, window: Window) -> Floats:
+        """Run h_s for a window."""
+        outer = window.grown(self._reach.hyper_synthesis, IMAGE_STRIDE, self._bounds)
+        found = self._networks.hyper_synthesis(_view(indices, outer, IMAGE_STRIDE), self._quality)
+        return _view(found, window.inside(outer), LATENT_STRIDE)
+
+    def _keep(self, name: str, make: Callable[[], _Kept]) -> _Kept:
+        """Return what every step needs; of several tiles it is made anew, and takes no memory."""
+        if len(self._broad) > 1:
+            return make()
+        if name not in self._kept:
+            self._kept[name] = make()
+        found: _Kept = self._kept[name]
+        return found
 
     def _visit(
         self, reach: int, grid: int, progress: Progress | None = None
     ) -> Iterator[tuple[Window, Window]]:
         """Yield every tile of what is at 1/16, and the window that a network must be given."""
-        told = _Told(progress, len(self._broad))
+        told = self._told(progress, len(self._broad))
         for tile in self._broad:
             yield tile, tile.grown(reach, grid, self._bounds)
             told.one_more()
 
     def _count_fine(self) -> int:
         """Return the number of tiles above 1/16."""
-        return sum(len(cut(tile, self._side)) for tile in self._broad)
+        return sum(len(self._pieces(tile)) for tile in self._broad)
+
+    def _pieces(self, tile: Window) -> list[Window]:
+        """Cut a tile of what is at 1/16 into those above."""
+        return cut(tile, self._side) if self._side else [tile]
+
+    def _told(self, progress: Progress | None, count: int) -> _Told:
+        return _Told(progress if self._side else None, count)
 
     def _coded(self, step: int, shape: Sequence[int]) -> Mask:
         """Return what is coded of a step, inside of the picture, as ``pick`` gives it."""
@@ -321,12 +312,12 @@ class TiledModel:
 
     def _zeros(self, channels: int, stride: int, kind: type[Any] = np.float32) -> NDArray[Any]:
         size = self._bounds.bottom // stride, self._bounds.right // stride
-        return np.zeros((1, channels, *size), kind)
+        return np.zeros((len(self._sizes), channels, *size), kind)
 
-    @staticmethod
-    def _zeros_of(window: Window, channels: int) -> Floats:
+    def _zeros_of(self, window: Window, channels: int) -> Floats:
         height, width = window.bottom - window.top, window.right - window.left
-        return np.zeros((1, channels, height // LATENT_STRIDE, width // LATENT_STRIDE), np.float32)
+        size = height // LATENT_STRIDE, width // LATENT_STRIDE
+        return np.zeros((len(self._sizes), channels, *size), np.float32)
 
 
 class _Told:
@@ -346,11 +337,14 @@ def _of_step(progress: Progress | None, step: int) -> Progress | None:
 
 
 def to_symbols(residual: Floats, threshold: float) -> Floats:
-    """Round residuals to the integers that are coded: ``glc.quantize.to_symbols`` of arrays.
+    """Round residuals to the integers that are coded; training does it in ``glc.quantize``.
 
     Args:
         residual: what is left of y, in steps; any shape.
-        threshold: of the rounding, as ``CodecConfig.rounding`` has it.
+        threshold: of the rounding, as ``CodecConfig.rounding`` has it; with 0.5 ties round to even.
+
+    Returns:
+        Integers in [-32767, 32767], float32, same shape.
     """
     nearest = threshold == 0.5
     rounded = (
@@ -396,3 +390,25 @@ def _paste(
 ) -> None:
     """Write a window of what was found into a place of the whole."""
     _view(whole, place, stride)[...] = _view(found, inner, stride)
+
+
+def _read_pixels(pictures: Sequence[Pixels], window: Window) -> Pixels:
+    """Return a window, (B, h, w, 3), of pictures that repeat their last row and column."""
+    rows, columns = window.at(1)
+    found = np.empty(
+        (len(pictures), rows.stop - rows.start, columns.stop - columns.start, 3), np.uint8
+    )
+    for own, rgb in zip(found, pictures, strict=True):
+        pixels = rgb[rows, columns]
+        height, width = pixels.shape[:2]
+        own[:height, :width] = pixels
+        own[height:, :width] = own[height - 1, :width]
+        own[:, width:] = own[:, width - 1 : width]
+    return found
+
+
+def _write_pixels(pictures: Sequence[Pixels], tile: Window, pixels: Pixels) -> None:
+    """Write (B, H, W, 3) into its place in every picture; what lies in the padding is dropped."""
+    for rgb, own in zip(pictures, pixels, strict=True):
+        target = rgb[tile.at(1)]
+        target[...] = own[: target.shape[0], : target.shape[1]]
