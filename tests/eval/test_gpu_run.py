@@ -40,7 +40,7 @@ def test_a_rehearsal_from_pictures_to_weights(tmp_path: Path, photos: Path) -> N
     assert len(sizes) > 2
     assert max(sizes) <= 500_000
     assert gpu_run.main(["join", str(out), str(home)]) == 0
-    assert Codec.from_pretrained(home / "micro.safetensors", "cpu").takes_realism
+    assert Codec.from_pretrained(home / "micro.safetensors", device="cpu").takes_realism
     for name in ("run/log.jsonl", "micro.md", "console.log", "stages.json", "resume/resume.json"):
         assert (home / name).stat().st_size > 0
     (stage,) = json.loads((home / "stages.json").read_text())

@@ -60,7 +60,10 @@ def test_a_run_on_a_gpu_gives_weights_for_every_machine(tmp_path: Path, large: P
     on_gpu = [*given, "--device", "cuda", "--export", str(weights)]
     assert glc.training.main([*on_gpu, "--compact-resume", str(compact)]) == 0
     picture = np.random.default_rng(1).integers(0, 256, (70, 90, 3), dtype=np.uint8)
-    cpu, cuda = Codec.from_pretrained(weights, "cpu"), Codec.from_pretrained(weights, "cuda")
+    cpu, cuda = (
+        Codec.from_pretrained(weights, device="cpu"),
+        Codec.from_pretrained(weights, device="cuda"),
+    )
     assert cpu.decode(cuda.encode(picture, 50)).size == (90, 70)
     # Begun there, it goes on here.
     more = [*given, "--resume", str(compact), "--steps", "10", "--device", "cpu"]
