@@ -1,8 +1,8 @@
 """A new model as a transform codec: every linear part is set from pictures before the first step.
 
 Principal components of lapped blocks, step sizes that give about the wanted rates, and least
-squares for all that predicts or reconstructs. Takes less than a minute of two cores; what the
-networks add starts at zero. docs/decisions.md, section 18.
+squares for all that predicts or reconstructs. Takes about a minute of two cores; what the networks
+add starts at zero. docs/decisions.md, section 18.
 """
 
 from __future__ import annotations
