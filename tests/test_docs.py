@@ -82,3 +82,16 @@ def test_links_lead_to_files(page):
     links = re.findall(r"\]\(([^)\s#]+)(?:#[^)]*)?\)", text)
     local = [link for link in links if not re.match(r"[a-z]+:", link)]
     assert [link for link in local if not ((ROOT / page).parent / link).exists()] == []
+
+
+def test_what_the_code_cites_is_in_the_repository():
+    cited = re.compile(r"\b(?:docs|glc|tests|weights)/[\w/.-]+\.md\b|\b[A-Z_]{4,}\.md\b|DESIGN\b")
+    wrong = []
+    for folder in ("glc", "codec_cli", "eval", "examples", "tests"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for name in cited.findall(path.read_text(encoding="utf-8")):
+                # FORMAT.md of the archive stands beside the modules that cite it.
+                places = (ROOT, path.parent, ROOT / "glc" / "dataset")
+                if not any((place / name).exists() for place in places):
+                    wrong.append((path.relative_to(ROOT).as_posix(), name))
+    assert [item for item in wrong if item[0] != "tests/test_docs.py"] == []
