@@ -1,7 +1,7 @@
 /**
  * Answers the tests of the JavaScript library, in Node and without any package.
  *
- *     node probe.mjs COMMAND ARGUMENTS      arguments are JSON, so is the answer
+ *     node probe.mjs COMMAND < argument.json > answer.json
  */
 
 import { createHash } from "node:crypto";
@@ -20,7 +20,40 @@ const commands = {
     const graphs = graphsOf(new Weights(new Uint8Array(readFileSync(path))));
     return Object.fromEntries([...graphs].map(([name, graph]) => [name, sha256(graph.toBytes())]));
   },
+
+  /** What each of some files says, or the error that it gives. */
+  async unpack(files) {
+    const { pack, unpack } = await load("container");
+    return files.map((hex) => {
+      try {
+        const found = unpack(bytes(hex));
+        const back = Buffer.from(pack(found)).toString("hex");
+        const chunks = found.chunks.map(({ tag, data }) => [tag, Buffer.from(data).toString("hex")]);
+        const model = Buffer.from(found.model).toString("hex");
+        const payload = Buffer.from(found.payload).toString("hex");
+        return { ...found, chunks, model, payload, back };
+      } catch (error) {
+        return { error: error.name, message: error.message };
+      }
+    });
+  },
+
+  /** Alpha planes of chunks, as hexadecimal digits, or the error that each gives. */
+  async alpha(chunks) {
+    const { decodeAlpha, encodeAlpha } = await load("alpha");
+    const found = [];
+    for (const [hex, width, height] of chunks) {
+      try {
+        const plane = await decodeAlpha(bytes(hex), width, height);
+        const again = Buffer.from(await encodeAlpha(plane, width)).toString("hex");
+        found.push([Buffer.from(plane).toString("hex"), again]);
+      } catch (error) {
+        found.push(error.name);
+      }
+    }
+    return found;
+  },
 };
 
-const [command, ...given] = process.argv.slice(2);
-console.log(JSON.stringify(await commands[command](...given.map((text) => JSON.parse(text)))));
+const [command, given] = [process.argv[2], JSON.parse(readFileSync(0, "utf8"))];
+console.log(JSON.stringify(await commands[command](given)));
