@@ -38,6 +38,21 @@ const commands = {
     });
   },
 
+  /** The SHA-256 of the symbols of each of some files, or the error that it gives. */
+  async verify({ weights, files }) {
+    const { LocalCodec } = await load("codec");
+    const codec = await LocalCodec.load(new Uint8Array(readFileSync(weights)), undefined);
+    const found = [];
+    for (const hex of files) {
+      try {
+        found.push(sha256(await codec.verify(bytes(hex))));
+      } catch (error) {
+        found.push(error.name);
+      }
+    }
+    return found;
+  },
+
   /** Alpha planes of chunks, as hexadecimal digits, or the error that each gives. */
   async alpha(chunks) {
     const { decodeAlpha, encodeAlpha } = await load("alpha");
