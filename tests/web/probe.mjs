@@ -5,7 +5,7 @@
  */
 
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 
 const lib = new URL("../../web/lib/", import.meta.url);
 const load = (name) => import(new URL(`${name}.js`, lib).href);
@@ -51,6 +51,35 @@ const commands = {
       }
     }
     return found;
+  },
+
+  /**
+   * Decoded pixels, and pictures encoded again, with onnxruntime-web; large data goes by files:
+   * each job is `[file, realism, side, output]` or `[pixels, width, height, quality, side, output]`.
+   */
+  async code({ weights, runtime, decode = [], encode = [] }) {
+    const ort = await import(runtime);
+    ort.env.wasm.numThreads = 1;
+    const { LocalCodec } = await load("codec");
+    const codec = await LocalCodec.load(new Uint8Array(readFileSync(weights)), ort);
+    const times = [];
+    const timed = async (work) => {
+      const start = performance.now();
+      const found = await work();
+      times.push(Math.round(performance.now() - start));
+      return found;
+    };
+    for (const [file, realism, side, output] of decode) {
+      const data = new Uint8Array(readFileSync(file));
+      const options = { realism: realism ?? undefined, side: side ?? undefined };
+      writeFileSync(output, (await timed(() => codec.decode(data, options))).data);
+    }
+    for (const [file, width, height, quality, side, output] of encode) {
+      const picture = { width, height, data: new Uint8Array(readFileSync(file)) };
+      const options = { side: side ?? undefined };
+      writeFileSync(output, await timed(() => codec.encode(picture, quality, options)));
+    }
+    return times;
   },
 
   /** Alpha planes of chunks, as hexadecimal digits, or the error that each gives. */
