@@ -461,7 +461,7 @@ class Work {
     return this.model.scaleMap.base(this.model.digitsOf(data), height, width, this.quality);
   }
 
-  /** @param {number} step @param {Int32Array | Float64Array} base @param {SymbolPlanes} symbols */
+  /** @param {number} step @param {Float64Array} base @param {SymbolPlanes} symbols */
   #rows(step, base, symbols) {
     return this.model.scaleMap.rows(step, base, symbols.data, this.grid.height, this.grid.width);
   }

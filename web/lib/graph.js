@@ -7,8 +7,10 @@
 import { concatenate } from "./container.js";
 import { floats } from "./weights.js";
 
-/** @typedef {import("./weights.js").Tensor} Tensor */
-/** @typedef {number | string | number[]} Attribute */
+/**
+ * @typedef {import("./weights.js").Tensor} Tensor
+ * @typedef {number | string | number[]} Attribute
+ */
 
 const IR_VERSION = 8;
 const OPSET = 17;

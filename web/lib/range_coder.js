@@ -14,10 +14,14 @@ const HALF = 2 ** 32;
 const SPLIT = 2 ** 20;
 const TOTAL = 2 ** 16;
 
-/** Multiply 40 bits by 16 bits, times 256: leaves the halves in `high` and `low`. */
+/** The halves of what `multiply` found. */
 let high = 0;
 let low = 0;
-/** @param {number} scale @param {number} frequency */
+
+/**
+ * Multiply 40 bits by 16 bits by 256, exactly.
+ * @param {number} scale @param {number} frequency
+ */
 function multiply(scale, frequency) {
   const upper = Math.floor(scale / SPLIT) * frequency;
   const lower = (scale % SPLIT) * frequency * 256;
@@ -95,8 +99,10 @@ export class RangeDecoder {
     return symbol;
   }
 
-  /** Say whether a number of two halves is at most the offset. */
-  /** @param {number} upper @param {number} lower @returns {boolean} */
+  /**
+   * Say whether a number of two halves is at most the offset.
+   * @param {number} upper @param {number} lower @returns {boolean}
+   */
   #isBelow(upper, lower) {
     return upper < this.offsetHigh || (upper === this.offsetHigh && lower <= this.offsetLow);
   }
@@ -109,8 +115,10 @@ export class RangeDecoder {
   }
 }
 
-/** Return the symbol whose frequencies hold `slot`, by halving. */
-/** @param {Int32Array} cumulative @param {number} size @param {number} slot @returns {number} */
+/**
+ * Return the symbol whose frequencies hold `slot`, by halving.
+ * @param {Int32Array} cumulative @param {number} size @param {number} slot @returns {number}
+ */
 function find(cumulative, size, slot) {
   let first = 0;
   let last = size;
@@ -196,8 +204,10 @@ export class RangeEncoder {
   }
 }
 
-/** Add one to a number of words. */
-/** @param {number[]} words */
+/**
+ * Add one to a number of words.
+ * @param {number[]} words
+ */
 function carry(words) {
   let index = words.length - 1;
   while (words[index] === HALF - 1) words[index--] = 0;

@@ -1,8 +1,9 @@
 /**
  * The integer function that selects the probability table of every symbol: FORMAT.md, section 7.4.
  *
- * Exact: every number here is an integer below 2^53. Only the quarter of the channels that a step
- * codes is computed, and only symbols that are not 0 are looked at.
+ * Exact: every number here is an integer below 2^53, held by a double, which is also what
+ * JavaScript is fastest with. Only the quarter of the channels that a step codes is computed, and
+ * only what is not 0 is looked at.
  */
 
 import { QUALITY_MAX, STEPS, STEP_CORNERS } from "./config.js";
@@ -29,7 +30,7 @@ export class ScaleMap {
           throw new WeightsError(`weights: scale_map.${name} holds integers that are out of range`);
         }
       }
-      return Int32Array.from(data);
+      return Float64Array.from(data);
     };
     this.channels = channels;
     this.hidden = hidden;
@@ -53,14 +54,14 @@ export class ScaleMap {
    * @param {number} height of z.
    * @param {number} width of z.
    * @param {number} quality
-   * @returns {Float64Array | Int32Array}
+   * @returns {Float64Array}
    */
   base(digits, height, width, quality) {
     const { channels, hidden } = this;
     const area = height * width;
     // (h + 2, w + 2, H): zeros all around.
     const stride = (width + 2) * hidden;
-    const values = new Int32Array((height + 2) * stride);
+    const values = new Float64Array((height + 2) * stride);
     for (let position = 0; position < area; position++) {
       const at = (Math.floor(position / width) + 1) * stride + ((position % width) + 1) * hidden;
       for (let k = 0; k < hidden; k++) {
@@ -71,21 +72,25 @@ export class ScaleMap {
         values[at + k] = clamp(sum, 0, HIDDEN_MAX);
       }
     }
+    const { weight } = this;
     const bias = this.#qualityBias(quality);
-    const total = this.#sums(16 * area * channels);
-    const column = new Int32Array(9 * hidden);
+    const total = new Float64Array(16 * area * channels);
+    const places = new Int32Array(9 * hidden);
+    const column = new Float64Array(9 * hidden);
     for (let position = 0; position < area; position++) {
       const [y, x] = [Math.floor(position / width), position % width];
-      for (let r = 0; r < 3; r++) {
-        for (let s = 0; s < 3; s++) {
-          const from = (y + r) * stride + (x + s) * hidden;
-          for (let k = 0; k < hidden; k++) column[9 * k + 3 * r + s] = values[from + k];
-        }
+      let count = 0;
+      for (let at = 0; at < 9 * hidden; at++) {
+        const [k, r, s] = [Math.floor(at / 9), Math.floor(at / 3) % 3, at % 3];
+        const value = values[(y + r) * stride + (x + s) * hidden + k];
+        places[count] = at;
+        column[count] = value;
+        if (value) count++;
       }
       for (let row = 0; row < 16 * channels; row++) {
         let sum = bias[row >> 4];
-        const start = row * column.length;
-        for (let at = 0; at < column.length; at++) sum += this.weight[start + at] * column[at];
+        const start = row * 9 * hidden;
+        for (let at = 0; at < count; at++) sum += weight[start + places[at]] * column[at];
         const [i, j] = [(row >> 2) & 3, row & 3];
         total[((row >> 4) * 4 * height + 4 * y + i) * 4 * width + 4 * x + j] = sum;
       }
@@ -96,7 +101,7 @@ export class ScaleMap {
   /**
    * Return the rows of what `step` codes, ordered by channel, row, column of the 2x2 cells.
    * @param {number} step
-   * @param {Float64Array | Int32Array} base (C, h, w).
+   * @param {Float64Array} base (C, h, w).
    * @param {Int16Array} symbols (C, h, w), 0 where they are not known yet.
    * @param {number} height of y.
    * @param {number} width of y.
@@ -105,6 +110,7 @@ export class ScaleMap {
   rows(step, base, symbols, height, width) {
     const hidden = step ? this.#contextHidden(step, symbols, height, width) : undefined;
     const wide = 2 * this.hidden;
+    const { contextWeight } = this;
     const rows = new Uint8Array(base.length / 4);
     const quarter = this.channels / 4;
     let at = 0;
@@ -117,7 +123,7 @@ export class ScaleMap {
           let total = base[channel * height * width + position];
           if (hidden) {
             const from = position * wide;
-            for (let k = 0; k < wide; k++) total += this.contextWeight[weight + k] * hidden[from + k];
+            for (let k = 0; k < wide; k++) total += contextWeight[weight + k] * hidden[from + k];
           }
           rows[at++] = clamp(Math.floor((total + ROW_UNIT / 2) / ROW_UNIT), 0, ROW_MAX);
         }
@@ -128,13 +134,13 @@ export class ScaleMap {
 
   /**
    * @param {number} step @param {Int16Array} symbols @param {number} height @param {number} width
-   * @returns {Uint8Array} (h, w, 2 H).
+   * @returns {Float64Array} (h, w, 2 H).
    */
   #contextHidden(step, symbols, height, width) {
     const wide = 2 * this.hidden;
     const columns = this.contextColumns[step - 1];
     const area = height * width;
-    const sums = this.#sums(area * wide);
+    const sums = new Float64Array(area * wide);
     const bias = this.contextHiddenBias.subarray((step - 1) * wide, step * wide);
     for (let position = 0; position < area; position++) sums.set(bias, position * wide);
     for (let at = 0; at < symbols.length; at++) {
@@ -155,23 +161,14 @@ export class ScaleMap {
         }
       }
     }
-    const hidden = new Uint8Array(sums.length);
-    for (let at = 0; at < sums.length; at++) hidden[at] = clamp(sums[at], 0, HIDDEN_MAX);
-    return hidden;
+    for (let at = 0; at < sums.length; at++) sums[at] = clamp(sums[at], 0, HIDDEN_MAX);
+    return sums;
   }
 
   /**
-   * Return room for sums: of 32 bits where these weights cannot exceed them.
-   * @param {number} length
+   * Interpolate integer biases per anchor: floor of the exact value.
+   * @param {number} quality @returns {number[]}
    */
-  #sums(length) {
-    const terms = 9 * Math.max(this.hidden * HIDDEN_MAX, this.channels * MAGNITUDE_MAX);
-    const largest = INT8 * (terms + 2 * this.hidden * HIDDEN_MAX) + INT24;
-    return largest < 2 ** 31 ? new Int32Array(length) : new Float64Array(length);
-  }
-
-  /** Interpolate integer biases per anchor: floor of the exact value. */
-  /** @param {number} quality @returns {number[]} */
   #qualityBias(quality) {
     const anchors = this.bias.length / this.channels;
     const span = QUALITY_MAX / (anchors - 1);
@@ -186,11 +183,12 @@ export class ScaleMap {
 }
 
 /**
- * @param {Int32Array} matrices @param {number} start @param {number} rows @param {number} columns
- * @returns {Int32Array} one of the matrices, (columns, rows).
+ * @param {Float64Array} matrices @param {number} start @param {number} rows
+ * @param {number} columns
+ * @returns {Float64Array} one of the matrices, (columns, rows).
  */
 function transpose(matrices, start, rows, columns) {
-  const turned = new Int32Array(rows * columns);
+  const turned = new Float64Array(rows * columns);
   for (let row = 0; row < rows; row++) {
     for (let column = 0; column < columns; column++) {
       turned[column * rows + row] = matrices[start + row * columns + column];

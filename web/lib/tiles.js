@@ -45,8 +45,10 @@ export class Window {
     );
   }
 
-  /** Return the window with its sides on the border of `inner` moved to those of `outer`. */
-  /** @param {Window} inner @param {Window} outer */
+  /**
+   * Return the window with its sides on the border of `inner` moved to those of `outer`.
+   * @param {Window} inner @param {Window} outer
+   */
   stretched(inner, outer) {
     return new Window(
       this.top === inner.top ? outer.top : this.top,
@@ -131,8 +133,10 @@ export function reachOf(config) {
   };
 }
 
-/** Add up layers from output to input: pixels per position, positions seen to each side. */
-/** @param {...[number, number]} layers */
+/**
+ * Add up layers from output to input: pixels per position, positions seen to each side.
+ * @param {...[number, number]} layers
+ */
 function reach(...layers) {
   return layers.reduce(
     (sum, [stride, positions]) => roundUp(sum, stride) + stride * positions, 0,

@@ -139,8 +139,10 @@ function readCode(bits, size) {
   return new Code(lengths);
 }
 
-/** Read an image with its transforms, and undo them. */
-/** @param {Bits} bits @param {number} width @param {number} height @returns {Uint32Array} */
+/**
+ * Read an image with its transforms, and undo them.
+ * @param {Bits} bits @param {number} width @param {number} height @returns {Uint32Array}
+ */
 function readTransformed(bits, width, height) {
   /** @type {((pixels: Uint32Array) => Uint32Array)[]} */
   const undo = [];
@@ -261,8 +263,10 @@ function mean(a, b) {
   return ((((a ^ b) & 0xfefefefe) >>> 1) + (a & b)) >>> 0;
 }
 
-/** Apply a function of channels to each of the four. */
-/** @param {(a: number, b: number, c: number) => number} how @returns {number} */
+/**
+ * Apply a function of channels to each of the four.
+ * @param {(a: number, b: number, c: number) => number} how @returns {number}
+ */
 function each(how, a = 0, b = 0, c = 0) {
   let pixel = 0;
   for (let shift = 0; shift < 32; shift += 8) {
@@ -284,8 +288,10 @@ function select(left, top, corner) {
   return toLeft < toTop ? left : top;
 }
 
-/** Predictors by number, of left, top, top right and top left. */
-/** @type {((l: number, t: number, r: number, c: number) => number)[]} */
+/**
+ * Predictors by number, of left, top, top right and top left.
+ * @type {((l: number, t: number, r: number, c: number) => number)[]}
+ */
 const PREDICTORS = [
   () => BLACK,
   (l) => l,
