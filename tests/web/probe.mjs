@@ -21,6 +21,37 @@ const commands = {
     return Object.fromEntries([...graphs].map(([name, graph]) => [name, sha256(graph.toBytes())]));
   },
 
+  /** The name of a model, or the error that its weights file gives. */
+  async load(path) {
+    const { LocalCodec } = await load("codec");
+    try {
+      return { name: (await LocalCodec.load(new Uint8Array(readFileSync(path)))).name };
+    } catch (error) {
+      return { error: error.name, message: error.message };
+    }
+  },
+
+  /** A stream of one message of indices and several of symbols, and what is read from it. */
+  async messages({ scales, index, row, version, indices, messages }) {
+    const { RangeDecoder, RangeEncoder } = await load("range_coder");
+    const { IndexTables, ScaleTables } = await load("tables");
+    const tensor = (rows) => ({ shape: [rows.length, rows[0].length], kind: "I32", data: rows.flat() });
+    const tables = new ScaleTables(tensor(scales[0]), { shape: [64], kind: "I32", data: scales[1] });
+    const ofZ = new IndexTables(tensor(index));
+    const encoder = new RangeEncoder();
+    ofZ.encode(encoder, Int32Array.from(indices), row);
+    for (const [rows, symbols] of messages) {
+      tables.encode(encoder, Int32Array.from(symbols), Uint8Array.from(rows), version);
+    }
+    const coded = encoder.finish();
+    const decoder = new RangeDecoder(coded);
+    const found = new Int32Array(indices.length);
+    ofZ.decode(decoder, found, row);
+    const read = messages.map(([rows]) =>
+      Array.from(tables.decode(decoder, Uint8Array.from(rows), version)));
+    return { bytes: Buffer.from(coded).toString("hex"), indices: Array.from(found), symbols: read };
+  },
+
   /** What each of some files says, or the error that it gives. */
   async unpack(files) {
     const { pack, unpack } = await load("container");

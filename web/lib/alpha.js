@@ -2,7 +2,7 @@
  * The alpha plane of a file: FORMAT.md, section 5.1.
  */
 
-import { CorruptError, LimitError } from "./errors.js";
+import { CorruptError } from "./errors.js";
 import { decodeGreen } from "./vp8l.js";
 
 const CONSTANT = 0;
@@ -58,19 +58,28 @@ function decodeVp8l(body, width, height) {
 
 /** @param {Uint8Array} body @param {number} width @param {number} height */
 async function inflate(body, width, height) {
-  let rows;
-  try {
-    rows = await through(new DecompressionStream("deflate-raw"), body, width * height);
-  } catch (error) {
-    // What is cut off or damaged is a TypeError, of whatever words.
-    if (error instanceof LimitError) rows = new Uint8Array(0);
-    else throw new CorruptError("alpha: the deflated rows are damaged", { cause: error });
-  }
-  if (rows.length !== width * height) {
-    throw new CorruptError(`alpha: expected exactly ${width * height} values; damaged file`);
+  const size = width * height;
+  const rows = await inflated(body, size);
+  // A stream needs its last byte; not every runtime minds what follows it.
+  const isWhole = rows?.length === size && !(await inflated(body.subarray(0, -1), size));
+  if (!rows || !isWhole) {
+    throw new CorruptError(`alpha: expected exactly ${size} deflated values; damaged file`);
   }
   for (let at = width; at < rows.length; at++) rows[at] += rows[at - width];
   return rows;
+}
+
+/**
+ * @param {Uint8Array} body @param {number} most bytes that may come out.
+ * @returns {Promise<Uint8Array | undefined>} nothing of what is cut off, damaged or too long.
+ */
+async function inflated(body, most) {
+  try {
+    return await through(new DecompressionStream("deflate-raw"), body, most);
+  } catch {
+    // A TypeError, of whatever words.
+    return undefined;
+  }
 }
 
 /**
@@ -92,7 +101,7 @@ async function through(stream, data, most = Infinity) {
     size += value.length;
     if (size > most) {
       reader.cancel().catch(() => {});
-      throw new LimitError("alpha: more values than pixels");
+      throw new RangeError("more values than pixels");
     }
     parts.push(value);
   }

@@ -56,7 +56,7 @@ export function canvasOf(picture) {
 
 /** @param {HTMLCanvasElement} canvas @returns {CanvasRenderingContext2D} */
 export function contextOf(canvas) {
-  const context = canvas.getContext("2d");
+  const context = canvas.getContext("2d", { willReadFrequently: true });
   if (!context) throw new Error("the picture is too large for this browser");
   return context;
 }
