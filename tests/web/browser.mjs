@@ -234,7 +234,9 @@ async function give(page, file) {
   });
 }
 
-const [command, argument] = [process.argv[2], JSON.parse(readFileSync(0, "utf8"))];
+process.stdin.setEncoding("utf8");
+const argument = JSON.parse((await process.stdin.toArray()).join(""));
+const command = process.argv[2];
 const browser = await puppeteer.launch({
   executablePath: argument.browser,
   // Without a sandbox of its own, since tests may run as root; what is opened is this project's.

@@ -130,5 +130,7 @@ const commands = {
   },
 };
 
-const [command, given] = [process.argv[2], JSON.parse(readFileSync(0, "utf8"))];
+process.stdin.setEncoding("utf8");
+const given = JSON.parse((await process.stdin.toArray()).join(""));
+const command = process.argv[2];
 console.log(JSON.stringify(await commands[command](given)));

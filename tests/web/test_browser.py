@@ -118,7 +118,7 @@ def test_prefixes_and_bit_flips(browse, serve):
     url, _ = serve(weights)
     verify = [item.hex() for item in damaged]
     found = browse("library", url, model=model_of(weights), verify=verify)["verified"]
-    codec = Codec.from_pretrained(weights, "cpu")
+    codec = Codec.from_pretrained(weights, device="cpu")
     for item, answer in zip(damaged, found, strict=True):
         try:
             codec.verify(item)

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from glc import checkpoint
@@ -74,7 +75,7 @@ def test_weights_of_another_shape_are_refused(probe, micro_path, tmp_path):
         ({"encoder.stem.bias": weights.tensors["encoder.stem.bias"][1:]}, "expected shape"),
         ({"other": weights.tensors["encoder.stem.bias"]}, "unexpected tensors"),
         ({"encoder.stem.bias": weights.tensors["encoder.stem.bias"] + float("nan")}, "not finite"),
-        ({"scale_map.weight": weights.tensors["scale_map.weight"] * 0 + 128}, "out of range"),
+        ({"scale_map.weight": np.full_like(weights.tensors["scale_map.weight"], 128, np.int32)}, "out of range"),
         ({"tables.index.frequencies": weights.tensors["tables.index.frequencies"] + 1}, "sum to"),
     ):
         tensors = weights.tensors | change

@@ -49,7 +49,7 @@ def test_prefixes_and_bit_flips(path, probe):
     weights = path.parent / "golden.safetensors"
     argument = {"weights": str(weights), "files": [item.hex() for item in damaged]}
     found = ["" if len(answer) == 64 else answer for answer in probe("verify", argument)]
-    assert found == answers_of(Codec.from_pretrained(weights, "cpu"), damaged)
+    assert found == answers_of(Codec.from_pretrained(weights, device="cpu"), damaged)
 
 
 @pytest.mark.parametrize("quality", [0, 13, 50, 99, 100])
