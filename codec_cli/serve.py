@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import ClassVar
 
 __all__ = ["HEADERS", "open_server"]
 
@@ -27,19 +27,22 @@ HEADERS = {
 _LOOPBACK = "127.0.0.1"
 
 
+_TYPES = {
+    ".css": "text/css",
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".json": "application/json",
+    ".mjs": "text/javascript",
+    ".svg": "image/svg+xml",
+    ".wasm": "application/wasm",
+    ".webmanifest": "application/manifest+json",
+}
+"""Whatever the machine says of them: a browser runs no module of another type."""
+
+
 class _Handler(SimpleHTTPRequestHandler):
-    # Whatever the machine says of them.
-    extensions_map: ClassVar[dict[str, str]] = {
-        "": "application/octet-stream",
-        ".css": "text/css",
-        ".html": "text/html",
-        ".js": "text/javascript",
-        ".json": "application/json",
-        ".mjs": "text/javascript",
-        ".svg": "image/svg+xml",
-        ".wasm": "application/wasm",
-        ".webmanifest": "application/manifest+json",
-    }
+    def guess_type(self, path: str | os.PathLike[str]) -> str:
+        return _TYPES.get(Path(path).suffix, "application/octet-stream")
 
     def end_headers(self) -> None:
         for name, value in HEADERS.items():

@@ -68,9 +68,7 @@ def find_runtime(folder: Path | None) -> Path:
     return found[0]
 
 
-def site_files(
-    models: Sequence[ModelInfo], runtime: Path
-) -> dict[str, Callable[[], bytes]]:
+def site_files(models: Sequence[ModelInfo], runtime: Path) -> dict[str, Callable[[], bytes]]:
     """Return the files of a site by their names, each as a function that reads it.
 
     The last is the index: it names every other with its SHA-256, so that the page can keep them
@@ -92,8 +90,7 @@ def site_files(
     digests = {name: hashlib.sha256(read()).hexdigest() for name, read in files.items()}
     described = [_describe(model) for model in models]
     files |= {
-        entry["file"]: model.path.read_bytes
-        for entry, model in zip(described, models, strict=True)
+        entry["file"]: model.path.read_bytes for entry, model in zip(described, models, strict=True)
     }
     index = {"version": glc.__version__, "files": digests, "models": described}
     text = json.dumps(index, indent=1) + "\n"

@@ -20,7 +20,17 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Checkpoint", "ModelInfo", "describe", "find", "identity_of", "installed", "load", "locate", "save"]
+__all__ = [
+    "Checkpoint",
+    "ModelInfo",
+    "describe",
+    "find",
+    "identity_of",
+    "installed",
+    "load",
+    "locate",
+    "save",
+]
 
 MODELS_VARIABLE = "GLC_MODELS"
 """Environment variable: more folders with models, separated as in PATH."""

@@ -119,12 +119,14 @@ def test_prefixes_and_bit_flips(browse, serve):
     verify = [item.hex() for item in damaged]
     found = browse("library", url, model=model_of(weights), verify=verify)["verified"]
     codec = Codec.from_pretrained(weights, device="cpu")
-    for item, answer in zip(damaged, found, strict=True):
+    expected = []
+    for item in damaged:
         try:
             codec.verify(item)
-            assert len(answer) == 64
+            expected.append("")
         except GlcError as error:
-            assert answer == type(error).__name__
+            expected.append(type(error).__name__)
+    assert ["" if len(answer) == 64 else answer for answer in found] == expected
 
 
 def test_changed_weights_are_refused_by_the_page(browse, serve, micro, micro_path, tmp_path):

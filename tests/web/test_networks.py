@@ -71,12 +71,14 @@ def test_minus_zero_becomes_zero_as_in_numpy(probe, make_model, micro_config, tm
 def test_weights_of_another_shape_are_refused(probe, micro_path, tmp_path):
     weights = checkpoint.load(micro_path)
     path = tmp_path / "model.safetensors"
+    bias, scales = (weights.tensors[name] for name in ("encoder.stem.bias", "scale_map.weight"))
+    indices = weights.tensors["tables.index.frequencies"]
     for change, message in (
-        ({"encoder.stem.bias": weights.tensors["encoder.stem.bias"][1:]}, "expected shape"),
-        ({"other": weights.tensors["encoder.stem.bias"]}, "unexpected tensors"),
-        ({"encoder.stem.bias": weights.tensors["encoder.stem.bias"] + float("nan")}, "not finite"),
-        ({"scale_map.weight": np.full_like(weights.tensors["scale_map.weight"], 128, np.int32)}, "out of range"),
-        ({"tables.index.frequencies": weights.tensors["tables.index.frequencies"] + 1}, "sum to"),
+        ({"encoder.stem.bias": bias[1:]}, "expected shape"),
+        ({"other": bias}, "unexpected tensors"),
+        ({"encoder.stem.bias": bias + float("nan")}, "not finite"),
+        ({"scale_map.weight": np.full_like(scales, 128, np.int32)}, "out of range"),
+        ({"tables.index.frequencies": indices + 1}, "sum to"),
     ):
         tensors = weights.tensors | change
         checkpoint.save(path, weights.config, "bad", "", tensors)
