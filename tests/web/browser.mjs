@@ -179,6 +179,42 @@ const commands = {
     return page.evaluate(() => Promise.all(window.offered));
   },
 
+  /**
+   * What loading, decoding and encoding cost: seconds by the clock and of the processor, the first
+   * time and warm, and the most memory that the page's process has had, in MB.
+   */
+  async measure(page, { model, threads, file, picture, repeat }) {
+    const cdp = await page.browser().target().createCDPSession();
+    const before = new Set((await renderers(cdp)).map((own) => own.id));
+    const fresh = await page.browser().newPage();
+    await fresh.goto(page.url());
+    await fresh.evaluate(provide);
+    const [{ id }] = (await renderers(cdp)).filter((own) => !before.has(own.id));
+    const cpu = async () => (await renderers(cdp)).find((own) => own.id === id).cpuTime;
+    const timed = async (work, ...given) => {
+      const [clock, used] = [performance.now(), await cpu()];
+      await fresh.evaluate(work, ...given);
+      return [(performance.now() - clock) / SECONDS, (await cpu()) - used];
+    };
+    const found = { decode: [], encode: [] };
+    await fresh.evaluate((data, image) => {
+      window.data = window.toBytes(data);
+      window.picture = new Blob([window.toBytes(image)]);
+    }, base64(file), base64(picture));
+    found.load = await timed(async (model, threads) => {
+      const { Codec } = await import("./glc.js");
+      window.codec = await Codec.load(model, { threads });
+    }, model, threads);
+    for (let count = 0; count < repeat; count++) {
+      found.decode.push(await timed(async () => void (await window.codec.decode(window.data))));
+    }
+    for (let count = 0; count < repeat; count++) {
+      found.encode.push(await timed(async () => void (await window.codec.encode(window.picture, 50))));
+    }
+    const status = readFileSync(`/proc/${id}/status`, "utf8");
+    return { ...found, peak: Number(/VmHWM:\s*(\d+)/.exec(status)[1]) / 1000 };
+  },
+
   /** Open the page once with a network, and again without; `stop` is asked to end the server. */
   async offline(page, { file }) {
     await ready(page);
@@ -201,6 +237,11 @@ const commands = {
     return { card, isolated, caches: await page.evaluate(() => caches.keys()) };
   },
 };
+
+async function renderers(cdp) {
+  const { processInfo } = await cdp.send("SystemInfo.getProcessInfo");
+  return processInfo.filter((own) => own.type === "renderer");
+}
 
 async function ready(page) {
   await page.waitForSelector("html[data-ready]", LONG);

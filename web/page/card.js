@@ -183,7 +183,7 @@ export class Card {
     const times = Math.round(this.file.size / this.coded.length);
     const { width, height } = /** @type {HTMLCanvasElement} */ (this.original);
     const legend = `Beside the original: ${grouped(width)} x ${grouped(height)}, ` +
-      `${sizeText(this.file.size)}${times > 1 ? `, ${grouped(times)} times as many` : ""}`;
+      `${sizeText(this.file.size)}${times > 1 ? `, ${grouped(times)} times as many bytes` : ""}`;
     table.replaceChildren(element("legend", { textContent: legend }), ...rows);
   }
 
