@@ -15,7 +15,7 @@ import glc
 from glc.checkpoint import ModelInfo
 from glc.errors import GlcError
 
-__all__ = ["INDEX", "RUNTIME_FILES", "RuntimeMissingError", "find_runtime", "site_files"]
+__all__ = ["INDEX", "PARTS", "RUNTIME_FILES", "RuntimeMissingError", "find_runtime", "site_files"]
 
 INDEX = "site.json"
 """What the page reads first; also how a folder is known to be such a site."""
@@ -23,7 +23,7 @@ INDEX = "site.json"
 RUNTIME_FILES = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
 """Of onnxruntime-web. Too large for the wheel, 14 MB: npm brings them."""
 
-_PARTS = ("index.html", "glc.js", "sw.js", "icon.svg", "manifest.webmanifest", "lib", "page")
+PARTS = ("index.html", "glc.js", "sw.js", "icon.svg", "manifest.webmanifest", "lib", "page")
 _PACKAGE = "onnxruntime-web"
 
 
@@ -80,7 +80,7 @@ def site_files(models: Sequence[ModelInfo], runtime: Path) -> dict[str, Callable
     """
     source = source_folder()
     files: dict[str, Callable[[], bytes]] = {}
-    for part in _PARTS:
+    for part in PARTS:
         path = source / part
         inner = sorted(path.rglob("*")) if path.is_dir() else [path]
         for file in inner:

@@ -139,3 +139,12 @@ def test_versions_of_packages_are_pinned():
     pinned = package["dependencies"] | package["devDependencies"]
     assert set(pinned) == {"onnxruntime-web", "puppeteer-core"}
     assert all(re.fullmatch(r"[\d.]+", version) for version in pinned.values())
+
+
+def test_the_wheel_holds_what_a_site_is_made_of():
+    text = (WEB.parent / "pyproject.toml").read_text(encoding="utf-8")
+    shipped = dict(re.findall(r'^"web/([^"]+)" = "glc/_web/([^"]+)"$', text, re.MULTILINE))
+    assert all(target == source for source, target in shipped.items())
+    assert set(shipped) == {*site.PARTS, "package.json"}
+    there = {path.name for path in WEB.iterdir()} - {"node_modules", ".npmrc"}
+    assert there == set(shipped)

@@ -29,7 +29,7 @@ from glc import Codec, checkpoint  # noqa: E402
 from tests.conftest import random_picture  # noqa: E402
 
 PYTHON = """
-import json, resource, sys, time
+import json, re, sys, time
 from glc import Codec
 weights, file, picture, repeat = sys.argv[1:]
 def timed(work):
@@ -44,7 +44,9 @@ found["load"] = timed(load)
 data = open(file, "rb").read()
 found["decode"] = [timed(lambda: codec.decode(data)) for _ in range(int(repeat))]
 found["encode"] = [timed(lambda: codec.encode(picture, 50)) for _ in range(int(repeat))]
-found["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+status = open("/proc/self/status").read()
+found["peak"] = int(re.search(r"VmHWM:\\s*(\\d+)", status)[1]) / 1000
+found["torch"] = "torch" in sys.modules
 print(json.dumps(found))
 """
 

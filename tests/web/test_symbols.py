@@ -64,6 +64,30 @@ def test_every_size_and_quality(
         assert all(len(answer) == 64 for answer in probe("verify", argument))
 
 
+@pytest.mark.parametrize("seed", range(2))
+def test_extreme_weights(seed, version, probe, make_model, make_picture, export_model, tmp_path):
+    """Weights of the scale map at their limits, and latents so large that symbols are clamped."""
+    import torch
+
+    model = make_model(seed)
+    generator = torch.Generator().manual_seed(seed)
+    integers = model.scale_map.integers()
+    for name, value in integers.items():
+        signs = 2 * torch.randint(0, 2, value.shape, generator=generator) - 1
+        if not name.endswith("bias"):
+            value.copy_(127 * signs)
+        elif name == "bias":
+            value.copy_(signs * torch.randint(0, 1 << 16, value.shape, generator=generator))
+    model.scale_map.load_integers(integers)
+    model.analysis.head.weight.requires_grad_(False).mul_(1e5 if seed else 20.0)
+    path = tmp_path / "extreme.safetensors"
+    export_model(path, model, "extreme")
+    codec = Codec.from_pretrained(path, device="cpu")
+    (data,) = codec.encode_batch([make_picture(50, 90, seed)], 33 * seed, version=version)
+    (found,) = probe("verify", {"weights": str(path), "files": [data.hex()]})
+    assert len(found) == 64
+
+
 def test_a_file_of_another_model(probe, micro_path, linear):
     data = linear.encode(np.zeros((8, 8, 3), np.uint8))
     argument = {"weights": str(micro_path), "files": [data.hex()]}

@@ -258,6 +258,7 @@ function headerOf(container) {
 function chunksOf(container) {
   const { chunks } = container;
   if (!chunks.length) return new Uint8Array(0);
+  /** @type {Uint8Array[]} */
   const parts = [Uint8Array.from(varint(chunks.length))];
   for (const { tag, data } of chunks) {
     parts.push(Uint8Array.from([tag.charCodeAt(0), ...varint(data.length)]), data);
@@ -288,6 +289,7 @@ export function concatenate(parts) {
   return whole;
 }
 
+/** Of every byte. */
 const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
   let crc = byte;
   for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0xedb88320 : crc >>> 1;

@@ -49,8 +49,11 @@ export class Card {
     /** @type {Record<string, {canvas: HTMLCanvasElement, text: string}>} */
     this.shown = {};
     this.kind = "glc";
+    /** @type {Uint8Array} */
     this.coded = new Uint8Array(0);
     this.realism = REALISTIC;
+    /** @type {Promise<void> | undefined} */
+    this.busy = undefined;
   }
 
   /** Do what the file is for; never throws. */
