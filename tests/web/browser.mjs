@@ -10,9 +10,8 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { createHash } from "node:crypto";
 
-const puppeteer = (await import(
-  new URL("../../web/node_modules/puppeteer-core/lib/esm/puppeteer/puppeteer-core.js", import.meta.url)
-)).default;
+const PACKAGE = "../../web/node_modules/puppeteer-core/lib/esm/puppeteer/puppeteer-core.js";
+const { default: puppeteer } = await import(new URL(PACKAGE, import.meta.url));
 
 const SECONDS = 1000;
 const LONG = { timeout: 300 * SECONDS };
@@ -46,7 +45,9 @@ const commands = {
       window.codec = await glc.Codec.load(model, { threads: threads ?? undefined });
     }, model, threads);
     const found = await page.evaluate(() => ({
-      name: window.codec.name, isolated: crossOriginIsolated, takesRealism: window.codec.takesRealism,
+      name: window.codec.name,
+      isolated: crossOriginIsolated,
+      takesRealism: window.codec.takesRealism,
     }));
     found.decoded = [];
     for (const [file, realism, output] of decode) {
@@ -139,7 +140,8 @@ const commands = {
       const done = document.querySelector(".card").getAttribute("aria-busy") === "false";
       return done && document.querySelector(".kinds span").textContent !== before;
     }, LONG, card.kinds[0]);
-    const kinds = await page.$$eval(".kinds span", (spans) => spans.map((span) => span.textContent));
+    const kinds = await page.$$eval(".kinds span", (spans) =>
+      spans.map((span) => span.textContent));
     const names = await page.evaluate(() => [...document.querySelectorAll("input, button, select")]
       .filter((item) => !item.labels?.length && !item.textContent && !item.ariaLabel).length);
     return { first, before: card.kinds, moves, second, kinds, nameless: names };
@@ -209,13 +211,15 @@ const commands = {
       found.decode.push(await timed(async () => void (await window.codec.decode(window.data))));
     }
     for (let count = 0; count < repeat; count++) {
-      found.encode.push(await timed(async () => void (await window.codec.encode(window.picture, 50))));
+      found.encode.push(await timed(async () => {
+        await window.codec.encode(window.picture, 50);
+      }));
     }
     const status = readFileSync(`/proc/${id}/status`, "utf8");
     return { ...found, peak: Number(/VmHWM:\s*(\d+)/.exec(status)[1]) / 1000 };
   },
 
-  /** Open the page once with a network, and again without; `stop` is asked to end the server. */
+  /** Open the page once with a network, and again without. */
   async offline(page, { file }) {
     await ready(page);
     await give(page, file);
@@ -265,9 +269,10 @@ async function give(page, file) {
     const card = document.querySelector(".card");
     const facts = [...card.querySelectorAll(".facts div")].map((row) =>
       [...row.children].map((cell) => cell.textContent));
+    const message = card.querySelector(".message");
     return {
       name: card.querySelector("h2").textContent,
-      message: card.querySelector(".message").hidden ? "" : card.querySelector(".message").textContent,
+      message: message.hidden ? "" : message.textContent,
       facts: Object.fromEntries(facts),
       kinds: [...card.querySelectorAll(".kinds span")].map((span) => span.textContent),
       canvases: [...card.querySelectorAll("canvas")].map((own) => [own.width, own.height]),

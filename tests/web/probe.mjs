@@ -10,6 +10,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 const lib = new URL("../../web/lib/", import.meta.url);
 const load = (name) => import(new URL(`${name}.js`, lib).href);
 const bytes = (hex) => new Uint8Array(Buffer.from(hex, "hex"));
+const digits = (data) => Buffer.from(data).toString("hex");
 const sha256 = (data) => createHash("sha256").update(data).digest("hex");
 
 const commands = {
@@ -35,9 +36,11 @@ const commands = {
   async messages({ scales, index, row, version, indices, messages }) {
     const { RangeDecoder, RangeEncoder } = await load("range_coder");
     const { IndexTables, ScaleTables } = await load("tables");
-    const tensor = (rows) => ({ shape: [rows.length, rows[0].length], kind: "I32", data: rows.flat() });
-    const tables = new ScaleTables(tensor(scales[0]), { shape: [64], kind: "I32", data: scales[1] });
-    const ofZ = new IndexTables(tensor(index));
+    const tensor = (data, ...shape) => ({ shape, kind: "I32", data: data.flat() });
+    const [frequencies, halfWidths] = scales;
+    const columns = frequencies[0].length;
+    const tables = new ScaleTables(tensor(frequencies, 64, columns), tensor(halfWidths, 64));
+    const ofZ = new IndexTables(tensor(index, index.length, index[0].length));
     const encoder = new RangeEncoder();
     ofZ.encode(encoder, Int32Array.from(indices), row);
     for (const [rows, symbols] of messages) {
@@ -49,7 +52,7 @@ const commands = {
     ofZ.decode(decoder, found, row);
     const read = messages.map(([rows]) =>
       Array.from(tables.decode(decoder, Uint8Array.from(rows), version)));
-    return { bytes: Buffer.from(coded).toString("hex"), indices: Array.from(found), symbols: read };
+    return { bytes: digits(coded), indices: Array.from(found), symbols: read };
   },
 
   /** What each of some files says, or the error that it gives. */
@@ -58,10 +61,9 @@ const commands = {
     return files.map((hex) => {
       try {
         const found = unpack(bytes(hex));
-        const back = Buffer.from(pack(found)).toString("hex");
-        const chunks = found.chunks.map(({ tag, data }) => [tag, Buffer.from(data).toString("hex")]);
-        const model = Buffer.from(found.model).toString("hex");
-        const payload = Buffer.from(found.payload).toString("hex");
+        const back = digits(pack(found));
+        const chunks = found.chunks.map(({ tag, data }) => [tag, digits(data)]);
+        const [model, payload] = [digits(found.model), digits(found.payload)];
         return { ...found, chunks, model, payload, back };
       } catch (error) {
         return { error: error.name, message: error.message };
@@ -85,8 +87,8 @@ const commands = {
   },
 
   /**
-   * Decoded pixels, and pictures encoded again, with onnxruntime-web; large data goes by files:
-   * each job is `[file, realism, side, output]` or `[pixels, width, height, quality, side, output]`.
+   * Decode files and encode pictures with onnxruntime-web; large data goes by files. Each job is
+   * `[file, realism, side, output]` or `[pixels, width, height, quality, side, output]`.
    */
   async code({ weights, runtime, decode = [], encode = [] }) {
     const ort = await import(runtime);
@@ -120,8 +122,7 @@ const commands = {
     for (const [hex, width, height] of chunks) {
       try {
         const plane = await decodeAlpha(bytes(hex), width, height);
-        const again = Buffer.from(await encodeAlpha(plane, width)).toString("hex");
-        found.push([Buffer.from(plane).toString("hex"), again]);
+        found.push([digits(plane), digits(await encodeAlpha(plane, width))]);
       } catch (error) {
         found.push(error.name);
       }

@@ -51,7 +51,8 @@ export async function encodeAlpha(alpha, width) {
 /** @param {Uint8Array} body @param {number} width @param {number} height */
 function decodeVp8l(body, width, height) {
   if (Math.max(width, height) > VP8L_MAX_SIDE || width * height > VP8L_MAX_PIXELS) {
-    throw new CorruptError(`alpha: ${width} x ${height} pixels are too many for VP8L; damaged file`);
+    const size = `${width} x ${height} pixels`;
+    throw new CorruptError(`alpha: ${size} are too many for VP8L; damaged file`);
   }
   return decodeGreen(body, width, height);
 }

@@ -86,7 +86,9 @@ function check(config) {
   for (const [name, value] of Object.entries(config)) {
     if (name === "hyper_levels" || name === "architecture") continue;
     const [least, most] = name.includes("depth") ? [0, 64] : [2, 1 << 16];
-    if (Number(value) < least || Number(value) > most) throw malformed(`${name} must be from ${least} to ${most}`);
+    if (Number(value) < least || Number(value) > most) {
+      throw malformed(`${name} must be from ${least} to ${most}`);
+    }
   }
   const levels = config.hyper_levels;
   if (config.architecture !== 1 && config.architecture !== 2) {

@@ -67,7 +67,8 @@ export class Graph {
 
   /**
    * Apply an operator that has one output.
-   * @param {string} operator @param {string[]} inputs @param {Record<string, Attribute>} [attributes]
+   * @param {string} operator @param {string[]} inputs
+   * @param {Record<string, Attribute>} [attributes]
    * @returns {string}
    */
   node(operator, inputs, attributes = {}) {

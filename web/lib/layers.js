@@ -156,7 +156,8 @@ export class Layers {
       const sum = floats(weight).map((value) => value + 0);
       const share = Math.fround(1 / group);
       for (let row = 0; row < leaving; row++) {
-        for (let at = row * group; at < (row + 1) * group; at++) sum[row * 4 * entering + at] += share;
+        const start = row * 4 * entering + row * group;
+        for (let at = start; at < start + group; at++) sum[at] += share;
       }
       weight = tensorOf(weight.shape, sum);
     }
@@ -184,7 +185,10 @@ export class Layers {
     return this.shuffle(this.#conv(x, weight, bias), 2);
   }
 
-  /** (B, C factor^2, h, w) -> (B, C, h factor, w factor). @param {string} x @param {number} factor */
+  /**
+   * (B, C factor^2, h, w) -> (B, C, h factor, w factor).
+   * @param {string} x @param {number} factor
+   */
   shuffle(x, factor) {
     return this.graph.node("DepthToSpace", [x], { blocksize: factor, mode: "CRD" });
   }

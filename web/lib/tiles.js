@@ -61,7 +61,8 @@ export class Window {
   /** @param {Window} outer @returns {Window} this one in the coordinates of one that holds it. */
   inside(outer) {
     return new Window(
-      this.top - outer.top, this.left - outer.left, this.bottom - outer.top, this.right - outer.left,
+      this.top - outer.top, this.left - outer.left,
+      this.bottom - outer.top, this.right - outer.left,
     );
   }
 

@@ -45,7 +45,8 @@ export function floats({ kind, data }) {
 
 /** @param {number[]} shape @param {ArrayLike<number>} data @returns {Tensor} of float32. */
 export function tensorOf(shape, data) {
-  return { shape, kind: "F32", data: data instanceof Float32Array ? data : Float32Array.from(data) };
+  const own = data instanceof Float32Array ? data : Float32Array.from(data);
+  return { shape, kind: "F32", data: own };
 }
 
 /** @param {Tensor} tensor @param {number[]} shape @returns {Tensor} the same in another shape. */

@@ -289,7 +289,8 @@ export class Card {
       "Model": `${model} (${found.model})`,
     };
     return element("dl", { class: "facts" }, ...Object.entries(facts).map(([name, value]) =>
-      element("div", {}, element("dt", { textContent: name }), element("dd", { textContent: value }))));
+      element("div", {},
+        element("dt", { textContent: name }), element("dd", { textContent: value }))));
   }
 
   /** @param {HTMLCanvasElement} canvas */

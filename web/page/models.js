@@ -35,7 +35,8 @@ export class Models {
     if (found) return found;
     const names = this.entries.map((entry) => `${entry.name} (${entry.identity.slice(0, 6)})`);
     throw new WeightsError(
-      `the file was made with model ${model}, which is not on this site; it has ${names.join(", ")}`,
+      `the file was made with model ${model}, which is not on this site; it has ` +
+        names.join(", "),
     );
   }
 
@@ -71,7 +72,8 @@ export class Models {
     if (!response.ok) throw new WeightsError(`model ${entry.name}: ${response.status} from ${url}`);
     const data = await readAll(response, progress, entry.bytes);
     if (hex(await identityOf(data)) !== entry.identity) {
-      throw new WeightsError(`model ${entry.name}: what came is not the model; load the page again`);
+      const advice = "what came is not the model; load the page again";
+      throw new WeightsError(`model ${entry.name}: ${advice}`);
     }
     // Where there is no room the page works on, online.
     await cache?.put(url, new Response(/** @type {any} */ (data))).catch(() => {});

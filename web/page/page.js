@@ -108,13 +108,15 @@ async function keep(digest) {
 async function begin() {
   const [quality, shown] = [byId("quality"), byId("quality-shown")];
   quality.addEventListener("input", () => (shown.textContent = quality.value));
-  byId("settings").addEventListener("submit", (/** @type {Event} */ event) => event.preventDefault());
+  const settings = byId("settings");
+  settings.addEventListener("submit", (/** @type {Event} */ event) => event.preventDefault());
   const { index, digest } = await readIndex();
   const models = new Models(index.models, ROOT);
   fillModels(models);
   listen(taker(models));
   const threads = globalThis.crossOriginIsolated ? navigator.hardwareConcurrency : 1;
-  byId("about").textContent = `glc ${index.version}, on ${threads} thread${threads > 1 ? "s" : ""}.`;
+  const word = threads > 1 ? "threads" : "thread";
+  byId("about").textContent = `glc ${index.version}, on ${threads} ${word}.`;
   say("Ready");
   document.documentElement.dataset.ready = "true";
   await keep(digest).catch((error) => console.warn(`not kept for offline use: ${error.message}`));

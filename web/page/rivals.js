@@ -88,7 +88,8 @@ function resized(source, width, height) {
 function differenceOf(one, other) {
   const { width, height } = one;
   const apart = Math.max(1, Math.ceil((width * height) / COMPARED_PIXELS));
-  const [first, second] = [one, other].map((c) => contextOf(c).getImageData(0, 0, width, height).data);
+  const [first, second] = [one, other].map((canvas) =>
+    contextOf(canvas).getImageData(0, 0, width, height).data);
   let sum = 0;
   let count = 0;
   for (let y = 0; y < height; y += apart) {
