@@ -10,16 +10,18 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 from codec_cli.exits import UsageError
 from codec_cli.faults import is_fault, reason_of, show_trace
 from codec_cli.paths import Expansion, Job, Source
 from codec_cli.report import Report
 from glc.errors import GlcError
-from glc.tiles import watched_by
+from glc.tiles import Progress
 
 __all__ = [
     "Outcome",
+    "Work",
     "check_standard_output",
     "read",
     "reason_of",
@@ -40,9 +42,13 @@ class Outcome:
     notices: tuple[str, ...] = ()
 
 
+Work: TypeAlias = Callable[[Job, Progress | None], Outcome]
+"""Makes one output, and tells of large pictures how far it is; None where nobody looks."""
+
+
 def run_jobs(
     jobs: Sequence[Job],
-    work: Callable[[Job], Outcome],
+    work: Work,
     workers: int,
     report: Report,
 ) -> int:
@@ -85,9 +91,7 @@ def report_missing(expansion: Expansion, report: Report) -> None:
         report.failed(name, reason, {"input": name})
 
 
-def _in_threads(
-    jobs: Sequence[Job], work: Callable[[Job], Outcome], workers: int, report: Report
-) -> None:
+def _in_threads(jobs: Sequence[Job], work: Work, workers: int, report: Report) -> None:
     executor = ThreadPoolExecutor(workers, "glc")
     try:
         waiting: set[Future[None]] = {executor.submit(_attempt, j, work, report) for j in jobs}
@@ -102,12 +106,11 @@ def _in_threads(
     executor.shutdown()
 
 
-def _attempt(job: Job, work: Callable[[Job], Outcome], report: Report) -> None:
+def _attempt(job: Job, work: Work, report: Report) -> None:
     started = time.perf_counter()
     name = job.source.name
     try:
-        with watched_by(report.progress_of(name)):
-            outcome = work(job)
+        outcome = work(job, report.progress_of(name))
     except BrokenPipeError:
         raise
     except Exception as error:

@@ -35,10 +35,11 @@ from codec_cli.options import (
 )
 from codec_cli.paths import Job, expand, plan
 from codec_cli.report import Report
-from codec_cli.session import Codecs, refuse_auto
+from codec_cli.session import Codecs
 from codec_cli.suffixes import GLC_SUFFIXES, check_suffix, named_output
 from codec_cli.writing import Outputs
 from glc.bitstream import unpack, unpack_prefix
+from glc.tiles import Progress
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -54,7 +55,6 @@ _JPEG_MAX_METADATA = 65_533 - 29
 def run(arguments: Sequence[str]) -> int:
     """Run the command and return its exit code."""
     options = _parser().parse_intermixed_args(arguments)
-    refuse_auto(options.model)
     expansion = expand(options.inputs, GLC_SUFFIXES, options.recursive)
     suffix = f".{options.format or 'png'}"
     jobs = plan(expansion, options.output, suffix, GLC_SUFFIXES)
@@ -75,7 +75,7 @@ def run(arguments: Sequence[str]) -> int:
         codecs = Codecs(options.model, options.device, limits, *shown)
         if jobs and options.model is not None:
             try:
-                codecs.for_encoding()
+                codecs.for_model()
             except Exception as error:
                 report.failed(None, reason_of(error), {})
                 return exits.FAILED
@@ -104,9 +104,9 @@ class _Decoding:
     part: str
     """preview, partial, or empty for whole files only."""
 
-    def __call__(self, job: Job) -> Outcome:
+    def __call__(self, job: Job, progress: Progress | None) -> Outcome:
         data = read(job.source)
-        image, quality, said, arrived = self._decode(data)
+        image, quality, said, arrived = self._decode(data, progress)
         picture, notices = encoded_as(image, self.image_format)
         self.outputs.write(job.target, picture, replaces=job.replaces)
 
@@ -125,12 +125,14 @@ class _Decoding:
         line = f"{job.source.name} -> {job.target_name}  {width} x {height}  q{quality}"
         return Outcome(line, fields, (*said, *notices))
 
-    def _decode(self, data: bytes) -> tuple[Image.Image, int, tuple[str, ...], dict[str, object]]:
+    def _decode(
+        self, data: bytes, progress: Progress | None
+    ) -> tuple[Image.Image, int, tuple[str, ...], dict[str, object]]:
         """Return the picture, its quality, what has to be said of it, and that as fields."""
         if not self.part:
             whole = self.codecs.for_file(data)
             said = self.codecs.realism_notice(whole)
-            image = whole.decode(data, realism=self.codecs.realism)
+            image = whole.decode(data, realism=self.codecs.realism, progress=progress)
             return image, unpack(data, whole.limits).quality, said, {}
         codec, realism = self.codecs.for_part(data), self.codecs.realism
         quality = unpack_prefix(data, codec.limits).header.quality

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from codec_cli import exits
 from codec_cli.batch import (
@@ -41,15 +41,18 @@ from codec_cli.options import (
 )
 from codec_cli.paths import Job, expand, plan
 from codec_cli.report import Report
-from codec_cli.session import Codecs, EncoderLike
+from codec_cli.session import CodecLike, Codecs
 from codec_cli.suffixes import PICTURE_SUFFIXES, check_suffix, named_output
 from codec_cli.writing import Outputs
 from glc.bitstream import unpack
+from glc.tiles import Progress
 
 if TYPE_CHECKING:
     from glc.image import Picture
 
 __all__ = ["run"]
+
+_Coding: TypeAlias = "Callable[[Picture, Progress | None], bytes]"
 
 # Applied after the options are read: argparse takes a default that is given for one that is not.
 _QUALITY = 50
@@ -77,7 +80,7 @@ def run(arguments: Sequence[str]) -> int:
         if not jobs:
             return report.exit_code
         try:
-            codec = Codecs(options.model, options.device, limits, options.tile).for_encoding()
+            codec = Codecs(options.model, options.device, limits, options.tile).for_model()
         except Exception as error:
             report.failed(None, reason_of(error), {})
             return exits.FAILED
@@ -139,18 +142,18 @@ def _pictures_up_to(pixels: int) -> Iterator[None]:
 class _Encoding:
     """Makes one .glc file."""
 
-    codec: EncoderLike
-    coding: Callable[[Picture], bytes]
+    codec: CodecLike
+    coding: _Coding
     outputs: Outputs
     verify: bool
     keeps_metadata: bool
 
-    def __call__(self, job: Job) -> Outcome:
+    def __call__(self, job: Job, progress: Progress | None) -> Outcome:
         from glc.image import load
 
         name = job.source.name
         picture = load(read(job.source), name)
-        data = self.coding(picture)
+        data = self.coding(picture, progress)
         # A file that a reader with the same limits would refuse is not written.
         quality = unpack(data, self.codec.limits).quality
         check = self.codec.verify if self.verify else None
@@ -173,19 +176,19 @@ class _Encoding:
         return Outcome(line, fields, (*picture.notices, *lost))
 
 
-def _coding(codec: EncoderLike, options: argparse.Namespace) -> Callable[[Picture], bytes]:
+def _coding(codec: CodecLike, options: argparse.Namespace) -> _Coding:
     """Return the codec call that ``-q``, ``--target-bpp`` or ``--target-size`` asks for."""
     keep: bool = options.keep_metadata
 
-    def to_size(picture: Picture) -> bytes:
+    def to_size(picture: Picture, progress: Progress | None) -> bytes:
         size: int | None = options.target_size
         if size is None:
             size = max(1, math.floor(options.target_bpp * picture.width * picture.height / 8))
-        return codec.encode_to_size(picture, size, keep_metadata=keep)
+        return codec.encode_to_size(picture, size, keep_metadata=keep, progress=progress)
 
-    def at_quality(picture: Picture) -> bytes:
+    def at_quality(picture: Picture, progress: Progress | None) -> bytes:
         quality = _QUALITY if options.quality is None else options.quality
-        return codec.encode(picture, quality, keep_metadata=keep)
+        return codec.encode(picture, quality, keep_metadata=keep, progress=progress)
 
     has_target = options.target_size is not None or options.target_bpp is not None
     return to_size if has_target else at_quality
@@ -221,11 +224,7 @@ def _parser() -> Parser:
         metavar="BYTES",
         help="the best quality whose file has at most so many bytes",
     )
-    add_device(
-        parser,
-        "auto tries all installed ones and keeps the smallest file that looks as much like the "
-        "picture as the default model's (default: the default model, see glc models)",
-    )
+    add_device(parser, "default: the default model, see glc models")
     add_tile(parser)
     add_jobs(parser)
     add_limits(parser)

@@ -16,7 +16,6 @@ from codec_cli.extras import missing
 from codec_cli.faults import reason_of
 from codec_cli.options import Parser
 from codec_cli.report import say
-from codec_cli.session import AUTO
 from glc.errors import GlcError
 
 __all__ = ["run"]
@@ -96,8 +95,6 @@ def _target(out: Path, install: bool) -> Path:
     """Return where the weights go; what is there is never replaced, its files would be lost."""
     name = out.name if out.suffix == _SUFFIX else out.name + _SUFFIX
     target = out.with_name(name)
-    if target.stem == AUTO:
-        raise exits.UsageError(f"--out: {AUTO} means all installed models; choose another name")
     if install:
         from glc import checkpoint
 

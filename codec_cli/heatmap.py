@@ -12,10 +12,11 @@ from codec_cli.finished import is_cut_picture
 from codec_cli.options import limits_of
 from codec_cli.paths import STDIO, Job, expand
 from codec_cli.report import Report
-from codec_cli.session import Codecs, refuse_auto
+from codec_cli.session import Codecs
 from codec_cli.suffixes import GLC_SUFFIXES
 from codec_cli.writing import Outputs
 from glc.bitstream import MAGIC, unpack
+from glc.tiles import Progress
 
 __all__ = ["run"]
 
@@ -31,14 +32,13 @@ def run(options: argparse.Namespace) -> int:
     if target.suffix.lower() not in ("", ".png"):
         better = target.with_suffix(".png")
         raise exits.UsageError(f"--heatmap {target}: a .png file is written; name it {better}")
-    refuse_auto(options.model)
     codecs = Codecs(options.model, options.device or "auto", limits_of(options))
     with Report("info", 1, options.json, quiet=False) as report, Outputs(options.force) as outputs:
         report_missing(expansion, report)
         jobs = [Job(source, target) for source in expansion.sources]
         jobs = writable_jobs(jobs, options.force, False, report, is_cut_picture)
 
-        def work(job: Job) -> Outcome:
+        def work(job: Job, progress: Progress | None) -> Outcome:
             return _draw(job, codecs, outputs, options.quality)
 
         return run_jobs(jobs, work, 1, report)

@@ -15,9 +15,10 @@ from codec_cli.finished import is_cut_picture
 from codec_cli.options import Parser, add_device, add_reporting, count, quality
 from codec_cli.paths import STDIO, Job, Source
 from codec_cli.report import Report
-from codec_cli.session import Codecs, refuse_auto
+from codec_cli.session import Codecs
 from codec_cli.suffixes import check_folder
 from codec_cli.writing import Outputs
+from glc.tiles import Progress
 
 __all__ = ["run"]
 
@@ -32,7 +33,6 @@ def run(arguments: Sequence[str]) -> int:
         raise exits.UsageError("-o -: not to standard output; name a folder")
     folder = Path(options.output)
     check_folder("-o", folder)
-    refuse_auto(options.model)
     if options.prior == "normal" and options.quality is not None:
         raise exits.UsageError(
             "-q says whose tables to draw from, and --prior normal has none; leave it out"
@@ -59,7 +59,7 @@ def run(arguments: Sequence[str]) -> int:
             return exits.FAILED
         drawn = dict(zip(names, pictures, strict=True))
 
-        def work(job: Job) -> Outcome:
+        def work(job: Job, progress: Progress | None) -> Outcome:
             data, _ = encoded_as(drawn[job.source.relative.name], options.format)
             outputs.write(job.target, data)
             fields: dict[str, object] = {"output": job.target_name, "seed": options.seed}

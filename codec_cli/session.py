@@ -7,63 +7,67 @@ from __future__ import annotations
 
 import threading
 from functools import lru_cache
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from codec_cli.exits import UsageError
-from codec_cli.extras import missing
 from codec_cli.faults import is_shortage
-from codec_cli.report import say
 from glc.bitstream import Limits, unpack, unpack_prefix
 from glc.errors import GlcError
+from glc.tiles import Progress
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from PIL import Image
 
-    from glc.choice import Distance
     from glc.image import Picture
     from glc.preview import PartialPicture
 
 __all__ = [
-    "AUTO",
     "CodecLike",
     "Codecs",
-    "EncoderLike",
     "installed_name",
     "installed_path",
     "no_device",
     "open_codec",
-    "refuse_auto",
 ]
 
-AUTO = "auto"
-"""As a model: whichever of the installed ones makes the smallest file."""
 
-
-class EncoderLike(Protocol):
-    """What the command line needs for encoding: a codec, or a choice among several."""
+class CodecLike(Protocol):
+    """What the command line needs of ``glc.Codec``."""
 
     limits: Limits
     tile: int | None
 
-    def encode(self, picture: Picture, /, quality: int, *, keep_metadata: bool) -> bytes:
+    def encode(
+        self,
+        picture: Picture,
+        /,
+        quality: int,
+        *,
+        keep_metadata: bool,
+        progress: Progress | None = None,
+    ) -> bytes:
         """Return a .glc file."""
 
-    def encode_to_size(self, picture: Picture, /, max_bytes: int, *, keep_metadata: bool) -> bytes:
+    def encode_to_size(
+        self,
+        picture: Picture,
+        /,
+        max_bytes: int,
+        *,
+        keep_metadata: bool,
+        progress: Progress | None = None,
+    ) -> bytes:
         """Return the best .glc file of at most this size."""
 
-    def decode(self, data: bytes, /, realism: int | None = None) -> Image.Image:
+    def decode(
+        self, data: bytes, /, realism: int | None = None, progress: Progress | None = None
+    ) -> Image.Image:
         """Return the picture of a .glc file."""
 
-    def verify(self, data: bytes, /) -> None:
+    def verify(self, data: bytes, /, progress: Progress | None = None) -> None:
         """Raise if a .glc file does not decode to what was encoded."""
-
-
-class CodecLike(EncoderLike, Protocol):
-    """What the command line needs of ``glc.Codec``."""
 
     @property
     def takes_realism(self) -> bool:
@@ -90,16 +94,6 @@ class CodecLike(EncoderLike, Protocol):
         """Return pictures drawn from the model."""
 
 
-def refuse_auto(model: str | None) -> None:
-    """Refuse a choice among models where there is nothing to choose.
-
-    Raises:
-        UsageError: ``auto`` was chosen.
-    """
-    if model == AUTO:
-        raise UsageError(f"--model {AUTO} is for encoding; name one model, or leave it out")
-
-
 def open_codec(model: str | Path | None, device: str, precision: str = "float32") -> CodecLike:
     """Load a model; the default one when ``model`` is None.
 
@@ -122,32 +116,6 @@ def open_codec(model: str | Path | None, device: str, precision: str = "float32"
 def no_device(device: str) -> str:
     """Say that a machine does not have what ``--device`` asks for."""
     return f"--device {device}: torch finds none on this machine; use --device cpu, or auto"
-
-
-def _perceptual_distance() -> tuple[Distance, ...]:
-    """Return LPIPS if it can be used here; else nothing, and say so."""
-    try:
-        backbones = import_module("eval.backbones")
-    except ModuleNotFoundError as error:
-        _without_lpips(missing(error, "eval"))
-        return ()
-    try:
-        lpips = import_module("eval.perceptual").Lpips("squeeze")
-    except backbones.Unavailable as error:
-        _without_lpips(str(error))
-        return ()
-    lock = threading.Lock()
-
-    def distance(x: NDArray[np.uint8], x_hat: NDArray[np.uint8]) -> float:
-        # It remembers the last original, and -j compares several at once.
-        with lock:
-            return float(lpips.compare(x, x_hat))
-
-    return (distance,)
-
-
-def _without_lpips(why: str) -> None:
-    say(f"glc encode: note: without LPIPS another model is seldom found to be better: {why}")
 
 
 def installed_path(model: bytes) -> Path:
@@ -198,39 +166,20 @@ class Codecs:
         self._device = device
         self._lock = threading.Lock()
         self._open: dict[str | Path | None, CodecLike] = {}
-        self._choice: EncoderLike | None = None
-
-    def for_encoding(self) -> EncoderLike:
-        """Return the chosen or the default codec, or all installed ones for ``auto``."""
-        if self._model != AUTO:
-            return self._get(self._model)
-        from glc.choice import ModelChoice
-
-        with self._lock:
-            if self._choice is None:
-                choice = ModelChoice.installed(self._device, *_perceptual_distance())
-                choice.limits, choice.tile = self._limits, self._tile
-                self._choice = choice
-            return self._choice
 
     def for_model(self) -> CodecLike:
-        """Return the chosen or the default codec.
-
-        Raises:
-            UsageError: ``auto`` was chosen, and only encoding can choose.
-        """
-        refuse_auto(self._model)
+        """Return the chosen or the default codec."""
         return self._get(self._model)
 
     def for_file(self, data: bytes) -> CodecLike:
         """Return the chosen codec, or the one that this file was made with."""
-        if self._model not in (None, AUTO):
+        if self._model is not None:
             return self._get(self._model)
         return self._get(installed_path(unpack(data, self._limits).model))
 
     def for_part(self, data: bytes) -> CodecLike:
         """Return the codec as ``for_file`` does, for a file that may have been cut off."""
-        if self._model not in (None, AUTO):
+        if self._model is not None:
             return self._get(self._model)
         return self._get(installed_path(unpack_prefix(data, self._limits).header.model))
 

@@ -36,6 +36,7 @@ from glc.bitstream import unpack
 from glc.dataset.archive import Archive
 from glc.dataset.keys import relative_path
 from glc.errors import GlcError
+from glc.tiles import Progress
 
 __all__ = ["run"]
 
@@ -137,7 +138,7 @@ class _Unpacking:
     outputs: Outputs
     suffix: str
 
-    def __call__(self, job: Job) -> Outcome:
+    def __call__(self, job: Job, progress: Progress | None) -> Outcome:
         # A key need not be a path, so it is not taken from one.
         key = job.source.name if job.target is None else self.keys[job.target]
         data = self.archive.read(self.archive.index(key))
@@ -154,7 +155,7 @@ class _Unpacking:
             self.outputs.write(job.target, data, replaces=job.replaces)
         else:
             codec = self.codecs.for_file(data)
-            image = codec.decode(data, realism=self.codecs.realism)
+            image = codec.decode(data, realism=self.codecs.realism, progress=progress)
             picture, lost = encoded_as(image, self.suffix[1:])
             self.outputs.write(job.target, picture, replaces=job.replaces)
             notices = (*self.codecs.realism_notice(codec), *lost)

@@ -19,9 +19,10 @@ from codec_cli.options import (
 )
 from codec_cli.paths import Job, expand
 from codec_cli.report import Report
-from codec_cli.session import Codecs, refuse_auto
+from codec_cli.session import Codecs
 from codec_cli.suffixes import GLC_SUFFIXES
 from glc.errors import GlcError
+from glc.tiles import Progress
 
 __all__ = ["run"]
 
@@ -29,15 +30,14 @@ __all__ = ["run"]
 def run(arguments: Sequence[str]) -> int:
     """Run the command and return its exit code."""
     options = _parser().parse_intermixed_args(arguments)
-    refuse_auto(options.model)
     expansion = expand(options.inputs, GLC_SUFFIXES | {ARCHIVE_SUFFIX}, options.recursive)
     codecs = Codecs(options.model, options.device, limits_of(options))
 
-    def work(job: Job) -> Outcome:
+    def work(job: Job, progress: Progress | None) -> Outcome:
         if job.source.path is not None and is_archive(job.source.path):
             return _verify_archive(job.source.path, codecs)
         data = read(job.source)
-        codecs.for_file(data).verify(data)
+        codecs.for_file(data).verify(data, progress)
         return Outcome(f"{job.source.name}: ok", {"bytes": len(data), "verified": True})
 
     total = len(expansion.sources) + len(expansion.failures)
@@ -45,7 +45,7 @@ def run(arguments: Sequence[str]) -> int:
         report_missing(expansion, report)
         if expansion.sources and options.model is not None:
             try:
-                codecs.for_encoding()
+                codecs.for_model()
             except Exception as error:
                 report.failed(None, reason_of(error), {})
                 return exits.FAILED

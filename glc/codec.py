@@ -66,7 +66,7 @@ class Codec:
         limits: what ``decode`` accepts.
         tile: pictures with more pixels than a square of this side are worked on in tiles of at
             most its area, and memory stays bounded; 0 cuts none, None chooses. Makes no difference
-            but for the rounding of floats. ``glc.tiles.watched_by`` tells how far they are.
+            but for the rounding of floats.
         networks: what computes, see ``glc.runtime``.
     """
 
@@ -171,7 +171,13 @@ class Codec:
         """Where it computes: cpu, cuda, cuda:1, mps."""
         return self.networks.device
 
-    def encode(self, picture: Source, quality: int = 50, keep_metadata: bool = False) -> bytes:
+    def encode(
+        self,
+        picture: Source,
+        quality: int = 50,
+        keep_metadata: bool = False,
+        progress: Progress | None = None,
+    ) -> bytes:
         """Compress a picture.
 
         Args:
@@ -180,6 +186,8 @@ class Codec:
                 orientation and profiles: ``glc.image``.
             quality: 0 to 100, of any type as long as it is whole; higher is better and larger.
             keep_metadata: store EXIF and XMP.
+            progress: called after every tile with the share of the work that is done, 0 to 1;
+                never for a picture in one piece.
 
         Returns:
             The bytes of a ``.glc`` file.
@@ -188,7 +196,7 @@ class Codec:
             ImageError: the picture cannot be read.
             ValueError: quality out of range, or an array of the wrong kind.
         """
-        return self.encode_batch([picture], quality, keep_metadata)[0]
+        return self.encode_batch([picture], quality, keep_metadata, progress=progress)[0]
 
     def encode_batch(
         self,
@@ -196,6 +204,7 @@ class Codec:
         quality: int = 50,
         keep_metadata: bool = False,
         version: int = FORMAT_VERSION,
+        progress: Progress | None = None,
     ) -> list[bytes]:
         """Compress several pictures of any sizes; those of one padded size run as one batch.
 
@@ -207,6 +216,7 @@ class Codec:
             quality: 0 to 100; higher is better and larger.
             keep_metadata: store EXIF and XMP.
             version: of the format; an older one for readers, and archives, that know no other.
+            progress: as in ``encode``, of all of them together.
 
         Returns:
             One file per picture, in order.
@@ -222,7 +232,7 @@ class Codec:
         done = 0
         for members in _group([padded(p.height, p.width) for p in loaded]):
             batch = [loaded[index] for index in members]
-            tiling = Tiling(self.tile).share(done, len(members), len(loaded))
+            tiling = Tiling(self.tile, progress).share(done, len(members), len(loaded))
             latents = self.analyse(batch, tiling=tiling.within(0.0, 0.5))
             coded = self._code(batch, latents, quality, version, tiling.within(0.5, 1.0))
             for index, own in zip(members, coded, strict=True):
@@ -230,20 +240,27 @@ class Codec:
             done += len(members)
         return files
 
-    def encode_to_size(self, picture: Source, max_bytes: int, keep_metadata: bool = False) -> bytes:
+    def encode_to_size(
+        self,
+        picture: Source,
+        max_bytes: int,
+        keep_metadata: bool = False,
+        progress: Progress | None = None,
+    ) -> bytes:
         """Compress with the highest quality whose file has at most ``max_bytes`` bytes.
 
         Args:
             picture: as in ``encode``.
             max_bytes: 1 or more.
             keep_metadata: store EXIF and XMP.
+            progress: as in ``encode``.
 
         Raises:
             ImageError: the picture cannot be read.
             ValueError: the file is larger even at quality 0, or ``max_bytes`` is no size.
         """
         max_bytes, loaded = assembly.check_size(max_bytes), inputs.load(picture)
-        tiling = Tiling(self.tile)
+        tiling = Tiling(self.tile, progress)
         # A search among 101 qualities tries at most seven.
         latents = self.analyse([loaded], tiling=tiling.share(0, 1, 8))
         tried = 0
@@ -262,7 +279,9 @@ class Codec:
         """Say whether a realism changes what this model shows: from architecture 2 on."""
         return self.networks.config.linear
 
-    def decode(self, data: bytes, realism: int | None = None) -> Image.Image:
+    def decode(
+        self, data: bytes, realism: int | None = None, progress: Progress | None = None
+    ) -> Image.Image:
         """Decompress a ``.glc`` file made with this model.
 
         Args:
@@ -271,6 +290,7 @@ class Codec:
             realism: 0 shows the most faithful picture, 100 the most realistic one, and what lies
                 between is a mixture; None is ``glc.config.DEFAULT_REALISM``. A model that does
                 not take one (``takes_realism``) shows the same picture at all of them.
+            progress: as in ``encode``.
 
         Returns:
             An image of mode RGB, L, RGBA or LA, as the original had it.
@@ -280,16 +300,21 @@ class Codec:
             ValueError: the realism is not a whole number from 0 to 100.
             WeightsError: the file was made with another model.
         """
-        return self.decode_batch([data], realism)[0]
+        return self.decode_batch([data], realism, progress)[0]
 
-    def decode_batch(self, files: Sequence[bytes], realism: int | None = None) -> list[Image.Image]:
+    def decode_batch(
+        self,
+        files: Sequence[bytes],
+        realism: int | None = None,
+        progress: Progress | None = None,
+    ) -> list[Image.Image]:
         """Decompress several files of any sizes; those of one padded size run as one batch.
 
         Arguments and errors are those of ``decode``.
         """
         shown = assembly.check_realism(realism)
         containers = [self._open(data) for data in files]
-        tiling = Tiling(self.tile)
+        tiling = Tiling(self.tile, progress)
         pictures: dict[int, Image.Image] = {}
         for members, y_hat in self._decode_symbols(containers, tiling):
             sizes = [(containers[i].height, containers[i].width) for i in members]
@@ -301,18 +326,22 @@ class Codec:
                 pictures[index] = assembly.finish(containers[index], pixels)
         return [pictures[index] for index in range(len(files))]
 
-    def verify(self, data: bytes) -> None:
+    def verify(self, data: bytes, progress: Progress | None = None) -> None:
         """Decode the symbols of a file and compare its checksum, without making pixels.
+
+        Args:
+            data: the file.
+            progress: as in ``encode``.
 
         Raises:
             GlcError: as ``decode``.
         """
-        self.verify_batch([data])
+        self.verify_batch([data], progress)
 
-    def verify_batch(self, files: Sequence[bytes]) -> None:
+    def verify_batch(self, files: Sequence[bytes], progress: Progress | None = None) -> None:
         """Verify several files of any sizes, batched as in ``decode_batch``."""
         containers = [self._open(data) for data in files]
-        tiling, done = Tiling(self.tile), 0
+        tiling, done = Tiling(self.tile, progress), 0
         for members, some in _alike(containers):
             self._read_symbols(some, tiling=tiling.share(done, len(members), len(containers)))
             done += len(members)

@@ -337,11 +337,14 @@ def _of_step(progress: Progress | None, step: int) -> Progress | None:
 
 
 def to_symbols(residual: Floats, threshold: float) -> Floats:
-    """Round residuals to the integers that are coded: ``glc.quantize.to_symbols`` of arrays.
+    """Round residuals to the integers that are coded; training does it in ``glc.quantize``.
 
     Args:
         residual: what is left of y, in steps; any shape.
-        threshold: of the rounding, as ``CodecConfig.rounding`` has it.
+        threshold: of the rounding, as ``CodecConfig.rounding`` has it; with 0.5 ties round to even.
+
+    Returns:
+        Integers in [-32767, 32767], float32, same shape.
     """
     nearest = threshold == 0.5
     rounded = (

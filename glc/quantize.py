@@ -1,7 +1,6 @@
-"""The one boundary between floats and integers.
+"""The gradients that training puts in the place of rounding and clamping.
 
-Everything that turns a float into coded data, and the gradients that training puts in the place of
-rounding. Knows nothing of networks or bytes.
+What is coded is rounded in ``glc.pipeline``. Knows nothing of networks or bytes.
 """
 
 from __future__ import annotations
@@ -51,26 +50,3 @@ class _ClampThrough(torch.autograd.Function):
         low, high = ctx.low, ctx.high  # type: ignore[attr-defined]
         stuck = ((x < low) & (gradient > 0)) | ((x > high) & (gradient < 0))
         return gradient.masked_fill(stuck, 0.0), None, None
-
-
-def to_symbols(
-    y: Tensor, mean: Tensor, step: Tensor, rows: Tensor, mask: Tensor, threshold: float = 0.5
-) -> Tensor:
-    """Quantise y to the integers that are coded.
-
-    Args:
-        y: (B, C, h, w) latent.
-        mean: same shape, predicted.
-        step: same shape, positive quantisation step.
-        rows: same shape, scale-table rows; at row 0 nothing is coded and the symbol is 0.
-        mask: bool, broadcastable; elsewhere the symbol is 0.
-        threshold: of the rounding, as ``CodecConfig.rounding`` has it.
-
-    Returns:
-        (B, C, h, w) float32 integers in [-32767, 32767]; with 0.5 ties round to even.
-    """
-    residual = (y - mean) / step
-    nearest = threshold == 0.5
-    symbols = residual.round() if nearest else round_from(residual, threshold)
-    symbols = symbols.clamp(-32767, 32767)
-    return torch.where(mask & (rows > 0), symbols, torch.zeros_like(symbols))

@@ -6,9 +6,7 @@ Knows nothing of tensors: everything here is in pixels of the padded picture.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from glc.config import IMAGE_STRIDE, LATENT_STRIDE, CodecConfig
@@ -25,7 +23,6 @@ __all__ = [
     "cut",
     "part",
     "reach_of",
-    "watched_by",
 ]
 
 Progress: TypeAlias = Callable[[float], None]
@@ -40,24 +37,6 @@ Both were chosen by measurement: docs/decisions.md."""
 
 SMALLEST_SIDE = 192
 """Below it a tile is little more than the surroundings that it has to look at."""
-
-
-_watcher: ContextVar[Progress | None] = ContextVar("progress", default=None)
-
-
-@contextmanager
-def watched_by(progress: Progress | None) -> Iterator[None]:
-    """Have this thread's calls of a codec tell of their progress inside of a ``with`` block.
-
-    Args:
-        progress: called after every tile with the share of the call's work that is done; never
-            for pictures in one piece.
-    """
-    token = _watcher.set(progress)
-    try:
-        yield
-    finally:
-        _watcher.reset(token)
 
 
 class SmallerTilesWarning(UserWarning):
@@ -75,8 +54,8 @@ class Tiling:
     side: int | None = None
     """Larger pictures than a square of this side are cut into tiles of at most its area; 0 cuts
     none, and None chooses by ``UNCUT_SIDE`` and ``TILE_SIDE``."""
-    progress: Progress | None = field(default_factory=_watcher.get)
-    """Told after every tile; that of ``watched_by`` when omitted."""
+    progress: Progress | None = None
+    """Told after every tile."""
     takes_all: bool = False
     """Cut pictures of any size; those that fit into a tile are then at least taken one by one."""
 

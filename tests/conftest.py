@@ -279,21 +279,20 @@ def ranged_linear_path(
 @pytest.fixture(scope="session")
 def check_progress() -> Callable[..., None]:
     """Return a function that looks at what a codec tells of its work in tiles."""
-    from glc.tiles import watched_by
 
     def check(codec: Any, picture: np.ndarray) -> None:
-        shares: dict[str, list[float]] = {"encode": [], "decode": [], "to size": []}
-        with watched_by(shares["encode"].append):
-            data = codec.encode(picture, 50)
-        with watched_by(shares["decode"].append):
-            codec.decode(data)
-        with watched_by(shares["to size"].append):
-            codec.encode_to_size(picture, len(data))
+        names = ("encode", "decode", "verify", "to size")
+        shares: dict[str, list[float]] = {name: [] for name in names}
+        data = codec.encode(picture, 50, progress=shares["encode"].append)
+        codec.decode(data, progress=shares["decode"].append)
+        codec.verify(data, progress=shares["verify"].append)
+        codec.encode_to_size(picture, len(data), progress=shares["to size"].append)
         for told in shares.values():
             assert len(told) > 20
             assert told == sorted(told)
             assert told[0] > 0.0
-        assert shares["encode"][-1] == shares["decode"][-1] == pytest.approx(1.0)
+        for name in ("encode", "decode", "verify"):
+            assert shares[name][-1] == pytest.approx(1.0)
 
     return check
 

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from glc import Codec, WeightsError, checkpoint
+from glc.runtime.choice import RUNTIMES
 
 ROOT = Path(__file__).parent.parent
 
@@ -113,16 +114,16 @@ def pixels(image):
 
 def work(arguments):
     codec, picture, quality, expected = arguments
-    codec = codec or Codec.from_pretrained(sys.argv[2], device="cpu")
+    codec = codec or Codec.from_pretrained(sys.argv[3], runtime=sys.argv[2], device="cpu")
     data = codec.encode(picture, quality)
     codec.verify(data)
     return data + pixels(codec.decode(data)) == expected
 
 if __name__ == "__main__":
-    method, path, conftest = sys.argv[1:]
+    method, runtime, path, conftest = sys.argv[1:]
     torch.set_num_threads(2)
     make_picture = runpy.run_path(conftest)["random_picture"]
-    codec = Codec.from_pretrained(path, device="cpu")
+    codec = Codec.from_pretrained(path, runtime=runtime, device="cpu")
     tasks = []
     for seed in range(4):
         # Large enough for torch to share its work among the threads.
@@ -138,19 +139,22 @@ if __name__ == "__main__":
         pid = os.fork()
         if pid == 0:
             good = work(tasks[1])
-            os._exit(0 if good and torch.get_num_threads() == 1 else 1)
+            alone = runtime != "torch" or torch.get_num_threads() == 1
+            os._exit(0 if good and alone else 1)
         results.append(os.waitpid(pid, 0)[1] == 0)
     print(results.count(True), "of", len(results), torch.get_num_threads())
 """
 
 
+@pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
-def test_processes_give_the_bytes_of_one(micro_path, tmp_path, method):
+def test_processes_give_the_bytes_of_one(micro_path, tmp_path, method, runtime):
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
+    command = [sys.executable, "-W", "ignore", program]
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", program, method, micro_path, ROOT / "tests/conftest.py"],
+        [*command, method, runtime, micro_path, ROOT / "tests/conftest.py"],
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "2"},
         capture_output=True,
         text=True,

@@ -19,7 +19,6 @@ from PIL import Image
 
 from glc import Codec, checkpoint
 from glc.precision import in_autocast_of_caller
-from glc.structure import structural_distance
 
 QUALITIES = (0, 31, 100)
 
@@ -178,7 +177,6 @@ def everything_of(codec: Codec, picture: np.ndarray, data: bytes) -> dict[str, b
         "latents": codec.latents(picture).tobytes(),
         "latents of a file": codec.latents(data).tobytes(),
         "from_latents": codec.from_latents(codec.latents(picture)).tobytes(),
-        "distance": repr(structural_distance(picture, picture[::-1])).encode(),
     }
 
 

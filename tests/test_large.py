@@ -14,7 +14,7 @@ import torch
 from glc import pipeline
 from glc.bitstream import pack, unpack
 from glc.errors import CorruptError
-from glc.tiles import Reach, SmallerTilesWarning, watched_by
+from glc.tiles import Reach, SmallerTilesWarning
 
 SIZES = [(65, 400), (400, 65), (331, 257)]
 SEAMLESS = 1e-3
@@ -134,8 +134,7 @@ def test_batches_of_large_and_small_pictures(codecs, make_picture, version):
 def test_small_pictures_are_coded_as_ever(load_micro, codecs, make_picture):
     automatic, picture = load_micro(), make_picture(200, 77)
     told = []
-    with watched_by(told.append):
-        data = automatic.encode(picture, 50)
+    data = automatic.encode(picture, 50, progress=told.append)
     assert data == codecs[0].encode(picture, 50)
     assert np.array_equal(levels(automatic, data), levels(codecs[0], data))
     assert told == []

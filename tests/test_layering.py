@@ -68,7 +68,6 @@ CLOSED = {
     "glc.versions": (set(), {"glc.entropy"}),
     "glc.quantize": ({"numpy", "torch"}, {"glc.errors"}),
     "glc.foreign": (set(), set()),
-    "glc.structure": ({"numpy"}, set()),
     "glc.whole": (set(), set()),
     "glc.strict": ({"PIL"}, set()),
     "glc.depth": ({"numpy"}, {"glc.errors"}),

@@ -10,7 +10,6 @@ from PIL import Image
 
 import glc.pillow
 from glc import Codec, checkpoint
-from glc.choice import ModelChoice
 from glc.config import DEFAULT_REALISM
 
 REALISMS = (0, 40, 100)
@@ -119,11 +118,6 @@ def test_8_bits_show_nearly_the_same(ranged_linear_path, make_picture, realism):
     assert quick.encode(make_picture(130, 200, 9), 60) == file
     difference = levels(quick.decode(file, realism)) - levels(exact.decode(file, realism))
     assert 0.0 < np.square(difference).mean() < 1.0
-
-
-def test_a_choice_of_models_hands_it_on(linear, micro, data):
-    choice = ModelChoice([micro, linear])
-    assert np.array_equal(levels(choice.decode(data, 0)), levels(linear.decode(data, 0)))
 
 
 def test_pillow_is_told_once(linear, linear_path, data):

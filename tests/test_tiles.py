@@ -20,7 +20,6 @@ from glc.tiles import (
     cut,
     part,
     reach_of,
-    watched_by,
 )
 
 DEPTHS = [field.name for field in dataclasses.fields(CodecConfig) if "depth" in field.name]
@@ -181,16 +180,3 @@ def test_shares_of_the_work_add_up():
             stage.progress(1.0)
     assert told == [0.25, 0.5, 0.75, 1.0]
     assert part(None, 0.0, 1.0) is None
-
-
-def test_a_watcher_is_told_by_the_work_of_its_block_only():
-    def watcher(share: float) -> None:
-        pass
-
-    assert Tiling().progress is None
-    with watched_by(watcher):
-        assert Tiling().progress is watcher
-        with watched_by(None):
-            assert Tiling().progress is None
-        assert Tiling().smaller().progress is watcher
-    assert Tiling().progress is None

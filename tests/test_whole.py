@@ -13,7 +13,6 @@ from PIL import Image
 import glc.pillow
 from glc import Codec
 from glc.assembly import check_quality, check_size
-from glc.choice import ModelChoice
 from glc.whole import whole
 
 FORTY = {
@@ -90,7 +89,6 @@ def test_every_way_in_takes_them(micro, micro_path, make_picture, kind):
     np.testing.assert_array_equal(micro.bit_map(picture, forty), micro.bit_map(picture, 40))
     drawn = micro.sample(1, (64, 64), forty)[0].tobytes()
     assert drawn == micro.sample(1, (64, 64), 40)[0].tobytes()
-    assert ModelChoice([micro]).encode(picture, forty) == data
     fast = Codec.from_pretrained(micro_path, runtime="onnxruntime")
     assert fast.encode(picture, forty) == fast.encode(picture, 40)
 
@@ -102,7 +100,6 @@ def test_sizes_are_taken_as_well(micro, micro_path, make_picture, kind):
     for codec in (
         micro,
         Codec.from_pretrained(micro_path, runtime="onnxruntime"),
-        ModelChoice([micro]),
     ):
         expected = codec.encode_to_size(picture, size)
         assert codec.encode_to_size(picture, size - 40 + FORTY[kind]) == expected
@@ -121,12 +118,10 @@ def test_every_way_in_refuses_the_rest(micro, micro_path, make_picture, value):
             lambda: micro.bit_map(picture, value),
             lambda: micro.sample(1, (64, 64), value),
             lambda: fast.encode(picture, value),
-            lambda: ModelChoice([micro]).encode(picture, value),
         ),
         "max_bytes": (
             lambda: micro.encode_to_size(picture, value),
             lambda: fast.encode_to_size(picture, value),
-            lambda: ModelChoice([micro]).encode_to_size(picture, value),
         ),
     }
     for name, ways in calls.items():

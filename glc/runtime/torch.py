@@ -6,9 +6,10 @@ back, on a GPU too.
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import torch
@@ -32,6 +33,9 @@ _SCALE_MAP = "scale_map."
 _UNUSED = "num_batches_tracked"
 """Batch norm's counter; only training looks at it."""
 
+_Parameters = ParamSpec("_Parameters")
+_Result = TypeVar("_Result")
+
 _seen_process = [os.getpid()]
 """The process that loaded this module, or the one forked from it that used a codec."""
 
@@ -46,6 +50,21 @@ def _check_process() -> None:
         _seen_process[0] = os.getpid()
         if torch.get_num_threads() > 1:
             torch.set_num_threads(1)
+
+
+def _computes(method: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
+    """Let a method compute: in the codec's own precision, and in a forked process as well.
+
+    Around all of it: the first step of the smallest network may be a parallel loop.
+    """
+    inner = own_precision(method)
+
+    @functools.wraps(method)
+    def checked(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Result:
+        _check_process()
+        return inner(*args, **kwargs)
+
+    return checked
 
 
 def pick_device(name: str) -> str:
@@ -93,23 +112,23 @@ class TorchNetworks:
         """Of the model."""
         return self._model.config
 
-    @own_precision
+    @_computes
     def encode_fine(self, pixels: Pixels) -> Floats:
         """E above 1/16."""
         x = self._take(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1.0
         return _give(self.model.encoder.fine(x))
 
-    @own_precision
+    @_computes
     def encode_coarse(self, features: Floats) -> Floats:
         """The rest of E."""
         return _give(self.model.encoder.coarse(self._take(features)))
 
-    @own_precision
+    @_computes
     def analysis(self, l: Floats, quality: int) -> Floats:
         """g_a."""
         return _give(self.model.analysis(self._take(l), self._level(quality)))
 
-    @own_precision
+    @_computes
     def hyper_analysis(self, y: Floats, quality: int) -> Integers:
         """h_a."""
         model = self.model
@@ -118,43 +137,43 @@ class TorchNetworks:
         found: Integers = indices.to(torch.int32).cpu().numpy()
         return found
 
-    @own_precision
+    @_computes
     def hyper_synthesis(self, indices: Integers, quality: int) -> Floats:
         """h_s."""
         return _give(self.model.hyper_synthesis(self._digits(indices), self._level(quality)))
 
-    @own_precision
+    @_computes
     def context(self, step: int, y_hat: Floats, features: Floats) -> tuple[Floats, Floats]:
         """The context model."""
         found = self.model.context(step, self._take(y_hat), self._take(features))
         mean, quant_step = found
         return _give(mean), _give(quant_step)
 
-    @own_precision
+    @_computes
     def scale_base(self, indices: Integers, quality: int) -> Tensor:
         """The scale map before the first step, on the device."""
         digits = self._digits(indices).to(self._exact)
         base: Tensor = self.model.scale_map.base(digits, self._level(quality))
         return base
 
-    @own_precision
+    @_computes
     def rows(self, step: int, base: Tensor, symbols: Integers) -> NDArray[np.uint8]:
         """The rest of the scale map."""
         found = self.model.scale_map.rows(base, self._take(symbols), step)
         rows: NDArray[np.uint8] = found.to(torch.uint8).cpu().numpy()
         return rows
 
-    @own_precision
+    @_computes
     def synthesis(self, y_hat: Floats, quality: int) -> Floats:
         """g_s."""
         return _give(self.model.synthesis(self._take(y_hat), self._level(quality)))
 
-    @own_precision
+    @_computes
     def decode_coarse(self, l_hat: Floats, realism: float) -> Floats:
         """D at 1/16."""
         return _give(self.model.decoder.coarse(self._take(l_hat), self._realism(realism)))
 
-    @own_precision
+    @_computes
     def decode_fine(self, features: Floats, realism: float) -> Pixels:
         """The rest of D."""
         x_hat = self.model.decoder.fine(self._take(features), self._realism(realism))

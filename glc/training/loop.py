@@ -168,19 +168,10 @@ class Trainer:
         if self.step > 0:
             self.ensemble.load_state_dict(self.average.module.state_dict())
         self.ensemble.begin(phase, keep_reference=self._moved)
-        if phase == 2 and self.settings.hyper_weight > 0:
-            self._spread_hyper()
         self.processes.share(self.ensemble, self.adversary)
         self.phase, self.step, self._warm_from = phase, 0, 0
         self.average = AveragedWeights(self.ensemble, self.settings.ema_decay)
         self._make_optimisers()
-
-    def _spread_hyper(self) -> None:
-        """Give phase 2 a hyper-latent that says something from the first step on."""
-        crops = max(32, 2 * self.settings.shape.hyper_channels // (self.settings.crop_2 // 64) ** 2)
-        generator = torch.Generator().manual_seed(self.settings.seed)
-        x = self.pictures.crops(crops, self.settings.crop_2, 1.0, generator)
-        self.ensemble.spread_hyper(x, _draw_qualities(crops, generator).to(self.device))
 
     def _make_optimisers(self) -> None:
         s = self.settings

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from glc.networks.linear import RealismGain
 from glc.networks.model import GlcModel
 from glc.training.guard import TrainingError, step_unless
 from glc.training.muon import Muon
@@ -31,12 +32,19 @@ class Optimisers:
 
     def __init__(self, ensemble: Ensemble, settings: TrainingSettings, phase: int) -> None:
         self._peak = settings.learning_rate(phase)
+        self._share = 1.0
         self.trained = [p for p in ensemble.parameters() if p.requires_grad]
         matrices = _matrices(ensemble) if settings.muon else []
         taken = {id(p) for p in matrices}
         # The scale map counts in rows of a table: its useful range is tens, not ones.
         scale_map = ensemble.model.scale_map
-        factors = {id(p): 6.0 for p in scale_map.parameters()} | {id(scale_map.bias): 50.0}
+        # E does not know the quality: fast, it throws away for all what the coarsest does not need.
+        factors = {id(p): settings.encoder_pace for p in ensemble.model.encoder.parameters()}
+        factors |= {id(p): 6.0 for p in scale_map.parameters()} | {id(scale_map.bias): 50.0}
+        # About 1 each, and between faithful and realistic they have to differ by about 1 as well.
+        for module in ensemble.model.decoder.modules():
+            if isinstance(module, RealismGain):
+                factors |= {id(p): 10.0 for p in module.parameters()}
         for module, factor in _linear_maps(ensemble.model).items():
             factors |= {id(p): factor for p in module.parameters()}
         groups: dict[float, list[nn.Parameter]] = {}
@@ -50,16 +58,21 @@ class Optimisers:
             )
         ]  # fmt: skip
         if matrices:
-            self._all.append(Muon([{"params": matrices, "factor": 1.0}], self._peak))
+            paced: dict[float, list[nn.Parameter]] = {}
+            for p in matrices:
+                paced.setdefault(factors.get(id(p), 1.0), []).append(p)
+            self._all.append(
+                Muon([{"params": p, "factor": k} for k, p in paced.items()], self._peak)
+            )
 
     @property
     def learning_rate(self) -> float:
         """Learning rate of the last step, where no factor applies."""
-        group = self._all[0].param_groups[0]
-        return float(group["lr"] / group["factor"])
+        return self._peak * self._share
 
     def set_share(self, share: float) -> None:
         """Set the learning rate to this share of the phase's peak."""
+        self._share = share
         for optimiser in self._all:
             for group in optimiser.param_groups:
                 group["lr"] = self._peak * group["factor"] * share

@@ -16,10 +16,8 @@ from torch.nn import functional
 
 from glc.config import LATENT_STRIDE, QUALITY_MAX, CodecConfig
 from glc.networks.codebook import GaussianBottleneck, ScalarCodebook, VectorCodebook
-from glc.networks.context import ContextModel
 from glc.networks.model import GlcModel
 from glc.quantize import round_from
-from glc.training.hyper import missing_information, spread
 from glc.training.predictor import CodePredictor
 from glc.training.rate import symbol_bits
 from glc.training.settings import TrainingSettings
@@ -40,13 +38,6 @@ class Outcome:
     parts: dict[str, Tensor] = field(default_factory=dict)
 
 
-class BlindContext(ContextModel):
-    """The context model as if nothing had been decoded: what the hyper-latent alone can say."""
-
-    def forward(self, step: int, y_hat: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
-        return super().forward(step, torch.zeros_like(y_hat), features)
-
-
 class Ensemble(nn.Module):
     """The codec and everything that only training needs: codebook, predictor, frozen phase 1."""
 
@@ -57,8 +48,6 @@ class Ensemble(nn.Module):
         self.phase = 1
         self._moved: bool | None = None
         self.model = GlcModel(config)
-        if not settings.context:
-            self.model.context = BlindContext(config)
         self.codebook = _make_codebook(settings.regulariser, config)
         self.predictor: CodePredictor | None = None
         if not isinstance(self.codebook, GaussianBottleneck):
@@ -98,9 +87,6 @@ class Ensemble(nn.Module):
             self._freeze(self.model.encoder, self.model.decoder, self.codebook, self.reference)
         else:
             self._freeze(self.codebook, self.reference)
-        if not self.settings.context:
-            # They start at zero: tables then depend on the hyper-latent alone.
-            self.model.scale_map.context_weight.requires_grad_(False)
 
     @staticmethod
     def _freeze(*modules: nn.Module | None) -> None:
@@ -131,24 +117,20 @@ class Ensemble(nn.Module):
             with torch.no_grad():
                 l = self.model.encoder(x)
                 target, codes = self._targets(self.reference(x) if self._has_moved() else l)
-            l_hat, bpp, missing = self._code(l, quality)
+            l_hat, bpp = self._code(l, quality)
             loss, parts = self._latent_loss(l_hat, target, codes)
-            parts["hyper_missing"] = missing
             s = self.settings
             loss = s.latent_weight * parts["latent_mse"] + s.code_weight * loss
-            loss = loss + s.hyper_weight * missing + (rate_weight * bpp).mean()
+            loss = loss + (rate_weight * bpp).mean()
             return Outcome(loss, None, bpp, parts)
         s = self.settings
-        l_hat, bpp, missing = self._code(self.model.encoder(x), quality)
+        l_hat, bpp = self._code(self.model.encoder(x), quality)
         loss, parts = (rate_weight * bpp).mean(), {}
         if s.latent_weight_3 > 0 or s.code_weight_3 > 0:
             with torch.no_grad():
                 target, codes = self._targets(self.reference(x))
             entropy, parts = self._latent_loss(l_hat, target, codes)
             loss = loss + s.latent_weight_3 * parts["latent_mse"] + s.code_weight_3 * entropy
-        if s.hyper_weight > 0:
-            parts["hyper_missing"] = missing
-            loss = loss + s.hyper_weight * missing
         return Outcome(loss, self.model.decoder(l_hat, realism), bpp, parts)
 
     def _autoencode(self, x: Tensor, quality: Tensor, realism: Tensor | None) -> Outcome:
@@ -211,21 +193,11 @@ class Ensemble(nn.Module):
         parts["code_entropy"] = entropy.detach()
         return entropy, parts
 
-    @torch.no_grad()
-    def spread_hyper(self, x: Tensor, quality: Tensor) -> None:
-        """Make the hyper-latents of these pictures differ: see ``glc.training.hyper.spread``."""
-        spread(self.model.hyper_analysis, self.model.analysis(self.model.encoder(x), quality))
-
-    def _code(self, l: Tensor, quality: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Transform-code l with soft gradients.
-
-        Returns:
-            l_hat (B, C_l, h, w), bpp (B,), and what z could say but does not, nats (scalar).
-        """
+    def _code(self, l: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
+        """Transform-code l with soft gradients: l_hat (B, C_l, h, w) and bpp (B,)."""
         model = self.model
         y = model.analysis(l, quality)
-        z = model.hyper_analysis(y, quality)
-        digits = model.hyper_codebook(z)
+        digits = model.hyper_codebook(model.hyper_analysis(y, quality))
         rounding = model.config.rounding
         coded_residual, coded_rows = torch.zeros_like(y), torch.zeros_like(y)
 
@@ -245,11 +217,7 @@ class Ensemble(nn.Module):
         positions = digits.shape[-2] * digits.shape[-1]
         bits = bits + positions * math.log2(model.config.hyper_size)
         pixels = l.shape[-2] * l.shape[-1] * LATENT_STRIDE**2
-        missing = bits.new_zeros(())
-        if self.settings.hyper_weight > 0:
-            with torch.autocast(y.device.type, enabled=False):
-                missing = missing_information(z, model.hyper_codebook)
-        return model.synthesis(y_hat, quality), bits / pixels, missing
+        return model.synthesis(y_hat, quality), bits / pixels
 
 
 def _make_codebook(

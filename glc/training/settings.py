@@ -26,6 +26,10 @@ _WITHOUT_SQUARED_ERROR = {
 }
 """What runs did before these fields existed."""
 
+_TAKEN_OUT = {"context": True, "hyper_weight": 0.0}
+"""Fields that older runs have stored, and the only values of them that can still be gone on with:
+docs/decisions.md, section 14."""
+
 
 @dataclass(frozen=True)
 class TrainingSettings:
@@ -38,9 +42,6 @@ class TrainingSettings:
     seed: int = 1
     regulariser: str = "vq"
     """Phase-1 bottleneck: vq (SimVQ), fsq or kl."""
-
-    context: bool = True
-    """False hides decoded symbols from means, steps and tables: an ablation, no file holds it."""
 
     batch_1: int = 16
     batch_2: int = 6
@@ -55,6 +56,8 @@ class TrainingSettings:
     learning_rate_1: float = 8e-4
     learning_rate_2: float = 1e-3
     learning_rate_3: float = 5e-4
+    encoder_pace: float = 1.0
+    """Factor on the learning rate of E's network."""
     warmup_steps: int = 200
     decay_share: float = 0.3
     """Last share of a phase over which the learning rate falls linearly to 2 % of its peak."""
@@ -128,11 +131,6 @@ class TrainingSettings:
     """Power to which the loss of a sample is divided by the rate weight of its quality: at 0 the
     coarsest qualities count most, at 1 the finest."""
 
-    hyper_weight: float = 0.0
-    """Phases 2 and 3: weight of what the hyper-latent could say of a batch but does not, in nats;
-    above 0 phase 2 also starts with one that says much (``glc.training.hyper``). Did not pay in
-    short runs: docs/decisions.md, section 14."""
-
     bpp_low: float = 0.011
     """Wanted rate at quality 0; between qualities the wanted rate is geometric."""
     bpp_high: float = 0.15
@@ -166,6 +164,8 @@ class TrainingSettings:
                 raise ValueError(f"crop must be a multiple of 64, got {self.crop(phase)}")
             if self.batch(phase) < 1:
                 raise ValueError(f"batch must be at least 1, got {self.batch(phase)}")
+        if self.encoder_pace < 0:
+            raise ValueError(f"encoder_pace must be at least 0, got {self.encoder_pace}")
         if not 0 < self.bpp_low < self.bpp_high:
             raise ValueError(f"need 0 < bpp_low < bpp_high, got {self.bpp_low}, {self.bpp_high}")
         # TOML files and runs of before hold a boolean.
@@ -220,11 +220,11 @@ class TrainingSettings:
         """Build the settings that a run has stored: one older than squared error keeps its losses.
 
         Raises:
-            ValueError: as ``from_dict``.
+            ValueError: as ``from_dict``, or the run made use of what has been taken out.
         """
-        return cls.from_dict(
-            (_WITHOUT_SQUARED_ERROR if "mse_weight" not in fields else {}) | fields
-        )
+        idle = {name for name, value in _TAKEN_OUT.items() if fields.get(name) == value}
+        kept = {name: value for name, value in fields.items() if name not in idle}
+        return cls.from_dict((_WITHOUT_SQUARED_ERROR if "mse_weight" not in fields else {}) | kept)
 
     def replace(self, overrides: dict[str, Any]) -> TrainingSettings:
         """Return the settings with the fields that are not None in ``overrides`` changed."""

@@ -46,7 +46,7 @@ class FakeCodec:
         cls.precisions.append(precision)
         return cls()
 
-    def encode(self, image, quality=50, *, keep_metadata=False):
+    def encode(self, image, quality=50, *, keep_metadata=False, progress=None):
         assert isinstance(image, Picture)
         if image.width == SLOW_WIDTH and quality == 1:
             time.sleep(30)
@@ -65,21 +65,21 @@ class FakeCodec:
         fields = (image.width, image.height, quality, IDENTITY[:3], payload, tuple(chunks))
         return pack(Container(*fields, Container(*fields).checksum_of(IDENTITY, payload)))
 
-    def encode_to_size(self, image, max_bytes, *, keep_metadata=False):
+    def encode_to_size(self, image, max_bytes, *, keep_metadata=False, progress=None):
         for quality in range(100, -1, -1):
             data = self.encode(image, quality, keep_metadata=keep_metadata)
             if len(data) <= max_bytes:
                 return data
         raise ValueError(f"quality 0 takes {len(data)} bytes; {max_bytes} are not enough")
 
-    def verify(self, data):
+    def verify(self, data, progress=None):
         container = unpack(data, self.limits)
         if container.width == SLOW_WIDTH:
             time.sleep(30)
         if container.checksum != container.checksum_of(IDENTITY, container.payload):
             raise CorruptError("checksum does not match; the file is damaged")
 
-    def decode(self, data, realism=None):
+    def decode(self, data, realism=None, progress=None):
         self.realisms.append(realism)
         container = unpack(data, self.limits)
         if container.checksum != container.checksum_of(IDENTITY, container.payload):

@@ -9,7 +9,7 @@ import warnings
 import pytest
 
 from codec_cli.report import Report
-from glc.tiles import SmallerTilesWarning, Tiling
+from glc.tiles import SmallerTilesWarning
 
 
 class Terminal(io.StringIO):
@@ -57,9 +57,9 @@ def test_the_bar_moves_within_one_picture(glc, picture, fake_codec, monkeypatch)
     picture("a.png")
     original, done = fake_codec.encode, []
 
-    def encode(self, *arguments, **options):
+    def encode(self, *arguments, progress, **options):
         for share in (0.25, 0.5, 1.0):
-            Tiling().progress(share)
+            progress(share)
         return original(self, *arguments, **options)
 
     def update(self, task, *, completed):

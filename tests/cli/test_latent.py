@@ -80,6 +80,20 @@ def test_parts_are_refused_unless_asked_for(run, coded):
     assert run("decode", "--partial", "--preview", "half.glc")[0] == 2
 
 
+@pytest.mark.parametrize("option", ["--partial", "--preview"])
+def test_parts_are_shown_in_8_bits_too(
+    run, make_picture, ranged_path, tmp_path, monkeypatch, option
+):
+    monkeypatch.setenv("GLC_MODELS", str(ranged_path.parent))
+    codec = Codec.from_pretrained(ranged_path, precision="int8")
+    data = codec.encode(make_picture(72, 100), 70)[:-20]
+    (tmp_path / "cut.glc").write_bytes(data)
+    assert run("decode", "--int8", option, "cut.glc")[0] == 0
+    expected = codec.preview(data) if option == "--preview" else codec.decode_partial(data).image
+    with Image.open("cut.png") as image:
+        assert np.array_equal(np.asarray(image), np.asarray(expected))
+
+
 @pytest.mark.parametrize("length", [0, 5, 12])
 @pytest.mark.parametrize("option", ["--partial", "--preview"])
 def test_too_little_says_what_it_takes(run, coded, tmp_path, length, option):

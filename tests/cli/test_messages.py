@@ -293,18 +293,14 @@ MESSAGES: dict[str, tuple[int, str]] = {
         2,
         "glc decode: -o y.jpg: contradicts --format png; name it y.png; see glc decode --help",
     ),
-    "decode a.glc --int8 --partial": (
+    "decode a.glc --preview --partial": (
         2,
-        "glc decode: argument --partial: not allowed with argument --int8; see glc decode --help",
+        "glc decode: argument --partial: not allowed with argument --preview; "
+        "see glc decode --help",
     ),
     "decode a.glc --realism 101": (
         2,
         "glc decode: argument --realism: expected a whole number 0 to 100, found '101'; "
-        "see glc decode --help",
-    ),
-    "decode a.glc --model auto": (
-        2,
-        "glc decode: --model auto is for encoding; name one model, or leave it out; "
         "see glc decode --help",
     ),
     "decode png.glc": (
@@ -411,11 +407,6 @@ MESSAGES: dict[str, tuple[int, str]] = {
         2,
         "glc info: --heatmap draws one input, into a file; name one of each; see glc info --help",
     ),
-    "info a.glc --heatmap h.png --model auto": (
-        2,
-        "glc info: --model auto is for encoding; name one model, or leave it out; see "
-        "glc info --help",
-    ),
     "info a.glc --heatmap h.png -q 50": (
         1,
         "glc info: a.glc: a .glc file has its quality already; -q is for pictures",
@@ -435,11 +426,6 @@ MESSAGES: dict[str, tuple[int, str]] = {
     "info none": (
         1,
         "glc info: none: no file to read in this folder; -r also looks into its folders",
-    ),
-    "verify a.glc --model auto": (
-        2,
-        "glc verify: --model auto is for encoding; name one model, or leave it out; "
-        "see glc verify --help",
     ),
     "verify png.glc": (
         1,
@@ -490,11 +476,6 @@ MESSAGES: dict[str, tuple[int, str]] = {
         "glc sample: argument --seed: expected a whole number of 0 or more, found "
         "'-1'; see glc sample --help",
     ),
-    "sample -o s --model auto": (
-        2,
-        "glc sample: --model auto is for encoding; name one model, or leave it out; "
-        "see glc sample --help",
-    ),
     "sample -o s --model missing": (
         1,
         "glc sample: no model called 'missing'; installed: fake",
@@ -530,11 +511,6 @@ MESSAGES: dict[str, tuple[int, str]] = {
     "models --nonsense": (
         2,
         "glc models: unrecognized arguments: --nonsense; see glc models --help",
-    ),
-    "finetune --data in --out auto": (
-        2,
-        "glc finetune: --out: auto means all installed models; choose another name; "
-        "see glc finetune --help",
     ),
     "finetune --data in --out pets": (
         2,

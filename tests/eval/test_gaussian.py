@@ -42,7 +42,7 @@ class Flat:
     def analyse(self, pictures):
         generator = torch.Generator().manual_seed(pictures[0].width)
         l = torch.randn(1, 16, 4, 1 if self.same else 40, generator=generator)
-        return l.expand(1, 16, 4, 40)
+        return l.expand(1, 16, 4, 40).numpy()
 
     def from_latents(self, l):
         return Image.new("RGB", (64, 64))

@@ -122,7 +122,6 @@ def test_the_weights_of_the_rate_begin_between_two() -> None:
     ("more", "code", "message"),
     [
         (["--out", "a", "--install"], 2, "set GLC_MODELS"),
-        (["--out", "auto"], 2, "means all installed models"),
         (["--out", "a", "--init", "nothing"], 1, "a model named 'nothing' is not installed"),
         (["--out", "a", "--init", "{data}"], 1, "holds no run and no weights"),
         (["--out", "a", "--init", "{weights}", "--set", "colour=3"], 2, "unknown training setting"),

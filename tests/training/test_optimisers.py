@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 
 import pytest
@@ -11,11 +12,12 @@ from glc.training.guard import TrainingError
 from glc.training.optimisers import Optimisers
 from glc.training.phases import Ensemble
 from glc.training.settings import TrainingSettings
+from tests.conftest import LINEAR
 from tests.training.conftest import MICRO
 
 
-def made(phase: int, muon: bool) -> tuple[Ensemble, Optimisers]:
-    settings = TrainingSettings.load(str(MICRO), {"muon": muon})
+def made(phase: int, muon: bool, **more: object) -> tuple[Ensemble, Optimisers]:
+    settings = TrainingSettings.load(str(MICRO), {"muon": muon, **more})
     ensemble = Ensemble(settings)
     ensemble.begin(phase)
     return ensemble, Optimisers(ensemble, settings, phase)
@@ -60,6 +62,38 @@ def test_the_learning_rate_is_shared() -> None:
         for group in optimiser.param_groups
     }
     assert all(rate == pytest.approx(peak / 4) for rate in rates)
+
+
+@pytest.mark.parametrize("pace", [0.1, 0.0])
+@pytest.mark.parametrize("muon", [False, True])
+def test_the_network_of_e_has_its_own_pace(pace: float, muon: bool) -> None:
+    ensemble, optimisers = made(3, muon, encoder_pace=pace)
+    optimisers.set_share(0.5)
+    names = {id(p): name for name, p in ensemble.named_parameters()}
+    rates = {
+        names[id(p)]: group["lr"] / optimisers.learning_rate
+        for optimiser in optimisers._all
+        for group in optimiser.param_groups
+        for p in group["params"]
+    }
+    assert rates["model.decoder.stem.weight"] == 1.0
+    own = [rate for name, rate in rates.items() if name.startswith("model.encoder.")]
+    assert own
+    assert all(rate == pytest.approx(pace) for rate in own)
+
+
+def test_what_realism_changes_learns_ten_times_as_fast() -> None:
+    ensemble, optimisers = made(
+        3, True, codec=dataclasses.asdict(LINEAR) | {"hyper_levels": [8, 4, 4]}
+    )
+    gains = {id(p) for n, p in ensemble.named_parameters() if n.endswith("anchors")}
+    assert gains
+    for optimiser in optimisers._all:
+        for group in optimiser.param_groups:
+            known = gains.intersection(id(p) for p in group["params"])
+            assert not known or group["lr"] == pytest.approx(10 * optimisers.learning_rate)
+            gains -= known
+    assert not gains
 
 
 @pytest.mark.parametrize("muon", [False, True])

@@ -42,6 +42,7 @@ def test_settings_go_round_through_json() -> None:
         ({"crop_2": 100}, "multiple of 64"),
         ({"batch_3": 0}, "at least 1"),
         ({"bpp_low": 0.5}, "bpp_low < bpp_high"),
+        ({"encoder_pace": -0.1}, "encoder_pace must be at least 0"),
         ({"preset": "huge"}, "no preset"),
         ({"bf16": "perhaps"}, "bf16 must be auto, true or false"),
         ({"mse_weight": 0.0, "colour_weight": 0.0}, "nothing would be left to learn from"),
@@ -80,6 +81,15 @@ def test_a_run_older_than_squared_error_keeps_its_losses() -> None:
     assert before.perceptual_share(3, 0.0) == 1.0
     assert before.l1_weight == 2.0
     assert TrainingSettings.of_run(now).to_dict() == now
+
+
+def test_a_run_with_what_was_taken_out_goes_on_only_if_it_made_no_use_of_it() -> None:
+    now = TrainingSettings.load("tiny", {})
+    stored = now.to_dict() | {"context": True, "hyper_weight": 0.0}
+    assert TrainingSettings.of_run(stored) == now
+    for used in ({"context": False}, {"hyper_weight": 0.1}):
+        with pytest.raises(ValueError, match=f"unknown training settings: {next(iter(used))}$"):
+            TrainingSettings.of_run(stored | used)
 
 
 def test_every_field_has_a_default() -> None:
