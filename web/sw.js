@@ -9,6 +9,7 @@ const PREFIX = "glc-site-";
 const CACHE = PREFIX + new URL(self.location.href).searchParams.get("v");
 const INDEX = new URL("site.json", self.location.href).href;
 const PAGE = new URL("index.html", self.location.href).href;
+const MODELS = new URL("models/", self.location.href).href;
 /** As `glc web --serve` sends them; hosts of static files often cannot. */
 const HEADERS = {
   "Cross-Origin-Opener-Policy": "same-origin",
@@ -20,7 +21,7 @@ self.addEventListener("activate", (event) => event.waitUntil(begin()));
 self.addEventListener("fetch", (event) => {
   const url = new URL(event.request.url);
   const isOurs = event.request.method === "GET" && url.origin === self.location.origin;
-  if (isOurs && !url.pathname.includes("/models/")) event.respondWith(answer(event.request));
+  if (isOurs && !url.href.startsWith(MODELS)) event.respondWith(answer(event.request));
 });
 
 /** Fetch every file of the site, and compare it with what the index says of it. */
