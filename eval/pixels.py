@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import torch
-from pytorch_msssim import ms_ssim as multi_scale_ssim
 
 from eval.pictures import RGB
 
@@ -42,6 +41,9 @@ def ms_ssim(x: RGB, x_hat: RGB, device: str = "cpu") -> float:
 
     NaN when a side is below 161 pixels, where the five scales do not fit.
     """
+    # Here, so that what only needs tables of figures, as eval.bench_gpu, does without the package.
+    from pytorch_msssim import ms_ssim as multi_scale_ssim
+
     if min(x.shape[:2]) < SMALLEST_SIDE_FOR_MS_SSIM:
         return math.nan
     a, b = (

@@ -25,7 +25,8 @@ def step_mask(
     mask = torch.zeros(1, channels, height, width, dtype=torch.bool, device=device)
     quarter = channels // 4
     for index, corner in enumerate(STEP_CORNERS[step]):
-        mask[:, index * quarter : (index + 1) * quarter, corner // 2 :: 2, corner % 2 :: 2] = True
+        own = slice(index * quarter, (index + 1) * quarter)
+        mask[:, own, corner // 2 :: 2, corner % 2 :: 2].fill_(True)
     return mask
 
 

@@ -13,6 +13,7 @@ Nothing else in ``glc`` imports this package; ``glc train`` and ``python -m glc.
                    files to go on from, the record of the run
     held_out, export, card          what came of it
     bench, fit     crops per second; how many steps fit into a time
+    parcel         what a bare machine with a GPU needs for a run
 """
 
 from __future__ import annotations

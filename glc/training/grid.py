@@ -87,7 +87,9 @@ def line_loss(x: Tensor, x_hat: Tensor) -> Tensor:
 
 def _line_levels(x: Tensor) -> Tensor:
     """Log power at k/16 cycle per pixel against its neighbourhood: (B, 3, H, W) -> (B, 8)."""
-    luma = torch.einsum("bchw,c->bhw", x.float() * 127.5, x.new_tensor(_LUMA).float())
+    # Plain numbers: a tensor made of them would have the device copy it, and the host wait for it.
+    red, green, blue = (127.5 * x.float()).unbind(1)
+    luma = _LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue
     segments = luma.unfold(2, SEGMENT, SEGMENT // 2)
     window = torch.hann_window(SEGMENT, device=x.device)
     segments = (segments - segments.mean(dim=3, keepdim=True)) * window

@@ -1,8 +1,8 @@
 """A new model as a transform codec: every linear part is set from pictures before the first step.
 
 Principal components of lapped blocks, step sizes that give about the wanted rates, and least
-squares for all that predicts or reconstructs. Takes less than a minute; what the networks add
-starts at zero. docs/decisions.md, section 18.
+squares for all that predicts or reconstructs. Takes about a minute of two cores; what the networks
+add starts at zero. docs/decisions.md, section 18.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ _LOW_PASS_UNIT = 16.0 * math.sqrt(3.0)
 """A constant picture of 1 has a first component of so much."""
 _COLOURS = 3
 """Digits of z that are the mean colour; what follows is activity."""
-_RATE_STEPS = 60
+_ROUNDS = (40, 60)
+"""Steps that means and scales take at the first step sizes, which only have to give about the
+right rates, and at those that stay."""
 _SPREAD = 0.8
 """Standard deviation of a digit of z before its tanh: all levels are then in use."""
 
@@ -97,8 +99,9 @@ def start_linear(
     wanted = (math.log(bpp_low) + math.log(bpp_high / bpp_low) * share).exp() * _HEADROOM
 
     _set_transform(model, x)
-    l = torch.cat([model.encoder(part) for part in x.split(_BATCH)])
-    few = min(len(x), _BATCH)
+    # The networks beside the linear maps say nothing yet, and need not be asked.
+    l = torch.cat([_transformed(model, part) for part in x.split(_BATCH)])
+    few = min(len(x), _BATCH // 2)
     for last in (False, True):
         crops = len(x) if last else len(x) // 2
         _set_gains(model, steps)
@@ -107,14 +110,15 @@ def start_linear(
         if not last:
             _set_activity(model, l[:crops], quality)
         _set_context(model, l[:crops], quality, scales=not last)
-        _learn_rate(model, l, wanted.to(l.device), generator, _RATE_STEPS)
+        each = 2 if last else 1
+        _learn_rate(model, l, wanted.to(l.device), generator, _ROUNDS[last], each)
         if not last:
-            bpp = torch.stack([_code(model, l[:few], q)[1].mean() for q in _anchors(model)])
+            bpp = torch.stack([_quantise(model, l[:few], q)[1].mean() for q in _anchors(model)])
             steps = steps * (bpp.cpu() / wanted).clamp(0.25, 4.0) ** (1.0 / _SLOPE)
             # A longer step for a better quality would make qualities change places.
             steps = steps.cummin(0).values
     _set_synthesis(model, x, l)
-    return _measure(model, x[: 2 * _BATCH], l[: 2 * _BATCH], steps)
+    return _measure(model, x[:_BATCH], l[:_BATCH], steps)
 
 
 def lapped_blocks(x: Tensor) -> Tensor:
@@ -185,6 +189,20 @@ def _set_transform(model: GlcModel, x: Tensor) -> None:
     deviation = strength.flip(0)[:channels].clamp_min(1e-8).sqrt()
     for part in (model.encoder, model.decoder, model.analysis, model.synthesis):
         part.scale.copy_(deviation)
+
+
+def _transformed(model: GlcModel, x: Tensor) -> Tensor:
+    """Return what E gives as long as its network says nothing."""
+    linear = model.encoder.linear
+    l: Tensor = model.encoder(x) if linear is None else linear(functional.pixel_unshuffle(x, 4))
+    return l
+
+
+def _reconstructed(model: GlcModel, l: Tensor) -> Tensor:
+    """Return what D gives as long as its network says nothing."""
+    linear = model.decoder.linear
+    x_hat: Tensor = model.decoder(l) if linear is None else linear(l)
+    return x_hat
 
 
 def _as_cells(kernels: Tensor) -> Tensor:
@@ -275,28 +293,36 @@ def settle(model: GlcModel, pictures: Pictures, steps: int, seed: int = 2) -> No
     ]
     l = torch.cat(parts)
     few = min(len(l), _BATCH)
-    wanted = torch.stack([_code(model, l[:few], q)[1].mean() for q in _anchors(model)])
-    _learn_rate(model, l, wanted, generator, steps)
+    wanted = torch.stack([_quantise(model, l[:few], q)[1].mean() for q in _anchors(model)])
+    _learn_rate(model, l, wanted, generator, steps, each=2)
 
 
 def _learn_rate(
-    model: GlcModel, l: Tensor, wanted: Tensor, generator: torch.Generator, steps: int
+    model: GlcModel, l: Tensor, wanted: Tensor, generator: torch.Generator, steps: int, each: int
 ) -> None:
     """Train what gives means and scales, and nothing else, to code these latents in fewer bits.
 
     Scales that follow what is decoded around are half of what a codec of this kind saves, and no
     closed form gives them.
+
+    Args:
+        model: changed in place.
+        l: (N, C, h, w), latents of training crops.
+        wanted: (K,) bits per pixel of the anchors, by which their rates are weighed.
+        generator: on the CPU.
+        steps: of Adam.
+        each: crops per anchor and step.
     """
     parts = (model.hyper_analysis, model.hyper_synthesis, model.context, model.scale_map)
     weights = [p for part in parts for p in part.parameters() if p.requires_grad]
     bias = model.scale_map.bias
     scales = [p for p in model.scale_map.parameters() if p is not bias]
-    known = (
-        {id(p) for p in (*scales, bias)}
-        | {id(p) for m in model.context.linear or () for p in m.parameters()}
-        | {id(p) for part in parts[:2] for p in part.low_pass.parameters()}
-    )
-    others = [p for p in weights if id(p) not in known]
+    rated = {id(p) for p in (*scales, bias)}
+    # The linear maps are good already.
+    fixed = {id(p) for m in model.context.linear or () for p in m.parameters()}
+    fixed |= {id(p) for part in parts[:2] for p in part.low_pass.parameters()}
+    others = [p for p in weights if id(p) not in rated | fixed]
+    kept = [p for p in weights if id(p) in fixed]
     groups = [
         {"params": others, "lr": 1e-3, "peak": 1e-3},
         {"params": scales, "lr": 6e-3, "peak": 6e-3},
@@ -304,18 +330,24 @@ def _learn_rate(
     ]
     optimiser = torch.optim.Adam(groups, betas=(0.9, 0.98))
     anchors = torch.tensor(_anchors(model), device=l.device)
+    for parameter in kept:
+        # Nobody needs their gradients, and they are the widest layers here.
+        parameter.requires_grad_(False)
     with torch.enable_grad():
         for step in range(steps):
             share = min(1.0, (step + 1) / 10, 2.0 * (1.0 - step / steps))
             for group in optimiser.param_groups:
                 group["lr"] = group["peak"] * share
-            chosen = torch.randperm(len(l), generator=generator)[: 2 * len(anchors)].to(l.device)
+            order = torch.randperm(len(l), generator=generator)
+            chosen = order[: each * len(anchors)].to(l.device)
             drawn = torch.arange(len(chosen), device=l.device) % len(anchors)
-            _, bpp = _code(model, l[chosen], anchors[drawn])
+            _, bpp = _quantise(model, l[chosen], anchors[drawn])
             optimiser.zero_grad(set_to_none=True)
             (bpp / wanted[drawn]).mean().backward()
             _keep_steps(model)
             optimiser.step()
+    for parameter in kept:
+        parameter.requires_grad_(True)
     for parameter in model.parameters():
         parameter.grad = None
 
@@ -378,15 +410,19 @@ def _anchors(model: GlcModel) -> list[int]:
     return [anchor * (QUALITY_MAX // (anchors - 1)) for anchor in range(anchors)]
 
 
-def _code(model: GlcModel, l: Tensor, quality: int | Tensor) -> tuple[Tensor, Tensor]:
-    """Code latents: l_hat (B, C, h, w) and estimated bits per pixel (B,)."""
+def _quantise(model: GlcModel, l: Tensor, quality: int | Tensor) -> tuple[Tensor, Tensor]:
+    """Quantise latents: y_hat (B, C, h, w) and estimated bits per pixel (B,).
+
+    Gradients flow into what gives means and scales, and no further.
+    """
     found, rates = [], []
     rounding = model.config.rounding
     levels = torch.full((len(l),), quality) if isinstance(quality, int) else quality
     for part, q in zip(l.split(_BATCH), levels.to(l.device).split(_BATCH), strict=True):
-        y = model.analysis(part, q)
+        with torch.no_grad():
+            y = model.analysis(part, q)
         digits = model.hyper_codebook(model.hyper_analysis(y, q))
-        bits: list[Tensor] = []
+        coded: list[tuple[Tensor, Tensor]] = []
 
         def exchange(
             step: int,
@@ -395,18 +431,27 @@ def _code(model: GlcModel, l: Tensor, quality: int | Tensor) -> tuple[Tensor, Te
             rows: Tensor,
             mask: Tensor,
             y: Tensor = y,
-            bits: list[Tensor] = bits,
+            coded: list[tuple[Tensor, Tensor]] = coded,
         ) -> Tensor:
             residual = (y - mean) / quant_step
-            bits.append((symbol_bits(residual, rows, rounding) * mask).flatten(1).sum(1))
+            coded.append((residual * mask, rows * mask))
             return round_from(residual, rounding) * (mask & (rows.detach() > 0))
 
-        y_hat = model.code_symbols(digits, q, exchange, exact=False)
-        spent = sum(bits[1:], bits[0])
+        found.append(model.code_symbols(digits, q, exchange, exact=False))
+        # Every element belongs to one step, so that its bits are counted once, for all together.
+        residuals, rows = (sum(of_step[1:], of_step[0]) for of_step in zip(*coded, strict=True))
+        spent = symbol_bits(residuals, rows, rounding).flatten(1).sum(1)
         spent = spent + digits.shape[2] * digits.shape[3] * math.log2(model.config.hyper_size)
-        found.append(model.synthesis(y_hat, q))
         rates.append(spent / (part.shape[2] * part.shape[3] * LATENT_STRIDE**2))
     return torch.cat(found), torch.cat(rates)
+
+
+def _code(model: GlcModel, l: Tensor, quality: int) -> tuple[Tensor, Tensor]:
+    """Code latents: l_hat (B, C, h, w) and estimated bits per pixel (B,)."""
+    y_hat, bpp = _quantise(model, l, quality)
+    levels = torch.full((len(l),), quality, device=l.device).split(_BATCH)
+    parts = zip(y_hat.split(_BATCH), levels, strict=True)
+    return torch.cat([model.synthesis(part, q) for part, q in parts]), bpp
 
 
 def _set_synthesis(model: GlcModel, x: Tensor, l: Tensor) -> None:
@@ -432,7 +477,7 @@ def _measure(model: GlcModel, x: Tensor, l: Tensor, steps: Tensor) -> Start:
         l_hat, rate = _code(model, l, quality)
         parts = zip(l_hat.split(_BATCH), x.split(_BATCH), strict=True)
         errors = [
-            (model.decoder(part).clamp(-1.0, 1.0) - original).square().mean(dim=(1, 2, 3))
+            (_reconstructed(model, part).clamp(-1.0, 1.0) - original).square().mean(dim=(1, 2, 3))
             for part, original in parts
         ]
         psnr.append(float((10.0 * (4.0 / torch.cat(errors)).log10()).mean()))
@@ -454,14 +499,12 @@ def _neighbours(x: Tensor, corner: int | None = -1) -> Tensor:
     ``corner`` takes one position of each 2 x 2 cell; None leaves out the rim, where a layer that
     repeats the border would see other values; otherwise all positions, zeros beyond the border.
     """
-    if corner is None:
-        columns = functional.unfold(x, 3)
-        return columns.transpose(1, 2).flatten(0, 1)
-    columns = functional.unfold(functional.pad(x, (1, 1, 1, 1)), 3)
-    columns = columns.unflatten(2, x.shape[2:])
-    if corner >= 0:
-        columns = columns[:, :, corner // 2 :: 2, corner % 2 :: 2]
-    return _rows(columns)
+    stride = 1
+    if corner is not None:
+        x = functional.pad(x, (1, 1, 1, 1))
+        if corner >= 0:
+            x, stride = x[:, :, corner // 2 :, corner % 2 :], 2
+    return functional.unfold(x, 3, stride=stride).transpose(1, 2).flatten(0, 1)
 
 
 def _least_squares(given: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:

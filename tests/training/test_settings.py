@@ -19,12 +19,13 @@ MICRO = Path(__file__).parent / "micro.toml"
 @pytest.mark.parametrize("path", sorted(CONFIG_DIR.glob("*.toml")), ids=lambda path: path.stem)
 def test_shipped_files_load(path: Path) -> None:
     settings = TrainingSettings.load(path.stem, {})
-    assert settings.preset == path.stem
-    assert settings.shape == PRESETS[path.stem]
+    # base-gpu: the model of base, trained in another way.
+    assert settings.preset == path.stem.partition("-")[0]
+    assert settings.shape == PRESETS[settings.preset]
 
 
 def test_every_preset_has_a_file() -> None:
-    assert {path.stem for path in CONFIG_DIR.glob("*.toml")} == set(PRESETS)
+    assert {path.stem for path in CONFIG_DIR.glob("*.toml")} >= set(PRESETS)
 
 
 def test_settings_go_round_through_json() -> None:

@@ -30,7 +30,7 @@ class Drawn:
 @pytest.fixture
 def few(monkeypatch):
     monkeypatch.setattr(glc.training.start, "_CROPS", 8)
-    monkeypatch.setattr(glc.training.start, "_RATE_STEPS", 6)
+    monkeypatch.setattr(glc.training.start, "_ROUNDS", (6, 6))
 
 
 @pytest.fixture
@@ -85,6 +85,39 @@ def test_a_start_gives_the_same_twice(model, few):
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
+def test_what_is_said_of_the_start_is_what_the_whole_model_does(model, few):
+    start = start_linear(model, Drawn(), 0.02, 0.6)
+    # The same crops in the same order as it draws them, by E and D with their networks.
+    x = Drawn().crops(32, 128, 2.0, torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        l_hat, bpp = glc.training.start._code(model, model.encoder(x), 50)
+        squared = (model.decoder(l_hat).clamp(-1, 1) - x).square().mean(dim=(1, 2, 3))
+    middle = start.qualities.index(50)
+    assert float(bpp.mean()) == pytest.approx(start.bpp[middle], rel=1e-3)
+    psnr = float((10 * (4.0 / squared).log10()).mean())
+    assert psnr == pytest.approx(start.psnr_db[middle], abs=1e-3)
+
+
+@pytest.mark.parametrize("corner", [None, -1, 0, 1, 2, 3])
+def test_neighbours_are_what_a_3x3_layer_sees(corner):
+    x = torch.randn(2, 3, 6, 8)
+    layer = torch.nn.Conv2d(3, 5, 3, padding=1, bias=False)
+    with torch.no_grad():
+        y = layer(x)
+        found = glc.training.start._neighbours(x, corner) @ layer.weight.flatten(1).T
+    if corner is None:
+        y = y[:, :, 1:-1, 1:-1]
+    elif corner >= 0:
+        y = y[:, :, corner // 2 :: 2, corner % 2 :: 2]
+    assert torch.allclose(found, glc.training.start._rows(y), atol=1e-5)
+
+
+def test_learning_leaves_the_linear_maps_trainable(model, few):
+    before = [p.requires_grad for p in model.parameters()]
+    start_linear(model, Drawn(), 0.02, 0.6)
+    assert [p.requires_grad for p in model.parameters()] == before
+
+
 def test_a_model_without_linear_maps_is_refused(micro_config):
     with pytest.raises(ValueError, match="architecture 2"):
         start_linear(GlcModel(micro_config), Drawn(), 0.01, 0.1)
@@ -98,7 +131,7 @@ def test_settling_saves_bits_and_leaves_everything_else_alone(model, few):
 
     def rate() -> float:
         with torch.no_grad():
-            return float(glc.training.start._code(model, model.encoder(x), quality)[1].sum())
+            return float(glc.training.start._quantise(model, model.encoder(x), quality)[1].sum())
 
     expected = rate()
     glc.training.start.settle(model, Drawn(), 0)
