@@ -154,15 +154,10 @@ const commands = {
     await page.evaluate(() => {
       window.offered = [];
       HTMLAnchorElement.prototype.click = function () {
-        const name = this.download;
-        window.offered.push(fetchBlob(this.href).then((text) => [name, text]));
+        const content = window.made.get(this.href).arrayBuffer();
+        window.offered.push(content.then((data) =>
+          [this.download, window.toText(new Uint8Array(data))]));
       };
-      async function fetchBlob(url) {
-        const image = new Image();
-        image.src = url;
-        const made = window.made.get(url);
-        return window.toText(new Uint8Array(await made.arrayBuffer()));
-      }
       window.made = new Map();
       const make = URL.createObjectURL;
       URL.createObjectURL = (blob) => {
