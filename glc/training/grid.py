@@ -22,6 +22,9 @@ SEGMENT = 128
 _SHORTFALL = 0.5
 """Weight of a line that is weaker than the original's against one that is stronger."""
 
+_JUST_SEEN = (4 / 127.5) ** 2
+"""Variance of a texture that hides half of an error, in [-1, 1]: four levels of 255."""
+
 _LUMA = (0.299, 0.587, 0.114)
 
 
@@ -61,6 +64,34 @@ def area_loss(x: Tensor, x_hat: Tensor, side: int = 8) -> Tensor:
 def colour_loss(x: Tensor, x_hat: Tensor) -> Tensor:
     """``area_loss`` of areas as large as a position of the latent. (B,)."""
     return area_loss(x, x_hat, COLOUR_SIDE)
+
+
+def smooth_loss(x: Tensor, x_hat: Tensor) -> Tensor:
+    """Squared error where the original is smooth: grain and false colour on skies, walls and skin.
+
+    Each pixel counts ``c / (v + c)``, with v the variance of the original about it and ``c`` that
+    of a texture just seen, since a texture hides error (masking, as in SSIM's contrast term, Wang
+    et al., IEEE TIP 2004). Feature networks rate faint grain as texture, and a plain squared error
+    hardly feels it beside that of lost detail.
+
+    Args:
+        x: (B, 3, H, W) in [-1, 1].
+        x_hat: same shape; gradients flow into it.
+
+    Returns:
+        (B,), in squared units of x.
+    """
+    original = x.float()
+    mean = _box(original)
+    variance = (_box(original.square()) - mean.square()).clamp_min(0.0).mean(1, keepdim=True)
+    share = _JUST_SEEN / (variance + _JUST_SEEN)
+    weighted: Tensor = share * (x_hat.float() - original).square()
+    return weighted.flatten(1).mean(1)
+
+
+def _box(x: Tensor) -> Tensor:
+    """Mean of 9 x 9 pixels, fewer at the border."""
+    return functional.avg_pool2d(x, 9, 1, 4, count_include_pad=False)
 
 
 def line_loss(x: Tensor, x_hat: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from glc.training.features import NETWORKS, Perceived, PerceptualLoss
-from glc.training.grid import SEGMENT, area_loss, colour_loss, grid_loss, line_loss
+from glc.training.grid import SEGMENT, area_loss, colour_loss, grid_loss, line_loss, smooth_loss
 from glc.training.settings import TrainingSettings
 
 
@@ -44,6 +44,7 @@ TERMS = (
     Term("mse", "mse_weight", squared_error),
     Term("l1", "l1_weight", absolute_error),
     Term("colour", "colour_weight", colour_loss),
+    Term("smooth", "smooth_weight", smooth_loss),
     Term("area", "area_weight", area_loss),
     Term("grid", "grid_weight", grid_loss),
     Term("lines", "line_weight", line_loss, SEGMENT),

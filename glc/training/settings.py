@@ -98,6 +98,8 @@ class TrainingSettings:
     low in noise, and half as dear per crop (docs/decisions.md)."""
     perceptual_ramp: float = 0.1
     """Share of the phase over which their weights then rise; without a start there is no ramp."""
+    smooth_weight: float = 0.0
+    """Weight of squared error where the original is smooth, ``glc.training.grid.smooth_loss``."""
     colour_weight: float = 2.0
     """Weight of the colour of areas of 16 pixels, of areas of 8, and of repeating error; all in
     ``glc.training.grid``."""

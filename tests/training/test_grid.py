@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from eval.grid import line_level_db
-from glc.training.grid import area_loss, colour_loss, grid_loss, line_loss
+from glc.training.grid import area_loss, colour_loss, grid_loss, line_loss, smooth_loss
 
 
 def noise() -> torch.Tensor:
@@ -45,10 +45,17 @@ def test_a_colour_is_no_grid_and_a_texture_no_colour() -> None:
 
 def test_every_picture_has_a_loss_of_its_own() -> None:
     x, x_hat = noise(), noise().flip(0) * 1.5
-    for loss in (grid_loss, area_loss, colour_loss, line_loss):
+    for loss in (grid_loss, area_loss, colour_loss, line_loss, smooth_loss):
         together = loss(x, x_hat)
         alone = torch.cat([loss(x[i : i + 1], x_hat[i : i + 1]) for i in range(len(x))])
         torch.testing.assert_close(together, alone)
+
+
+def test_grain_counts_where_the_original_is_smooth_and_nowhere_else() -> None:
+    flat, texture, grain = torch.zeros(4, 3, 128, 128), noise(), 0.02 * noise().flip(0)
+    seen, hidden = smooth_loss(flat, flat + grain), smooth_loss(texture, texture + grain)
+    torch.testing.assert_close(seen, grain.square().flatten(1).mean(1))
+    assert float((hidden / seen).max()) < 0.01
 
 
 def test_colours_are_those_of_a_position_of_the_latent() -> None:
@@ -62,7 +69,9 @@ def test_colours_are_those_of_a_position_of_the_latent() -> None:
 def test_gradients_flow() -> None:
     x_hat = noise().requires_grad_(True)
     x = torch.zeros_like(x_hat)
-    (grid_loss(x, x_hat) + area_loss(x, x_hat) + colour_loss(x, x_hat)).sum().backward()
+    (
+        grid_loss(x, x_hat) + area_loss(x, x_hat) + colour_loss(x, x_hat) + smooth_loss(x, x_hat)
+    ).sum().backward()
     assert x_hat.grad is not None
     assert x_hat.grad.abs().sum() > 0
 
