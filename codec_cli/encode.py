@@ -30,6 +30,7 @@ from codec_cli.finished import (
 from codec_cli.options import (
     Parser,
     add_device,
+    add_effort,
     add_inputs,
     add_jobs,
     add_limits,
@@ -178,17 +179,17 @@ class _Encoding:
 
 def _coding(codec: CodecLike, options: argparse.Namespace) -> _Coding:
     """Return the codec call that ``-q``, ``--target-bpp`` or ``--target-size`` asks for."""
-    keep: bool = options.keep_metadata
+    how = {"keep_metadata": options.keep_metadata, "effort": options.effort}
 
     def to_size(picture: Picture, progress: Progress | None) -> bytes:
         size: int | None = options.target_size
         if size is None:
             size = max(1, math.floor(options.target_bpp * picture.width * picture.height / 8))
-        return codec.encode_to_size(picture, size, keep_metadata=keep, progress=progress)
+        return codec.encode_to_size(picture, size, progress=progress, **how)
 
     def at_quality(picture: Picture, progress: Progress | None) -> bytes:
         quality = _QUALITY if options.quality is None else options.quality
-        return codec.encode(picture, quality, keep_metadata=keep, progress=progress)
+        return codec.encode(picture, quality, progress=progress, **how)
 
     has_target = options.target_size is not None or options.target_bpp is not None
     return to_size if has_target else at_quality
@@ -225,6 +226,7 @@ def _parser() -> Parser:
         help="the best quality whose file has at most so many bytes",
     )
     add_device(parser, "default: the default model, see glc models")
+    add_effort(parser)
     add_tile(parser)
     add_jobs(parser)
     add_limits(parser)

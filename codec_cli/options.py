@@ -12,11 +12,13 @@ from typing import NoReturn
 from codec_cli import exits
 from glc.bitstream import QUALITY_MAX, Limits
 from glc.config import DEFAULT_REALISM, IMAGE_STRIDE, REALISM_MAX
+from glc.effort.levels import EFFORT_MAX, check_torch
 from glc.tiles import TILE_SIDE, UNCUT_SIDE, Tiling
 
 __all__ = [
     "Parser",
     "add_device",
+    "add_effort",
     "add_inputs",
     "add_jobs",
     "add_limits",
@@ -181,6 +183,18 @@ def add_realism(parser: Parser) -> None:
     )
 
 
+def add_effort(parser: Parser) -> None:
+    """Add ``--effort``."""
+    parser.add_argument(
+        "--effort",
+        type=effort,
+        default=0,
+        metavar="0..9",
+        help="search longer for a better picture in a file of the same size, from 1 on with the "
+        "extra effort; 4 takes several times as long as 0, which does not search (default: 0)",
+    )
+
+
 def precision_of(options: argparse.Namespace) -> str:
     """Return what ``--int8`` means for ``Codecs``."""
     return "int8" if options.int8 else "float32"
@@ -234,6 +248,20 @@ def quality(text: str) -> int:
 def realism(text: str) -> int:
     """Read the argument of ``--realism``."""
     return _whole(text, REALISM_MAX)
+
+
+def effort(text: str) -> int:
+    """Read the argument of ``--effort``.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none, or torch, which it needs, is not installed.
+    """
+    level = _whole(text, EFFORT_MAX)
+    try:
+        check_torch(level)
+    except ModuleNotFoundError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return level
 
 
 def _whole(text: str, most: int) -> int:

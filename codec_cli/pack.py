@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from codec_cli import exits
 from codec_cli.faults import is_shortage, reason_of
-from codec_cli.options import Parser, add_device, add_reporting, count, quality
+from codec_cli.options import Parser, add_device, add_effort, add_reporting, count, quality
 from codec_cli.paths import STDIO
 from codec_cli.report import say
 from codec_cli.session import no_device
@@ -77,6 +77,7 @@ def _compress(options: argparse.Namespace, shard: tuple[int, int] | None, tally:
         shard=shard,
         model=options.model,
         keep_metadata=options.keep_metadata,
+        effort=options.effort,
         staging=options.staging,
         progress=tally,
     )
@@ -160,6 +161,7 @@ def _parser() -> Parser:
         metavar="0..100",
         help="higher is better and larger (default: 50)",
     )
+    add_effort(parser)
     add_device(parser, "default: the default model, or that of the first .glc file")
     parser.add_argument(
         "-j",

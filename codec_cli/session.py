@@ -47,6 +47,7 @@ class CodecLike(Protocol):
         *,
         keep_metadata: bool,
         progress: Progress | None = None,
+        effort: int = 0,
     ) -> bytes:
         """Return a .glc file."""
 
@@ -58,6 +59,7 @@ class CodecLike(Protocol):
         *,
         keep_metadata: bool,
         progress: Progress | None = None,
+        effort: int = 0,
     ) -> bytes:
         """Return the best .glc file of at most this size."""
 

@@ -2,7 +2,8 @@
 
 A name makes a codec: `glc` (the shipped model), `glc:MODEL` (a name or path), `glc-fast` and
 `glc-fast:MODEL` (the same by ONNX Runtime), `glc-int8` and `glc-int8:MODEL` (decoded in 8 bits),
-any of these and `@realism=N`, 0 faithful to 100 realistic (the same files, shown otherwise),
+any of these and `@realism=N`, 0 faithful to 100 realistic (the same files, shown otherwise), or
+`@effort=N`, 0 to 9 (an encoder that searches),
 `pca16` (principal components of blocks, no network), `pca16:FILE` (the same, fitted by you),
 `jpeg`, `webp`, `avif`, `heic`, `jxl`, `jpeg2000`, `compressai:MODEL` (of its zoo), and `NAME@1/2`
 or `NAME@1/4`: shrink, encode, decode, enlarge, as people do when JPEG will not go small enough.
@@ -27,6 +28,7 @@ from PIL import Image, features
 from eval import zoo
 from eval.backbones import Unavailable
 from glc.config import REALISM_MAX
+from glc.effort.levels import EFFORT_MAX
 
 
 class Codec(Protocol):
@@ -123,7 +125,12 @@ class GlcCodec:
     qualities: tuple[float, ...] = (0, 10, 20, 30, 40, 50, 60, 80, 100)
 
     def __init__(
-        self, model: str | None, device: str, kind: str = "glc", realism: int | None = None
+        self,
+        model: str | None,
+        device: str,
+        kind: str = "glc",
+        realism: int | None = None,
+        effort: int | None = None,
     ) -> None:
         """Load a model by name or path, None for the shipped one.
 
@@ -132,6 +139,7 @@ class GlcCodec:
             device: where it runs.
             kind: ``glc`` with torch; ``glc-fast`` without; ``glc-int8`` decodes in 8 bits.
             realism: how files are shown; None is the default of the codec.
+            effort: of the encoder; None is the default of the codec.
 
         Raises:
             Unavailable: it is not installed, cannot be read, or takes no realism.
@@ -156,11 +164,14 @@ class GlcCodec:
         self._realism = realism
         if realism is not None:
             self.name += f"@realism={realism}"
+        self._effort = 0 if effort is None else effort
+        if effort is not None:
+            self.name += f"@effort={effort}"
         self.version = self._codec.identity.hex()[:12]
 
     def encode(self, image: Image.Image, quality: float) -> bytes:
         """Return the .glc file at a quality of 0..100."""
-        data: bytes = self._codec.encode(image, quality=round(quality))
+        data: bytes = self._codec.encode(image, quality=round(quality), effort=self._effort)
         return data
 
     def decode(self, data: bytes) -> Image.Image:
@@ -184,11 +195,16 @@ def build(name: str, device: str = "cpu") -> Codec:
         inner = build(shrunk[1], device)
         return ShrunkCodec(inner, int(shrunk[2]), name, inner.version, inner.qualities)
     shown = re.fullmatch(r"(.+)@realism=(\d+)", name, re.ASCII)
-    kind, _, model = (shown[1] if shown else name).partition(":")
+    searched = re.fullmatch(r"(.+)@effort=(\d+)", name, re.ASCII)
+    option = shown or searched
+    kind, _, model = (option[1] if option else name).partition(":")
     if kind in GLC_KINDS:
         if shown and int(shown[2]) > REALISM_MAX:
             raise ValueError(f"--codecs: {name}: expected a realism of 0 to {REALISM_MAX}")
-        return GlcCodec(model or None, device, kind, int(shown[2]) if shown else None)
+        if searched and int(searched[2]) > EFFORT_MAX:
+            raise ValueError(f"--codecs: {name}: expected an effort of 0 to {EFFORT_MAX}")
+        realism, effort = (int(found[2]) if found else None for found in (shown, searched))
+        return GlcCodec(model or None, device, kind, realism, effort)
     if kind == "pca16":
         from eval.pca16 import Pca16Codec
 
@@ -198,7 +214,7 @@ def build(name: str, device: str = "cpu") -> Codec:
     if name not in _PILLOW:
         known = ", ".join(
             [
-                *(*GLC_KINDS, "glc:MODEL", "glc@realism=0", "pca16", *_PILLOW),
+                *(*GLC_KINDS, "glc:MODEL", "glc@realism=0", "glc@effort=4", "pca16", *_PILLOW),
                 *("compressai:MODEL", "NAME@1/2"),
             ]
         )

@@ -6,7 +6,9 @@ is specified in docs/format.md, section 7.
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -28,6 +30,8 @@ from glc.bitstream import (
 )
 from glc.bitstream.container import check_version
 from glc.bottleneck import Bottleneck
+from glc.effort.levels import LEVELS, check_effort, check_torch
+from glc.effort.search import Refiner, Search, open_refiner
 from glc.entropy import IndexTables, ScaleTables
 from glc.errors import WeightsError
 from glc.inputs import Source
@@ -95,6 +99,8 @@ class Codec:
         layers = weights.bottleneck
         self._bottleneck = None if layers is None else Bottleneck(layers)
         self._how, self._path = (runtime, device, precision), ""
+        self._weights, self._lock = weights, threading.Lock()
+        self._refiner: Refiner | None = None
 
     @classmethod
     def from_pretrained(
@@ -197,6 +203,7 @@ class Codec:
         quality: int = 50,
         keep_metadata: bool = False,
         progress: Progress | None = None,
+        effort: int = 0,
     ) -> bytes:
         """Compress a picture.
 
@@ -207,14 +214,18 @@ class Codec:
             quality: 0 to 100, of any type as long as it is whole; higher is better and larger.
             keep_metadata: store EXIF and XMP.
             progress: called after every tile with the share of the work that is done, 0 to 1;
-                never for a picture in one piece.
+                never for a picture in one piece; with an effort pieces are smaller.
+            effort: 0 to 9: how long to search for a better picture in a file of about the size
+                that 0, a single pass, gives; docs/performance.md has what each level costs and
+                brings. From 1 on it needs torch, whatever the runtime.
 
         Returns:
             The bytes of a ``.glc`` file.
 
         Raises:
             ImageError: the picture cannot be read.
-            ValueError: quality out of range, or an array of the wrong kind.
+            ModuleNotFoundError: the effort needs torch; the message says what brings it.
+            ValueError: quality or effort out of range, or an array of the wrong kind.
 
         Example:
             >>> from PIL import Image
@@ -222,7 +233,10 @@ class Codec:
             >>> len(data) > len(codec.encode("photo.jpg", quality=20))
             True
         """
-        return self.encode_batch([picture], quality, keep_metadata, progress=progress)[0]
+        batch = self.encode_batch(
+            [picture], quality, keep_metadata, progress=progress, effort=effort
+        )
+        return batch[0]
 
     def encode_batch(
         self,
@@ -231,6 +245,7 @@ class Codec:
         keep_metadata: bool = False,
         version: int = FORMAT_VERSION,
         progress: Progress | None = None,
+        effort: int = 0,
     ) -> list[bytes]:
         """Compress several pictures of any sizes; those of one padded size run as one batch.
 
@@ -243,13 +258,16 @@ class Codec:
             keep_metadata: store EXIF and XMP.
             version: of the format; an older one for readers, and archives, that know no other.
             progress: as in ``encode``, of all of them together.
+            effort: as in ``encode``.
 
         Returns:
             One file per picture, in order.
 
         Raises:
             ImageError: a picture cannot be read.
-            ValueError: quality out of range, no such version, or an array of the wrong kind.
+            ModuleNotFoundError: the effort needs torch; the message says what brings it.
+            ValueError: quality or effort out of range, no such version, or an array of the wrong
+                kind.
 
         Example:
             >>> files = codec.encode_batch(["a.jpg", "b.jpg"], quality=30)
@@ -257,6 +275,7 @@ class Codec:
             2
         """
         quality = assembly.check_quality(quality)
+        search = self._searching(effort)
         check_version(version)
         loaded = [inputs.load(picture) for picture in pictures]
         files: list[bytes] = [b""] * len(loaded)
@@ -264,8 +283,10 @@ class Codec:
         for members in _group([padded(p.height, p.width) for p in loaded]):
             batch = [loaded[index] for index in members]
             tiling = Tiling(self.tile, progress).share(done, len(members), len(loaded))
-            latents = self.analyse(batch, tiling=tiling.within(0.0, 0.5))
-            coded = self._code(batch, latents, quality, version, tiling.within(0.5, 1.0))
+            share = 0.05 if search.level.steps else 0.5
+            latents = self.analyse(batch, tiling=tiling.within(0.0, share))
+            rest = tiling.within(share, 1.0)
+            coded = self._code(batch, latents, quality, version, rest, search)
             for index, own in zip(members, coded, strict=True):
                 files[index] = self._pack(loaded[index], quality, keep_metadata, *own, version)
             done += len(members)
@@ -277,37 +298,54 @@ class Codec:
         max_bytes: int,
         keep_metadata: bool = False,
         progress: Progress | None = None,
+        effort: int = 0,
     ) -> bytes:
         """Compress with the highest quality whose file has at most ``max_bytes`` bytes.
+
+        With an effort the quality is that of one pass, and the search goes on from there with all
+        the bytes that are allowed.
 
         Args:
             picture: as in ``encode``.
             max_bytes: 1 or more.
             keep_metadata: store EXIF and XMP.
             progress: as in ``encode``.
+            effort: as in ``encode``.
 
         Raises:
             ImageError: the picture cannot be read.
-            ValueError: the file is larger even at quality 0, or ``max_bytes`` is no size.
+            ModuleNotFoundError: as ``encode``.
+            ValueError: the file is larger even at quality 0, or ``max_bytes`` is no size, or
+                ``effort`` no effort.
 
         Example:
             >>> len(codec.encode_to_size("photo.jpg", max_bytes=150)) <= 150
             True
         """
+        search = self._searching(effort)
         max_bytes, loaded = assembly.check_size(max_bytes), inputs.load(picture)
         tiling = Tiling(self.tile, progress)
+        first = tiling.within(0.0, 0.3) if search.level.steps else tiling
         # A search among 101 qualities tries at most seven.
-        latents = self.analyse([loaded], tiling=tiling.share(0, 1, 8))
-        tried = 0
+        latents = self.analyse([loaded], tiling=first.share(0, 1, 8))
+        tried: dict[int, bytes] = {}
 
         def code(quality: int) -> bytes:
-            nonlocal tried
-            tried += 1
-            own = tiling.share(tried, 1, 8)
+            own = first.share(len(tried) + 1, 1, 8)
             ((coded, symbols),) = self._code([loaded], latents, quality, tiling=own)
-            return self._pack(loaded, quality, keep_metadata, coded, symbols)
+            tried[quality] = self._pack(loaded, quality, keep_metadata, coded, symbols)
+            return tried[quality]
 
-        return assembly.best_fit(code, max_bytes)
+        data = assembly.best_fit(code, max_bytes)
+        if not search.level.steps:
+            return data
+        quality = max(quality for quality, one in tried.items() if one == data)
+        filling = dataclasses.replace(search, spare_bits=8.0 * (max_bytes - len(data)))
+        last = tiling.within(0.3, 1.0)
+        ((coded, symbols),) = self._code([loaded], latents, quality, tiling=last, search=filling)
+        filled = self._pack(loaded, quality, keep_metadata, coded, symbols)
+        # Bits are counted without the ending of the stream, which may take a byte more.
+        return filled if len(filled) <= max_bytes else data
 
     @property
     def takes_realism(self) -> bool:
@@ -812,6 +850,22 @@ class Codec:
         split = self._split(sizes, 0, tiling)
         return _join([pipeline.latent(rgb[own], progress) for own, pipeline, progress in split])
 
+    def _searching(self, effort: Any) -> Search:
+        """Return the search of an effort.
+
+        Raises:
+            ModuleNotFoundError: it needs torch, which is not installed.
+            ValueError: no such effort.
+        """
+        level = LEVELS[check_effort(effort)]
+        if not level.steps:
+            return Search(level, self._tables.scales)
+        check_torch(effort)
+        with self._lock:
+            if self._refiner is None:
+                self._refiner = open_refiner(self.networks, self._weights)
+            return Search(level, self._tables.scales, self._refiner)
+
     @in_smaller_tiles
     def quantise(
         self,
@@ -820,6 +874,7 @@ class Codec:
         quality: int,
         *,
         tiling: Tiling | None = None,
+        search: Search | None = None,
     ) -> tuple[Integers, list[list[Message]], NDArray[np.int16]]:
         """Turn latents into the integers that are coded.
 
@@ -828,6 +883,7 @@ class Codec:
             latents: as ``analyse`` returns them.
             quality: 0 to 100.
             tiling: how large pictures are cut; as ``tile`` says when omitted.
+            search: for something better than one pass.
 
         Returns:
             Indices of z (B, h / 4, w / 4); for every picture the rows and symbols of each step in
@@ -845,7 +901,11 @@ class Codec:
         messages: list[list[Message]] = []
         for own, pipeline, progress in self._split(sizes, quality, tiling):
             y, z = pipeline.transform(latents[own])
-            steps, symbols = pipeline.write(y, z, progress)
+            if search is None or not search.level.steps:
+                steps, symbols = pipeline.write(y, z, progress)
+            else:
+                rgb = [picture.rgb for picture in pictures[own]]
+                steps, symbols = search(pipeline, rgb, y, z, quality, progress)
             indices.append(z)
             everything.append(symbols)
             for index in range(len(z)):
@@ -860,9 +920,12 @@ class Codec:
         quality: int,
         version: int = FORMAT_VERSION,
         tiling: Tiling | None = None,
+        search: Search | None = None,
     ) -> list[tuple[bytes, bytes]]:
         """Return (payload, canonical symbol bytes) of every picture."""
-        indices, messages, symbols = self.quantise(pictures, latents, quality, tiling=tiling)
+        indices, messages, symbols = self.quantise(
+            pictures, latents, quality, tiling=tiling, search=search
+        )
         coded = []
         for index, message in enumerate(messages):
             how = self.bank(quality), order_of(version)

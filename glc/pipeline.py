@@ -21,9 +21,14 @@ from glc.sizes import inside
 from glc.steps import STEP_CORNERS, STEPS
 from glc.tiles import Progress, Window, cut, part, reach_of
 
-__all__ = ["Pipeline", "pick", "put", "to_symbols"]
+__all__ = ["Pipeline", "Quantiser", "Written", "pick", "put", "read_pixels", "to_symbols"]
 
 Mask: TypeAlias = "NDArray[np.bool_]"
+Written: TypeAlias = "tuple[NDArray[np.uint8], NDArray[np.int16], Mask]"
+"""Rows, symbols and what of them is coded, of one step."""
+Quantiser: TypeAlias = Callable[[Floats, "NDArray[np.uint8]"], Floats]
+"""``quantiser(residual, rows) -> symbols``: all (B, C_y, h, w); integers as floats, of a magnitude
+that the tables hold. What it says where nothing is coded does not matter."""
 
 _Array = TypeVar("_Array", bound="NDArray[Any]")
 _Kept = TypeVar("_Kept")
@@ -89,6 +94,11 @@ class Pipeline:
             own[:, :rows, :columns] = True
         self._kept: dict[str, Any] = {}
 
+    @property
+    def rounding(self) -> float:
+        """The threshold of the model, see ``CodecConfig.rounding``."""
+        return self._config.rounding
+
     def latent(self, pictures: Sequence[Pixels], progress: Progress | None = None) -> Floats:
         """Run E.
 
@@ -111,7 +121,7 @@ class Pipeline:
                 # What lies around the broad tile is read as well.
                 piece = inner.stretched(tile, window)
                 around = piece.grown(fine, LATENT_STRIDE, self._bounds)
-                found = self._networks.encode_fine(_read_pixels(pictures, around))
+                found = self._networks.encode_fine(read_pixels(pictures, around))
                 _paste(features, piece.inside(window), found, piece.inside(around), LATENT_STRIDE)
                 told.one_more()
             found = self._networks.encode_coarse(features)
@@ -132,14 +142,19 @@ class Pipeline:
         return y, indices
 
     def write(
-        self, y: Floats, indices: Integers, progress: Progress | None = None
-    ) -> tuple[list[tuple[NDArray[np.uint8], NDArray[np.int16], Mask]], NDArray[np.int16]]:
+        self,
+        y: Floats,
+        indices: Integers,
+        progress: Progress | None = None,
+        choose: Quantiser | None = None,
+    ) -> tuple[list[Written], NDArray[np.int16]]:
         """Quantise y in the coding steps.
 
         Args:
             y: (B, C_y, h, w).
             indices: of z, (B, h / 4, w / 4).
             progress: told of the share that is done after every tile; never without tiles.
+            choose: how residuals become symbols; by the threshold of the model when omitted.
 
         Returns:
             Rows, symbols and what of them is coded of every step, as ``pick`` orders them; and all
@@ -151,8 +166,8 @@ class Pipeline:
             rows = self._rows(step, indices, symbols)
             chosen = np.zeros(rows.shape, np.int16)
             wanted, coded = pick(step, y), self._coded(step, y.shape)
-            choose = partial(_quantise, wanted, rows, coded, chosen, self._config.rounding)
-            self._refine(step, indices, y_hat, choose, progress)
+            quantise = partial(_quantise, wanted, rows, coded, chosen, choose or self._round)
+            self._refine(step, indices, y_hat, quantise, progress)
             put(step, symbols, chosen)
             steps.append((rows, chosen, coded))
         return steps, symbols
@@ -267,6 +282,9 @@ class Pipeline:
         # Only now: a tile must not see what this step gave its neighbours.
         put(step, y_hat, fresh)
 
+    def _round(self, residual: Floats, rows: NDArray[np.uint8]) -> Floats:
+        return to_symbols(residual, self._config.rounding)
+
     def _features(self, indices: Integers, window: Window) -> Floats:
         """Run h_s for a window."""
         outer = window.grown(self._reach.hyper_synthesis, IMAGE_STRIDE, self._bounds)
@@ -357,15 +375,16 @@ def _quantise(
     rows: NDArray[np.uint8],
     coded: Mask,
     chosen: NDArray[np.int16],
-    threshold: float,
+    choose: Quantiser,
     tile: Window,
     mean: Floats,
     quant_step: Floats,
 ) -> NDArray[np.int16]:
     """Turn a tile of y into symbols, which are also written into ``chosen``."""
     y, target = _view(wanted, tile, _STEP_STRIDE), _view(chosen, tile, _STEP_STRIDE)
-    symbols = to_symbols((y - mean) / quant_step, threshold)
-    spoken = _view(coded, tile, _STEP_STRIDE) & (_view(rows, tile, _STEP_STRIDE) > 0)
+    tables = _view(rows, tile, _STEP_STRIDE)
+    symbols = choose((y - mean) / quant_step, tables)
+    spoken = _view(coded, tile, _STEP_STRIDE) & (tables > 0)
     target[...] = np.where(spoken, symbols, 0)
     return target
 
@@ -388,7 +407,7 @@ def _paste(
     _view(whole, place, stride)[...] = _view(found, inner, stride)
 
 
-def _read_pixels(pictures: Sequence[Pixels], window: Window) -> Pixels:
+def read_pixels(pictures: Sequence[Pixels], window: Window) -> Pixels:
     """Return a window, (B, h, w, 3), of pictures that repeat their last row and column."""
     rows, columns = window.at(1)
     found = np.empty(

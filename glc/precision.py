@@ -14,7 +14,7 @@ from typing import ParamSpec, TypeVar
 
 import torch
 
-__all__ = ["in_autocast_of_caller", "own_precision"]
+__all__ = ["in_autocast_of_caller", "own_precision", "with_gradients"]
 
 _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
@@ -28,15 +28,27 @@ def own_precision(method: Callable[_Parameters, _Result]) -> Callable[_Parameter
 
     @functools.wraps(method)
     def alone(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Result:
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(torch.inference_mode())
-            if not getattr(_caller, "decides", False):
-                for kind in _DEVICES:
-                    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
-                        stack.enter_context(torch.autocast(kind, enabled=False))
+        with torch.inference_mode(), _own_autocast():
             return method(*args, **kwargs)
 
     return alone
+
+
+@contextlib.contextmanager
+def with_gradients() -> Iterator[None]:
+    """Compute with gradients, whatever is on around it, and without its autocast."""
+    with torch.inference_mode(False), torch.enable_grad(), _own_autocast():
+        yield
+
+
+@contextlib.contextmanager
+def _own_autocast() -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        if not getattr(_caller, "decides", False):
+            for kind in _DEVICES:
+                if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+                    stack.enter_context(torch.autocast(kind, enabled=False))
+        yield
 
 
 @contextlib.contextmanager

@@ -23,6 +23,7 @@ LIBRARY = {"numpy", "onnxruntime", "PIL", "constriction", "safetensors"}
 WITH_TORCH = (
     *("glc.networks", "glc.training", "glc.dataset.decoding", "glc.dataset.reading"),
     *("glc.precision", "glc.quantize", "glc.runtime.torch"),
+    *("glc.effort.descent", "glc.effort.perception", "glc.likelihood"),
 )
 WITH_ONNXRUNTIME = {"glc.onnx.session"}
 
@@ -60,6 +61,9 @@ CLOSED = {
             *("glc.sizes", "glc.tiles", "glc.versions"),
         },
     ),
+    "glc.effort.levels": (set(), {"glc.distribution", "glc.whole"}),
+    "glc.effort.perception": ({"torch"}, {"glc.distribution", "glc.errors"}),
+    "glc.likelihood": ({"torch"}, {"glc.entropy", "glc.quantize"}),
     "glc.onnx": ({"numpy", "onnxruntime"}, {"glc.errors", "glc.config", "glc.steps"}),
     "glc.assembly": (
         {"numpy", "PIL"},

@@ -17,6 +17,7 @@ from glc.dataset.keys import text_of
 from glc.dataset.model_choice import ModelChoice
 from glc.dataset.notices import Notices
 from glc.dataset.sources import Item, Source, list_items
+from glc.effort.levels import check_effort, check_torch
 from glc.errors import GlcError
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def compress(  # noqa: PLR0913 - the one call that has to say everything about a
     shard: tuple[int, int] | None = None,
     model: str | os.PathLike[str] | Codec | None = None,
     keep_metadata: bool = False,
+    effort: int = 0,
     staging: str | os.PathLike[str] | None = None,
     progress: Callable[[Result], None] | None = None,
 ) -> Result:
@@ -100,6 +102,7 @@ def compress(  # noqa: PLR0913 - the one call that has to say everything about a
         model: name or path of a model, or a codec; by default the default model, or that of the
             first picture if it is a .glc file.
         keep_metadata: store EXIF and XMP.
+        effort: as in ``Codec.encode``. What earlier calls made stays, whatever theirs was.
         staging: a local folder for unfinished archives and tables. By default that of the
             destination, or, for a URL, a temporary one that does not outlive an interruption.
         progress: called after every picture, in the caller's thread.
@@ -108,7 +111,8 @@ def compress(  # noqa: PLR0913 - the one call that has to say everything about a
         ValueError: an argument out of range, nothing in the source, a name in it that does not
             exist, or a destination that was begun with other arguments.
         WeightsError: no such model.
-        ModuleNotFoundError: Parquet without pyarrow, or a URL without fsspec.
+        ModuleNotFoundError: Parquet without pyarrow, a URL without fsspec, or an effort without
+            torch.
         BlockingIOError: another process is writing the destination.
         OSError: the destination cannot be written.
         Exception: with ``on_error="raise"``, whatever was wrong with a picture.
@@ -120,6 +124,8 @@ def compress(  # noqa: PLR0913 - the one call that has to say everything about a
         (2, [])
     """
     _check(quality, batch_size, workers, on_error, shard)
+    effort = check_effort(effort)
+    check_torch(effort)
     notices = Notices()
     items, first = _peek(list_items(source, destination, notices))
     choice = ModelChoice(model, device, first)
@@ -128,7 +134,8 @@ def compress(  # noqa: PLR0913 - the one call that has to say everything about a
     batch_size = batch_size or (1 if device == "cpu" else _GPU_BATCH)
     workers = workers or _default_workers()
     place = open_destination(destination, choice, quality, resume, shard, staging, notices)
-    encoder = Encoder(choice, quality, keep_metadata, batch_size, workers, place.version)
+    how = batch_size, workers, place.version, effort
+    encoder = Encoder(choice, quality, keep_metadata, *how)
     result = Result(place.name, notices=notices)
     started = time.perf_counter()
     try:

@@ -65,6 +65,7 @@ class Encoder:
             the bytes of ``Codec.encode``; a larger one may round differently, on a GPU above all.
         workers: threads that read, and threads that code.
         version: of the format, for the files that are made.
+        effort: as in ``Codec.encode``.
     """
 
     model: ModelChoice
@@ -73,6 +74,7 @@ class Encoder:
     batch_size: int
     workers: int
     version: int
+    effort: int = 0
 
     def run(self, items: Iterable[Item]) -> Iterator[Coded]:
         """Yield the result of every item, in order; nothing but the items' iterator raises."""
@@ -132,7 +134,8 @@ class Encoder:
         pictures = [picture for picture in contents if isinstance(picture, image.Picture)]
         try:
             codec = self.model.codec
-            coded = codec.encode_batch(pictures, self.quality, self.keep_metadata, self.version)
+            how = self.quality, self.keep_metadata, self.version
+            coded = codec.encode_batch(pictures, *how, effort=self.effort)
             results.update(zip(places, coded, strict=True))
         except Exception as error:
             if len(places) == 1:

@@ -22,6 +22,7 @@ import numpy as np
 
 from glc import assembly, checkpoint
 from glc.dataset.batching import BATCH_PIXELS, split
+from glc.effort.levels import check_effort, check_torch
 from glc.errors import GlcError, WeightsError
 from glc.sizes import padded
 
@@ -50,8 +51,10 @@ class GlcEncoder:
             images, or paths. None takes ``image``, or else ``bytes``.
         key: column that names them. None takes ``key``, or else ``path``, or else nothing.
         keep_metadata: store EXIF and XMP.
+        effort: as in ``Codec.encode``.
 
     Raises:
+        ModuleNotFoundError: the effort needs torch, which is not installed.
         WeightsError: the model is not installed.
 
     Example:
@@ -69,7 +72,10 @@ class GlcEncoder:
         column: str | None = None,
         key: str | None = None,
         keep_metadata: bool = False,
+        effort: int = 0,
     ) -> None:
+        self.effort = check_effort(effort)
+        check_torch(self.effort)
         if not 0 <= quality <= 100:
             raise ValueError(f"quality: expected 0 to 100, found {quality}")
         self.quality, self.device, self.keep_metadata = quality, device, keep_metadata
@@ -141,9 +147,9 @@ class GlcEncoder:
         pixels = [height * width for height, width in sizes]
         for group in split(sizes, pixels, BATCH_PIXELS):
             members = [positions[place] for place in group]
-            files = codec.encode_batch(
-                [pictures[position] for position in members], self.quality, self.keep_metadata
-            )
+            how = self.quality, self.keep_metadata
+            some = [pictures[position] for position in members]
+            files = codec.encode_batch(some, *how, effort=self.effort)
             yield from zip(members, files, strict=True)
 
 

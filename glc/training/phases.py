@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from glc.config import LATENT_STRIDE, QUALITY_MAX, CodecConfig
+from glc.likelihood import symbol_bits
 from glc.networks.codebook import GaussianBottleneck, ScalarCodebook, VectorCodebook
 from glc.networks.model import GlcModel
 from glc.quantize import round_from
 from glc.training.predictor import CodePredictor
-from glc.training.rate import symbol_bits
 from glc.training.settings import TrainingSettings
 
 _CODEBOOK_CHANNELS = 64

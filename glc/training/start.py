@@ -18,11 +18,11 @@ from torch.nn import functional
 
 from glc.config import IMAGE_STRIDE, LATENT_STRIDE, QUALITY_MAX
 from glc.entropy import ROWS, SIGMA_MAX, SIGMA_MIN
+from glc.likelihood import symbol_bits
 from glc.networks.context import STEP_CORNERS, STEPS, step_mask
 from glc.networks.model import GlcModel
 from glc.quantize import round_from
 from glc.training.crops import Pictures
-from glc.training.rate import symbol_bits
 
 __all__ = ["Start", "lapped_blocks", "settle", "start_linear"]
 

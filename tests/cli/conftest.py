@@ -37,6 +37,7 @@ class FakeCodec:
     realisms: ClassVar[list[int | None]] = []
     opened: ClassVar[list[tuple[object, str]]] = []
     precisions: ClassVar[list[str]] = []
+    efforts: ClassVar[list[int]] = []
 
     @classmethod
     def open(cls, model, device, precision="float32"):
@@ -46,7 +47,8 @@ class FakeCodec:
         cls.precisions.append(precision)
         return cls()
 
-    def encode(self, image, quality=50, *, keep_metadata=False, progress=None):
+    def encode(self, image, quality=50, *, keep_metadata=False, progress=None, effort=0):
+        self.efforts.append(effort)
         assert isinstance(image, Picture)
         if image.width == SLOW_WIDTH and quality == 1:
             time.sleep(30)
@@ -65,9 +67,9 @@ class FakeCodec:
         fields = (image.width, image.height, quality, IDENTITY[:3], payload, tuple(chunks))
         return pack(Container(*fields, Container(*fields).checksum_of(IDENTITY, payload)))
 
-    def encode_to_size(self, image, max_bytes, *, keep_metadata=False, progress=None):
+    def encode_to_size(self, image, max_bytes, *, keep_metadata=False, progress=None, effort=0):
         for quality in range(100, -1, -1):
-            data = self.encode(image, quality, keep_metadata=keep_metadata)
+            data = self.encode(image, quality, keep_metadata=keep_metadata, effort=effort)
             if len(data) <= max_bytes:
                 return data
         raise ValueError(f"quality 0 takes {len(data)} bytes; {max_bytes} are not enough")
@@ -134,6 +136,7 @@ def glc(monkeypatch, capsys, tmp_path):
     FakeCodec.opened.clear()
     FakeCodec.precisions.clear()
     FakeCodec.realisms.clear()
+    FakeCodec.efforts.clear()
     for name, replacement in replacements().items():
         monkeypatch.setattr(session, name, replacement)
 

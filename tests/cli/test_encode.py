@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from glc.bitstream import unpack
+from glc.effort import levels
 from glc.errors import CorruptError
 
 
@@ -29,6 +30,19 @@ def test_quality_model_and_device_reach_the_codec(glc, fake_codec, picture, tmp_
     assert glc("encode", "a.png", "-q", "7", "--model", "m", "--device", "cpu").code == 0
     assert fake_codec.opened == [("m", "cpu")]
     assert unpack((tmp_path / "a.glc").read_bytes()).quality == 7
+
+
+def test_the_effort_reaches_the_codec_and_needs_torch(glc, fake_codec, picture, monkeypatch):
+    picture("a.png")
+    assert glc("encode", "a.png", "--effort", "4").code == 0
+    assert glc("encode", "a.png", "-f", "--target-size", "500", "--effort", "2").code == 0
+    assert glc("encode", "a.png", "-f").code == 0
+    assert (fake_codec.efforts[0], fake_codec.efforts[1], fake_codec.efforts[-1]) == (4, 2, 0)
+    assert glc("encode", "a.png", "-f", "--effort", "10").code == 2
+    monkeypatch.setattr(levels, "find_spec", lambda name: None)
+    result = glc("encode", "a.png", "-f", "--effort", "1")
+    assert result.code == 2
+    assert "pip install 'glc-codec[effort]'" in result.err
 
 
 def test_json_is_one_object_per_file(glc, picture):

@@ -46,7 +46,7 @@ class StubCodec:
     identity = IDENTITY
     device = "cpu"
 
-    def encode_batch(self, pictures, quality, keep_metadata, version):
+    def encode_batch(self, pictures, quality, keep_metadata, version, effort=0):
         # A checksum of zeros would look like the end of a file that never reached the disk.
         fields = (quality, IDENTITY[:3], b"", (), 0x01020304, version)
         return [pack(Container(p.width, p.height, *fields)) for p in pictures]

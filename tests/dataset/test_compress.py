@@ -57,6 +57,15 @@ def test_bytes_depend_on_neither_workers_nor_timing(
     assert contents(target) == one_by_one
 
 
+def test_an_effort_gives_what_the_codec_gives_with_it(tmp_path, micro, make_picture):
+    pictures = {f"p{seed}": make_picture(40, 50, seed) for seed in range(3)}
+    targets = [tmp_path / f"{workers}.glca" for workers in (1, 3)]
+    for target, workers in zip(targets, (1, 3), strict=True):
+        compress(pictures.items(), target, 40, model=micro, workers=workers, effort=1)
+    expected = {key: micro.encode(picture, 40, effort=1) for key, picture in pictures.items()}
+    assert contents(targets[0]) == contents(targets[1]) == expected
+
+
 def test_an_iterable_of_pictures(tmp_path, micro, make_picture, folder):
     pixels = make_picture(40, 56, 1)
     grey = make_picture(30, 30, 2, channels=1)
@@ -294,6 +303,7 @@ def test_a_key_that_leads_out_of_the_folder_stays_inside(tmp_path, micro, make_p
     [
         ({"quality": 101}, "quality"),
         ({"quality": 5.0}, "quality"),
+        ({"effort": 10}, "effort"),
         ({"workers": 0}, "workers"),
         ({"batch_size": 0}, "batch_size"),
         ({"on_error": "ignore"}, "on_error"),
@@ -309,10 +319,10 @@ def test_wrong_calls(options, message, folder, tmp_path, micro):
 def test_a_bug_in_the_codec_is_one_pictures_failure(folder, tmp_path, micro, monkeypatch):
     original = type(micro).encode_batch
 
-    def encode_batch(self, pictures, *arguments):
+    def encode_batch(self, pictures, *arguments, **options):
         if any(picture.width == 70 for picture in pictures):
             raise KeyError("a bug")
-        return original(self, pictures, *arguments)
+        return original(self, pictures, *arguments, **options)
 
     monkeypatch.setattr(type(micro), "encode_batch", encode_batch)
     result = compress(folder, tmp_path / "out.glca", 40, model=micro, batch_size=4)

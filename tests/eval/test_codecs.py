@@ -103,6 +103,22 @@ def test_both_ends_of_realism_are_two_codecs(linear_path: Path, photo: RGB) -> N
     assert not np.array_equal(*decoded)
 
 
+def test_an_effort_makes_other_files_of_the_same_model(micro_path: Path, photo: RGB) -> None:
+    plain, searched = (codecs.build(f"glc:{micro_path}{end}") for end in ("", "@effort=1"))
+    assert searched.name == "glc:micro@effort=1"
+    assert searched.version == plain.version
+    image = Image.fromarray(photo[:64, :64])
+    data = searched.encode(image, 50)
+    assert data != plain.encode(image, 50)
+    assert plain.decode(data).size == image.size
+
+
+@pytest.mark.parametrize("name", ["glc@effort=10", "jpeg@effort=1", "glc@effort=x"])
+def test_an_effort_that_means_nothing_is_refused(name: str) -> None:
+    with pytest.raises((ValueError, Unavailable), match=r"effort|unknown codec"):
+        codecs.build(name)
+
+
 @pytest.mark.parametrize("name", ["glc@realism=101", "jpeg@realism=0", "glc@realism=x"])
 def test_a_realism_that_means_nothing_is_refused(name: str) -> None:
     with pytest.raises((ValueError, Unavailable), match=r"realism|unknown codec"):

@@ -1,0 +1,3 @@
+"""An encoder that searches: more quality for the same bits, and for more time. Nothing else
+changes: neither decoder nor file know of it.
+"""

@@ -1,0 +1,245 @@
+"""Gradient descent on y: the decoder is fixed, and the encoder looks for what it would rather get.
+
+The one part of ``glc.effort`` that needs torch. In the family of Campos et al. (arXiv 1906.01223)
+and Yang et al. (arXiv 2006.04240, who anneal the rounding); here rounding is straight through
+(arXiv 1308.3432) and few steps have to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from glc.config import DEFAULT_REALISM, IMAGE_STRIDE, LATENT_STRIDE, REALISM_MAX
+from glc.effort.levels import Level
+from glc.effort.perception import installed
+from glc.likelihood import symbol_bits
+from glc.networks.model import GlcModel
+from glc.pipeline import read_pixels
+from glc.precision import with_gradients
+from glc.quantize import round_from, round_through
+from glc.runtime.networks import Floats, Integers, Pixels
+from glc.tiles import Progress, Window, cut
+
+if TYPE_CHECKING:
+    from glc.runtime.torch import TorchNetworks
+
+__all__ = ["Descent"]
+
+_SIDE = 768
+"""Side of the tiles that are descended on: what gradients need takes 1.2 GB in ``base``."""
+_AROUND = 64
+"""Pixels around a tile that are looked at and stay as they are."""
+
+_SQUARED, _PERCEIVED = 10.0, 3.0
+"""Weights of the squared error of [-1, 1] and of the distance as a network sees it."""
+_RATE = 0.5
+"""Weight of the bits against those that are wanted, while they are so many."""
+_EXCHANGE = 0.3
+"""Loss against the logarithm of the bits where qualities follow each other in one pass."""
+_KEEP = 0.5
+"""Of the force of the step before (momentum)."""
+_MOST = 3.0
+"""Root mean squares of the force beyond which an element is not pulled harder."""
+_SLOWER = 0.8
+"""By how much of the first the last steps are shorter."""
+_HOLD, _HOLD_LONG = 5.0, 0.5
+"""How hard the rate is held to what is wanted: by its error in this step, by the sum of all."""
+
+
+class Descent:
+    """Descends on y of pictures; see ``glc.effort.search.Refiner``. The parameters stay.
+
+    Works tile by tile in bounded memory: what lies around a tile stays as it is while the tile
+    moves. The same input gives the same result on the same machine, with as many threads.
+
+    Args:
+        networks: of the model.
+    """
+
+    def __init__(self, networks: TorchNetworks) -> None:
+        self._networks = networks
+
+    def __call__(
+        self,
+        pictures: Sequence[Pixels],
+        y: Floats,
+        indices: Integers,
+        quality: int,
+        factor: NDArray[np.float64],
+        level: Level,
+        progress: Progress | None = None,
+    ) -> Floats:
+        """Return a y that decodes to something nearer to the pictures.
+
+        Args:
+            pictures: (H, W, 3) each, of one padded size.
+            y: (B, C_y, h, w), where to begin.
+            indices: of z, (B, h / 4, w / 4); they stay.
+            quality: 0 to 100.
+            factor: (B,), by which the bits of the symbols may grow.
+            level: how many steps, and how long ones.
+            progress: told of every tile; never of a picture in one piece.
+        """
+        model, device = self._networks.model, torch.device(self._networks.device)
+        found: Floats = y.copy()
+        bounds = Window.padded(*pictures[0].shape[:2])
+        tiles = cut(bounds, _SIDE)
+        for number, tile in enumerate(tiles):
+            window = tile.grown(_AROUND, IMAGE_STRIDE, bounds)
+            around = _at(found, window)
+            with with_gradients():
+                own = _Window(model, device, pictures, window, indices, quality)
+                start = torch.from_numpy(np.ascontiguousarray(around)).to(device)
+                moved = own.descend(start, tile.inside(window), factor, level).cpu().numpy()
+            _at(found, tile)[...] = _at(moved, tile.inside(window))
+            if progress is not None and len(tiles) > 1:
+                progress((number + 1) / len(tiles))
+        return found
+
+
+class _Window:
+    """One window of pictures, and what does not change while y moves."""
+
+    def __init__(
+        self,
+        model: GlcModel,
+        device: torch.device,
+        pictures: Sequence[Pixels],
+        window: Window,
+        indices: Integers,
+        quality: int,
+    ) -> None:
+        self._model, self._threshold = model, model.config.rounding
+        x = torch.from_numpy(read_pixels(pictures, window)).to(device)
+        self._x = x.permute(0, 3, 1, 2).float() / 127.5 - 1.0
+        sizes = [picture.shape[:2] for picture in pictures]
+        self._seen = _inside(sizes, window, 1).to(device)
+        self._coded = _inside(sizes, window, LATENT_STRIDE).to(device).bool()
+        self._pixels = self._seen.flatten(1).sum(1).clamp_min(1.0)
+        self._samples = 3.0 * self._pixels
+        self._perception = installed(str(device))
+        self._features = self._perception.features(self._x)
+        rows, columns = window.at(IMAGE_STRIDE)
+        z = torch.from_numpy(np.ascontiguousarray(indices[:, rows, columns])).long()
+        self._digits = model.hyper_codebook.to_digits(z.to(device))
+        self._quality = torch.tensor([quality], device=device)
+        self._realism = torch.tensor([DEFAULT_REALISM / REALISM_MAX], device=device)
+
+    def descend(
+        self, start: Tensor, tile: Window, factor: NDArray[np.float64], level: Level
+    ) -> Tensor:
+        """Return the best y, (B, C_y, h, w), on the way from ``start``.
+
+        Args:
+            start: where to begin, and what is returned where nothing better is found.
+            tile: in the window's coordinates; y moves inside of it.
+            factor: see ``Descent``.
+            level: see ``Descent``.
+        """
+        rows, columns = tile.at(LATENT_STRIDE)
+        mine = torch.zeros_like(start[:, :1])
+        mine[..., rows, columns] = 1.0
+        mine = mine * self._coded
+        with torch.no_grad():
+            wanted = self._code(start)[1] * torch.from_numpy(factor).to(start)
+        wanted = wanted.clamp_min(1.0)
+        best, least = start, torch.full_like(wanted, torch.inf)
+        y, error_sum = start, torch.zeros_like(wanted)
+        force = torch.zeros_like(y)
+        for step in range(level.steps):
+            y = y.detach().requires_grad_()
+            y_hat, bits = self._code(y)
+            loss = self._loss(y_hat)
+            best, least = _better(best, least, y, loss, bits / wanted)
+            error = bits.detach() / wanted - 1.0
+            error_sum = error_sum + error
+            weight = _RATE * (_HOLD * error + _HOLD_LONG * error_sum).clamp(-2.0, 2.0).exp()
+            (gradient,) = torch.autograd.grad((loss + weight * bits / wanted).sum(), y)
+            force = _KEEP * force + mine * gradient
+            share = 1.0 - _SLOWER * step / level.steps
+            y = y.detach() - share * level.move * _evened(force)
+        with torch.no_grad():
+            y_hat, bits = self._code(y)
+            return _better(best, least, y, self._loss(y_hat), bits / wanted)[0]
+
+    def _code(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return y_hat, with gradients straight through the rounding, and the bits: (B,)."""
+        residuals, tables = [], []
+
+        def exchange(
+            step: int, mean: Tensor, quant_step: Tensor, rows: Tensor, mask: Tensor
+        ) -> Tensor:
+            own = mask & self._coded
+            residual = (y - mean) / quant_step
+            residuals.append(residual * own)
+            tables.append(rows * own)
+            nearest = self._threshold == 0.5
+            rounded = round_through(residual) if nearest else round_from(residual, self._threshold)
+            return rounded * (own & (rows.detach() > 0))
+
+        y_hat = self._model.code_symbols(self._digits, self._quality, exchange, exact=False)
+        rows = sum(tables[1:], tables[0])
+        bits = symbol_bits(sum(residuals[1:], residuals[0]), rows, self._threshold)
+        # What has no table takes no bits.
+        return y_hat, (bits * (rows.detach() > 0)).flatten(1).sum(1)
+
+    def _loss(self, y_hat: Tensor) -> Tensor:
+        """Return how far the decoded pictures are from the originals: (B,)."""
+        l_hat = self._model.synthesis(y_hat, self._quality)
+        x_hat = self._model.decoder(l_hat, self._realism)
+        squared = ((x_hat - self._x).square() * self._seen).flatten(1).sum(1) / self._samples
+        perceived = self._perception.distance(
+            self._features, self._perception.features(x_hat), self._seen
+        )
+        loss: Tensor = _SQUARED * squared + _PERCEIVED * perceived
+        return loss
+
+
+def _evened(force: Tensor) -> Tensor:
+    """Scale what pulls at each picture to a root mean square of 1: (B, C, h, w) -> same.
+
+    Elements at which nothing pulls, since nothing is coded there, do not count.
+    """
+    pulled = (force != 0).flatten(1).sum(1).clamp_min(1)
+    length = (force.square().flatten(1).sum(1) / pulled).sqrt()
+    return (force / (length + 1e-12)[:, None, None, None]).clamp(-_MOST, _MOST)
+
+
+def _better(
+    best: Tensor, least: Tensor, y: Tensor, loss: Tensor, rate: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return, of each picture, the better of two y, and how bad it is: (B, ...) and (B,).
+
+    Args:
+        best: the one before.
+        least: how bad that is.
+        y: the new one.
+        loss: of the new one.
+        rate: its bits against those that are wanted; what is above costs more than what is below
+            saves, since it will have to go.
+    """
+    bad = (loss + _EXCHANGE * rate.clamp_min(1e-3).log() + (rate - 1.0).clamp_min(0.0)).detach()
+    chosen = torch.where((bad < least)[:, None, None, None], y.detach(), best)
+    return chosen, torch.minimum(bad, least)
+
+
+def _at(y: Floats, window: Window) -> Floats:
+    """Return a window of y, which shares its memory."""
+    rows, columns = window.at(LATENT_STRIDE)
+    return y[:, :, rows, columns]
+
+
+def _inside(sizes: Sequence[tuple[int, int]], window: Window, stride: int) -> Tensor:
+    """Return 1 where what is ``stride`` pixels wide touches a picture: (B, 1, h, w)."""
+    rows, columns = window.at(stride)
+    found = torch.zeros(len(sizes), 1, rows.stop - rows.start, columns.stop - columns.start)
+    for own, (height, width) in zip(found, sizes, strict=True):
+        down, across = -(-height // stride) - rows.start, -(-width // stride) - columns.start
+        own[:, : max(0, down), : max(0, across)] = 1.0
+    return found
