@@ -30,6 +30,8 @@ COMMANDS = {
     "unpack": "take the pictures out of an archive",
     "list": "list the pictures in an archive",
     "models": "list the installed models",
+    "export": "write a model as ONNX files, for other programs",
+    "web": "write a page that opens and makes .glc files in a browser, or show it",
     "train": "train a model",
     "finetune": "adapt a model to pictures of one kind",
     "eval": "measure rate and distortion",

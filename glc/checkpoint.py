@@ -20,7 +20,17 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Checkpoint", "ModelInfo", "find", "identity_of", "installed", "load", "locate", "save"]
+__all__ = [
+    "Checkpoint",
+    "ModelInfo",
+    "describe",
+    "find",
+    "identity_of",
+    "installed",
+    "load",
+    "locate",
+    "save",
+]
 
 MODELS_VARIABLE = "GLC_MODELS"
 """Environment variable: more folders with models, separated as in PATH."""
@@ -167,6 +177,16 @@ def locate(name_or_path: str | Path | None = None) -> Path:
             return info.path
     wanted = "a default model" if name_or_path is None else f"a model named {name_or_path!r}"
     raise WeightsError(f"{wanted} is not installed; {_installed_text(models)}")
+
+
+def describe(path: Path) -> ModelInfo:
+    """Say what a weights file is, as ``installed`` does of those it finds; it is no default here.
+
+    Raises:
+        WeightsError: not a weights file of this project, or of a layout that is not known.
+        OSError: the file cannot be read.
+    """
+    return _describe(path, None)
 
 
 def load(path: Path) -> Checkpoint:

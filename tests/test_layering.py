@@ -98,8 +98,15 @@ CLOSED = {
 # The subpackages of glc that command line and evaluation may use; the rest is for the library.
 PRIVATE_LAYERS = {"glc.entropy", "glc.networks", "glc.onnx", "glc.quantize"}
 
-# What one command may take from those layers: ``glc models --cost`` prints a table made there.
-EXCEPTIONS = {("codec_cli.models", "glc.networks.cost")}
+# What commands may take from those layers: ``glc models --cost`` prints a table made there, and
+# ``glc export`` writes files made there.
+EXCEPTIONS = {
+    ("codec_cli.models", "glc.networks.cost"),
+    ("codec_cli.export", "glc.onnx.export"),
+}
+
+# An example for those who do without this library.
+ALONE = "examples.decode_onnx"
 
 
 class Import(NamedTuple):
@@ -196,12 +203,18 @@ def test_runtimes_are_imported_in_few_places() -> None:
     ]
     complain(offenders, "torch and onnxruntime are imported where that was decided")
     everywhere = [*GLC, *CLI, *EVAL, *imports_of("examples"), *imports_of("tests")]
-    assert [item.lazy for item in everywhere if item.package == "onnxruntime"] == [True]
+    named = [item for item in everywhere if item.package == "onnxruntime"]
+    assert [item.lazy for item in named if item.importer != ALONE] == [True]
     torch = [item for item in GLC if item.module == "glc.runtime.torch"]
     offenders = [
         item for item in torch if not item.lazy and not inside(item.importer, "glc.training")
     ]
     complain(offenders, "what needs torch is imported when it is asked for")
+
+
+def test_the_example_of_exported_graphs_needs_two_packages() -> None:
+    found = {item.package for item in imports_of("examples") if item.importer == ALONE}
+    assert found - STDLIB == {"numpy", "onnxruntime"}
 
 
 def test_the_library_knows_neither_the_command_nor_the_evaluation() -> None:

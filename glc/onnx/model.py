@@ -52,6 +52,10 @@ class OnnxModel:
 
     Safe to use from several threads. Each network becomes a session when it is first needed, so
     that decoding never builds E; a forked process builds its own, since threads do not survive.
+
+    Attributes:
+        config: of the model.
+        graphs: of all networks.
     """
 
     runtime = "onnxruntime"
@@ -81,7 +85,7 @@ class OnnxModel:
         }
         self.scale_map = ScaleMap(config, STEPS, integers)
         weights = Weights(tensors)
-        self._graphs: dict[str, Graph] = {
+        self.graphs: dict[str, Graph] = {
             "E": networks.encoder_fine(config, weights),
             "E 16": networks.encoder_coarse(config, weights),
             "g_a": networks.analysis(config, weights),
@@ -92,7 +96,7 @@ class OnnxModel:
             "D": networks.decoder_fine(config, weights, ranges),
         }
         for step in range(STEPS):
-            self._graphs[f"context {step}"] = networks.context(config, weights, step)
+            self.graphs[f"context {step}"] = networks.context(config, weights, step)
         names = _GAINS + (_LINEAR_GAINS if config.linear else ())
         self._log_gains = {name: _log_gains(weights, config, name) for name in names}
         unknown = sorted(set(tensors) - weights.taken - {_SCALE_MAP + name for name in integers})
@@ -213,7 +217,7 @@ class OnnxModel:
             with self._lock:
                 session = self._sessions.get(key)
                 if session is None:
-                    session = open_session(self._graphs[graph], graph in _LARGE)
+                    session = open_session(self.graphs[graph], graph in _LARGE)
                     self._sessions[key] = session
         return list(session.run(outputs, inputs))
 

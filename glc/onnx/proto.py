@@ -29,24 +29,28 @@ class Graph:
 
     Constants are kept as they come, and floats become float32 in ``to_bytes``, so that a graph that
     is never run costs next to nothing.
+
+    Attributes:
+        inputs: name, shape and kind of each, in order.
+        outputs: the same of what comes out.
     """
 
     def __init__(self) -> None:
+        self.inputs: list[tuple[str, _Shape, str]] = []
+        self.outputs: list[tuple[str, _Shape, str]] = []
         self._nodes: list[bytes] = []
         self._constants: list[tuple[str, NDArray[np.generic]]] = []
-        self._inputs: list[bytes] = []
-        self._outputs: list[bytes] = []
         self._names = 0
 
     def input(self, name: str, shape: _Shape, kind: str = "float32") -> str:
         """Declare an input; sizes that may vary are given as names. Returns ``name``."""
-        self._inputs.append(_value(name, shape, kind))
+        self.inputs.append((name, shape, kind))
         return name
 
     def output(self, name: str, value: str, shape: _Shape, kind: str = "float32") -> None:
         """Declare a value an output, called ``name`` outside."""
         self._add("Identity", (value,), (name,), {})
-        self._outputs.append(_value(name, shape, kind))
+        self.outputs.append((name, shape, kind))
 
     def constant(self, array: NDArray[np.generic]) -> str:
         """Add a constant: uint8, int8, int32, int64, or float32 whatever float it is here."""
@@ -70,8 +74,8 @@ class Graph:
         graph.append(_text(2, "glc"))
         for name, array in self._constants:
             graph += _tensor(name, array)
-        graph += [_bytes(11, value) for value in self._inputs]
-        graph += [_bytes(12, value) for value in self._outputs]
+        graph += [_bytes(11, _value(*value)) for value in self.inputs]
+        graph += [_bytes(12, _value(*value)) for value in self.outputs]
         opset = _bytes(8, _text(1, "") + _integer(2, _OPSET))
         size = _varint(sum(map(len, graph)))
         return b"".join([_integer(1, _IR_VERSION), opset, _tag(7, 2), size, *graph])

@@ -246,7 +246,7 @@ def test_a_pickled_codec_keeps_its_runtime(quick, ranged_path):
     assert pickle.loads(pickle.dumps(quick)).runtime == "onnxruntime"
     in_int8 = Codec.from_pretrained(ranged_path, precision="int8")
     again = pickle.loads(pickle.dumps(in_int8))
-    assert again.networks._graphs["D"].to_bytes() == in_int8.networks._graphs["D"].to_bytes()
+    assert again.networks.graphs["D"].to_bytes() == in_int8.networks.graphs["D"].to_bytes()
 
 
 def test_limits_are_those_of_the_codec(quick, make_picture):

@@ -1,0 +1,115 @@
+"""Runs the JavaScript codec: in Node, which needs no package, and in a browser, which needs two."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codec_cli.serve import open_server
+from codec_cli.site import RuntimeMissingError, find_runtime, site_files
+from glc import checkpoint
+
+HERE = Path(__file__).parent
+WEB = HERE.parents[1] / "web"
+NODE_OLDEST = (20, 12)
+"""The first with raw deflate as browsers have it."""
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+SECONDS = 600
+
+
+def node() -> str:
+    found = shutil.which("node")
+    if found is None:
+        pytest.skip("needs node")
+    said = subprocess.run([found, "--version"], capture_output=True, text=True, check=True).stdout
+    version = tuple(int(part) for part in re.findall(r"\d+", said)[:2])
+    if version < NODE_OLDEST:
+        pytest.skip(f"needs node {'.'.join(map(str, NODE_OLDEST))}, found {said.strip()}")
+    return found
+
+
+def call(script: str, command: str, argument: Any) -> Any:
+    """Run a script of this folder and return its answer."""
+    done = subprocess.run(
+        [node(), str(HERE / script), command],
+        input=json.dumps(argument),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=SECONDS,
+        # Else a browser looks for the session of a desktop.
+        env=os.environ | {"DBUS_SESSION_BUS_ADDRESS": "disabled:"},
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="session")
+def probe() -> Callable[[str, Any], Any]:
+    """Return a function that runs a command of probe.mjs in Node."""
+    node()
+    return lambda command, argument: call("probe.mjs", command, argument)
+
+
+@pytest.fixture(scope="session")
+def runtime() -> Path:
+    """The folder with the files of onnxruntime-web."""
+    try:
+        return find_runtime(None).resolve()
+    except RuntimeMissingError:
+        pytest.skip("needs onnxruntime-web: npm install in web/")
+
+
+@pytest.fixture(scope="session")
+def browse(runtime: Path) -> Callable[..., Any]:
+    """Return a function that runs a command of browser.mjs, which drives a browser.
+
+    What must never happen is checked each time: a violation of the page's policy, a request to
+    another host, an error that nobody caught.
+    """
+    if not (WEB / "node_modules" / "puppeteer-core").is_dir():
+        pytest.skip("needs puppeteer-core: npm install in web/")
+    found = os.environ.get("GLC_BROWSER") or next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        pytest.skip("needs a browser: chromium, or GLC_BROWSER")
+
+    def run(command: str, url: str, **argument: Any) -> Any:
+        answer = call("browser.mjs", command, {"browser": found, "url": url} | argument)
+        assert answer["violations"] == []
+        assert answer["foreign"] == []
+        assert answer["errors"] == []
+        return answer["found"]
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def serve(runtime: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
+    """Return a function that shows a site with some models: its address and its folder."""
+    servers = []
+
+    def show(*paths: Path) -> tuple[str, Path]:
+        folder = tmp_path_factory.mktemp("site")
+        models = [checkpoint.describe(path) for path in paths]
+        for name, read in site_files(models, runtime).items():
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(read())
+        server = open_server(folder, 0)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://localhost:{server.server_address[1]}/", folder
+
+    yield show
+    for server in servers:
+        server.shutdown()
+        server.server_close()

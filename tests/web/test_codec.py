@@ -1,0 +1,77 @@
+"""Pictures through JavaScript and onnxruntime-web, in Node: pixels and bytes are Python's."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+SIZES = ((64, 64), (45, 130), (200, 150))
+QUALITIES = (15, 60, 95)
+
+
+@pytest.fixture(scope="module")
+def code(probe, runtime, tmp_path_factory):
+    """Return a function that decodes files and encodes pictures with a model."""
+    folder = tmp_path_factory.mktemp("coded")
+
+    def run(weights, files=(), pictures=(), realism=None, side=None) -> tuple[list, list]:
+        decode, encode = [], []
+        for number, data in enumerate(files):
+            (folder / f"{number}.glc").write_bytes(data)
+            names = [str(folder / f"{number}.{suffix}") for suffix in ("glc", "rgba")]
+            decode.append([names[0], realism, side, names[1]])
+        for number, (pixels, quality) in enumerate(pictures):
+            height, width = pixels.shape[:2]
+            source, target = (str(folder / f"{number}.{suffix}") for suffix in ("in", "out"))
+            rgba = np.asarray(Image.fromarray(pixels).convert("RGBA"))
+            (folder / f"{number}.in").write_bytes(rgba.tobytes())
+            encode.append([source, width, height, quality, side, target])
+        module = (runtime / "ort.wasm.bundle.min.mjs").as_uri()
+        probe(
+            "code",
+            {"weights": str(weights), "runtime": module, "decode": decode, "encode": encode},
+        )
+        shown = [np.fromfile(job[3], np.uint8).reshape(-1, 4) for job in decode]
+        return shown, [(folder / f"{number}.out").read_bytes() for number in range(len(encode))]
+
+    return run
+
+
+def levels(image) -> np.ndarray:
+    return np.asarray(image.convert("RGBA"), np.int16).reshape(-1, 4)
+
+
+@pytest.mark.parametrize("side", [None, 64, 128], ids=["whole", "tiles of 64", "tiles of 128"])
+def test_pixels_and_bytes(side, code, micro, micro_path, linear, linear_path, make_picture):
+    for codec, path in ((micro, micro_path), (linear, linear_path)):
+        pictures = [make_picture(*size, seed) for seed, size in enumerate(SIZES)]
+        pairs = [(picture, quality) for picture in pictures for quality in QUALITIES]
+        files = [codec.encode(*pair) for pair in pairs]
+        shown, coded = code(path, files, pairs, side=side)
+        for data, pixels in zip(files, shown, strict=True):
+            assert np.abs(pixels - levels(codec.decode(data))).max() <= 1
+        assert coded == files
+
+
+@pytest.mark.parametrize("realism", [0, 40, 100])
+def test_realism(realism, code, linear, linear_path, make_picture):
+    data = linear.encode(make_picture(100, 150), 60)
+    ((shown,), _) = code(linear_path, [data], realism=realism)
+    assert np.abs(shown - levels(linear.decode(data, realism))).max() <= 1
+    if not realism:
+        assert np.abs(shown - levels(linear.decode(data, 100))).max() > 1
+
+
+def test_grey_and_alpha(code, micro, micro_path, make_picture):
+    masked = make_picture(64, 72, 3, channels=4)
+    masked[..., 3] = np.where(np.add.outer(np.arange(64), np.arange(72)) < 60, 255, 40)
+    files = [micro.encode(masked, 40), micro.encode(make_picture(64, 80, 1, channels=1), 40)]
+    shown, (coded,) = code(micro_path, files, [(masked, 40)])
+    for data, pixels in zip(files, shown, strict=True):
+        assert np.abs(pixels - levels(micro.decode(data))).max() <= 1
+    assert np.array_equal(shown[0][:, 3], masked[..., 3].ravel())
+    assert (shown[1][:, :1] == shown[1][:, :3]).all()
+    # Only the coding of the mask differs: Python has VP8L.
+    back = micro.decode(coded)
+    assert np.array_equal(levels(back), levels(micro.decode(files[0])))

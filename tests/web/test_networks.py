@@ -1,0 +1,97 @@
+"""The graphs that JavaScript builds from a weights file are those of Python, byte for byte."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from glc import checkpoint
+from glc.runtime.onnx import open_model
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+# Channels that divide each other in all ways that the shortcuts tell apart, and depths of 0.
+CHANGES = {
+    "no shortcuts": {"encoder_width_8": 24, "encoder_width_16": 20, "decoder_width_8": 12},
+    "wide shortcuts": {"encoder_width_4": 8, "encoder_width_8": 4, "decoder_width_4": 32},
+    "shallow": {"encoder_depth_4": 0, "decoder_depth_8": 0, "transform_depth": 0},
+    "deep": {"encoder_depth_16": 2, "decoder_depth_16": 2, "context_depth": 2},
+    "odd": {"hyper_levels": (3, 2, 5), "quality_anchors": 6, "hyper_channels": 12},
+}
+
+
+def digests_of(path: Path) -> dict[str, str]:
+    graphs = open_model(checkpoint.load(path)).graphs
+    return {name: hashlib.sha256(graph.to_bytes()).hexdigest() for name, graph in graphs.items()}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_graphs_of_any_shape(change, probe, make_model, micro_config, export_model, tmp_path):
+    path = tmp_path / "model.safetensors"
+    config = dataclasses.replace(micro_config, **CHANGES[change])
+    export_model(path, make_model(7, config), "changed")
+    assert probe("graphs", str(path)) == digests_of(path)
+
+
+def test_graphs_of_both_architectures(probe, micro_path, linear_path, ranged_linear_path):
+    for path in (micro_path, linear_path, ranged_linear_path):
+        assert probe("graphs", str(path)) == digests_of(path)
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_graphs_of_golden_weights(version, probe):
+    path = GOLDEN / version / "golden.safetensors"
+    assert probe("graphs", str(path)) == digests_of(path)
+
+
+@pytest.mark.slow
+def test_graphs_of_installed_models(probe):
+    for info in checkpoint.installed():
+        assert probe("graphs", str(info.path)) == digests_of(info.path)
+
+
+def test_minus_zero_becomes_zero_as_in_numpy(probe, make_model, micro_config, tmp_path):
+    """Where a shortcut is added into weights, numpy adds 0 to the others, too."""
+    import torch
+
+    from tests.conftest import export
+
+    model = make_model(7)
+    with torch.no_grad():
+        model.encoder.down_8.mix.weight.zero_().neg_()
+        model.decoder.up_8.mix.weight.zero_().neg_()
+    path = tmp_path / "model.safetensors"
+    export(path, model, "zeros")
+    assert probe("graphs", str(path)) == digests_of(path)
+
+
+def test_weights_of_another_shape_are_refused(probe, micro_path, tmp_path):
+    weights = checkpoint.load(micro_path)
+    path = tmp_path / "model.safetensors"
+    bias, scales = (weights.tensors[name] for name in ("encoder.stem.bias", "scale_map.weight"))
+    indices = weights.tensors["tables.index.frequencies"]
+    for change, message in (
+        ({"encoder.stem.bias": bias[1:]}, "expected shape"),
+        ({"other": bias}, "unexpected tensors"),
+        ({"encoder.stem.bias": bias + float("nan")}, "not finite"),
+        ({"scale_map.weight": np.full_like(scales, 128, np.int32)}, "out of range"),
+        ({"tables.index.frequencies": indices + 1}, "sum to"),
+    ):
+        tensors = weights.tensors | change
+        checkpoint.save(path, weights.config, "bad", "", tensors)
+        found = probe("load", str(path))
+        assert found["error"] == "WeightsError", change.keys()
+        assert message in found["message"]
+    for data, message in (
+        (b"", "not a safetensors file"),
+        (micro_path.read_bytes()[:100], "not a safetensors file"),
+        (micro_path.read_bytes()[:-8], "malformed weights"),
+        ((2).to_bytes(8, "little") + b"{}", "not weights of glc"),
+    ):
+        path.write_bytes(data)
+        found = probe("load", str(path))
+        assert (found["error"], message in found["message"]) == ("WeightsError", True), found
+    assert probe("load", str(micro_path)) == {"name": "micro"}
