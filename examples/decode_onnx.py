@@ -1,7 +1,7 @@
 """Decode a .glc file with nothing but ONNX Runtime and numpy, from what ``glc export`` wrote.
 
 A model to follow for programs in other languages: container, range coder, the integers that select
-the tables, and the networks, each as glc/bitstream/FORMAT.md has it. Only files without alpha, and
+the tables, and the networks, each as docs/format.md has it. Only files without alpha, and
 in one piece. Writes a PPM.
 
     glc export --onnx base/
@@ -66,7 +66,7 @@ class Model:
 
 
 class Container:
-    """What a file says: FORMAT.md, section 2."""
+    """What a file says: docs/format.md, section 2."""
 
     def __init__(self, data: bytes) -> None:
         if data[:1] != b"\x67" or data[1] >> 4 != 0xC:
@@ -92,7 +92,7 @@ class Container:
 
 
 class RangeDecoder:
-    """FORMAT_ENTROPY.md, section 2."""
+    """docs/format.md, section 8.2."""
 
     def __init__(self, data: bytes) -> None:
         self.data, self.position = data, 8
@@ -159,7 +159,7 @@ def context_rows(model: Model, symbols: Array, step: int) -> Array:
 
 
 def read_message(model: Model, decoder: RangeDecoder, rows: Array, version: int) -> Array:
-    """Read one message of scaled symbols: FORMAT_ENTROPY.md, section 4."""
+    """Read one message of scaled symbols: docs/format.md, section 8.4."""
     tables, widths = (
         model.array(f"tables.scale.{name}") for name in ("frequencies", "half_widths")
     )

@@ -133,7 +133,7 @@ export class Codec {
   /**
    * Decode the symbols of a file and compare its checksum, without making pixels.
    * @param {Uint8Array} data
-   * @returns {Promise<Uint8Array>} the symbols, in the byte form of FORMAT.md, section 7.5.
+   * @returns {Promise<Uint8Array>} the symbols, in the byte form of docs/format.md, section 7.5.
    * @throws {GlcError} as `decode`.
    */
   verify(data) {

@@ -1,5 +1,5 @@
 /**
- * The alpha plane of a file: FORMAT.md, section 5.1.
+ * The alpha plane of a file: docs/format.md, section 5.1.
  */
 
 import { CorruptError } from "./errors.js";

@@ -1,7 +1,7 @@
 /**
  * The codec: pictures to bytes and back, in the thread that calls it. `glc.js` has a worker do it.
  *
- * What the payload holds, and in which order, is specified in bitstream/FORMAT.md, section 7.
+ * What the payload holds, and in which order, is specified in docs/format.md, section 7.
  */
 
 import { decodeAlpha, encodeAlpha } from "./alpha.js";

@@ -1,5 +1,5 @@
 /**
- * The .glc container: sizes, an opaque payload and tagged chunks. See bitstream/FORMAT.md.
+ * The .glc container: sizes, an opaque payload and tagged chunks. See docs/format.md.
  *
  * Knows nothing of networks, entropy coding or image files.
  */

@@ -1,7 +1,7 @@
 /**
  * The range coder's stream: integers in, the shortest sufficient bytes out, and back.
  *
- * Specified in FORMAT_ENTROPY.md, section 2. Its state of 64 bits is two halves of 32 bits, each
+ * Specified in docs/format.md, section 8.2. Its state of 64 bits is two halves of 32 bits, each
  * in a double: every product and quotient below is exact, and twice as fast as with BigInt.
  *
  * A model is a list of cumulative frequencies: `cumulative[i]` of 2^16 lie before symbol i, and

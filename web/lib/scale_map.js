@@ -1,5 +1,5 @@
 /**
- * The integer function that selects the probability table of every symbol: FORMAT.md, section 7.4.
+ * The integer function that selects the probability table of every symbol: docs/format.md, 7.4.
  *
  * Exact: every number here is an integer below 2^53, held by a double, which is also what
  * JavaScript is fastest with. Only the quarter of the channels that a step codes is computed, and

@@ -1,7 +1,7 @@
 /**
  * The probability tables of a model, and the two kinds of messages that are coded with them.
  *
- * Knows nothing of where rows and symbols come from. See FORMAT_ENTROPY.md, sections 3 and 4.
+ * Knows nothing of where rows and symbols come from. See docs/format.md, sections 8.3 and 8.4.
  */
 
 import { CorruptError, WeightsError } from "./errors.js";
