@@ -1,4 +1,5 @@
 """The ``glc`` command: reads, makes one call into ``glc``, writes, says one line.
 
-One file per subcommand. Nothing here knows how a picture is coded.
+``commands`` has one file per subcommand, ``support`` what they share.
+Nothing here knows how a picture is coded.
 """

@@ -13,9 +13,9 @@ from importlib import import_module
 from typing import NoReturn
 
 import glc
-from codec_cli import exits, memory
-from codec_cli.faults import is_fault, reason_of, show_trace
-from codec_cli.report import say
+from codec_cli.support import exit_codes, memory
+from codec_cli.support.faults import is_fault, reason_of, show_trace
+from codec_cli.support.report import say
 
 __all__ = ["entry", "main"]
 
@@ -59,31 +59,31 @@ def main(argv: Sequence[str] | None = None) -> int:
                 sys.stdout.flush()
             return code
     except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else exits.OK
-    except exits.UsageError as error:
+        return stop.code if isinstance(stop.code, int) else exit_codes.OK
+    except exit_codes.UsageError as error:
         say(f"glc {name}: {error}; see glc {name} --help")
-        return exits.USAGE
+        return exit_codes.USAGE
     except KeyboardInterrupt:
         say("glc: interrupted")
-        return exits.INTERRUPTED
-    except exits.Terminated:
+        return exit_codes.INTERRUPTED
+    except exit_codes.Terminated:
         say("glc: terminated")
-        return exits.TERMINATED
+        return exit_codes.TERMINATED
     except BrokenPipeError:
         # Whoever read our output has gone, and knows why.
         _drop_standard_output()
-        return exits.FAILED
+        return exit_codes.FAILED
     except OSError as error:
         # A failing file has a line of its own; this is a full disk behind standard output.
         say(f"glc {name}: {error.filename or 'standard output'}: {error.strerror or error}")
         _drop_standard_output()
-        return exits.FAILED
+        return exit_codes.FAILED
     except BaseException as error:
         if not isinstance(error, Exception) and not is_fault(error):
             raise
         show_trace(error)
         say(f"glc {name}: {reason_of(error)}")
-        return exits.FAILED
+        return exit_codes.FAILED
 
 
 def _run(name: str, rest: Sequence[str]) -> int:
@@ -92,12 +92,12 @@ def _run(name: str, rest: Sequence[str]) -> int:
     elif name in ("-V", "--version"):
         print(f"glc {glc.__version__}")
     elif name in COMMANDS:
-        return int(import_module(f"codec_cli.{name}").run(rest))
+        return int(import_module(f"codec_cli.commands.{name}").run(rest))
     else:
         found = f"no command {name!r}" if name else "no command given"
         say(f"glc: {found}; expected one of {', '.join(COMMANDS)}; see glc --help")
-        return exits.USAGE
-    return exits.OK
+        return exit_codes.USAGE
+    return exit_codes.OK
 
 
 def _drop_standard_output() -> None:
@@ -116,7 +116,7 @@ def entry() -> NoReturn:
     if sys.argv[1:2] and sys.argv[1] in _CODING:
         memory.keep_freed()
     code = main()
-    if code in (exits.INTERRUPTED, exits.TERMINATED):
+    if code in (exit_codes.INTERRUPTED, exit_codes.TERMINATED):
         # Worker threads may sit in a long computation that nothing can interrupt, and Python would
         # wait for them. Nothing half-written has its final name, so leaving at once is safe.
         for stream in (sys.stdout, sys.stderr):
@@ -145,7 +145,7 @@ def _sigterm_raises() -> Iterator[None]:
     """Make SIGTERM an exception, so that temporary files are removed as they are on Ctrl-C."""
 
     def terminate(signum: int, frame: object) -> NoReturn:
-        raise exits.Terminated
+        raise exit_codes.Terminated
 
     try:
         previous = signal.signal(signal.SIGTERM, terminate)

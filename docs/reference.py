@@ -15,8 +15,8 @@ import pdoc.render
 
 MODULES = (
     "glc",
-    *(f"glc.{name}" for name in ("bitstream", "checkpoint", "config", "dataset", "errors")),
-    *(f"glc.{name}" for name in ("heatmap", "image", "pillow", "tiles")),
+    *(f"glc.{name}" for name in ("bitstream", "config", "dataset", "errors", "image", "pillow")),
+    *(f"glc.{name}" for name in ("analysis.heatmap", "tiling.geometry", "weights.checkpoint")),
 )
 """The public modules."""
 

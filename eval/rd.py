@@ -21,26 +21,18 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
-from eval import (
-    at_rate,
-    codecs,
-    metrics,
-    pictures,
-    provenance,
-    records,
-    results,
-    runner,
-    sets,
-    summary,
-)
-from eval.backbones import Unavailable
-from eval.codecs import Codec
-from eval.frechet import SET_METRICS
+from eval import pictures, provenance, records, runner
+from eval.codecs import adapters
+from eval.codecs.adapters import Codec
+from eval.metrics import registry, set_metrics
+from eval.metrics.backbones import Unavailable
+from eval.metrics.frechet import SET_METRICS
+from eval.metrics.settings import Settings
 from eval.pictures import Source
 from eval.records import Journal, Record
-from eval.results import Results
+from eval.report import at_rate, results, summary
+from eval.report.results import Results
 from eval.runner import Plan, Task
-from eval.settings import Settings
 
 QUICK_PICTURES = 4
 QUICK_QUALITIES = 3
@@ -67,8 +59,8 @@ def _run(arguments: argparse.Namespace) -> int:
     built, recipes, absent = _build_codecs(arguments, device)
     qualities = {codec.name: _qualities(codec, arguments) for codec in built}
     settings = Settings(device, arguments.judge, arguments.classifier, arguments.features)
-    wanted = arguments.metrics or (metrics.QUICK if quick else metrics.ALL)
-    names, reasons = metrics.usable(wanted, settings)
+    wanted = arguments.metrics or (registry.QUICK if quick else registry.ALL)
+    names, reasons = registry.usable(wanted, settings)
     for name, reason in reasons.items():
         _say(f"metric {name} skipped: {reason}")
     if not built:
@@ -78,14 +70,14 @@ def _run(arguments: argparse.Namespace) -> int:
     out.mkdir(parents=True, exist_ok=True)
     of_pictures = tuple(name for name in names if name not in SET_METRICS)
     of_sets = [name for name in names if name in SET_METRICS]
-    columns = [column for name in of_pictures for column in metrics.PICTURE_METRICS[name]]
+    columns = [column for name in of_pictures for column in registry.PICTURE_METRICS[name]]
     journal = Journal(out / "pictures.csv", columns)
     plan = Plan(of_pictures, settings, out, recipes)
     tasks = _missing(sources, built, qualities, columns, out)
     failures = _work(tasks, plan, arguments.jobs, built, journal)
     found = _wanted_records(sources, built, qualities, columns, out)
     complete = {key: q for key, q in qualities.items() if _is_complete(key, q, found, sources)}
-    figures, set_settings = sets.measure(
+    figures, set_settings = set_metrics.measure(
         of_sets, sources, [c for c in built if c.name in complete], complete, out, settings, _say
     )
     for failure in failures:
@@ -119,13 +111,13 @@ def _build_codecs(
     arguments: argparse.Namespace, device: str
 ) -> tuple[list[Codec], dict[str, str], dict[str, str]]:
     """Return the codecs, what each was built from, and why the others are absent."""
-    default = codecs.QUICK if arguments.quick else codecs.DEFAULT
+    default = adapters.QUICK if arguments.quick else adapters.DEFAULT
     built: list[Codec] = []
     recipes: dict[str, str] = {}
     absent: dict[str, str] = {}
     for recipe in dict.fromkeys(arguments.codecs or default):
         try:
-            codec = codecs.build(recipe, device)
+            codec = adapters.build(recipe, device)
         except Unavailable as error:
             absent[recipe] = str(error)
             _say(f"codec {recipe} skipped: {error}")
@@ -240,9 +232,9 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--images", type=Path, required=True, metavar="DIR", help="folder of pictures")
     add("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
-    add("--codecs", type=_names, metavar="A,B", help=f"default: {','.join(codecs.DEFAULT)}")
+    add("--codecs", type=_names, metavar="A,B", help=f"default: {','.join(adapters.DEFAULT)}")
     add("--qualities", type=_numbers, metavar="N,N", help="for all codecs; default: their own")
-    add("--metrics", type=_names, metavar="A,B", help=f"default: {','.join(metrics.ALL)}")
+    add("--metrics", type=_names, metavar="A,B", help=f"default: {','.join(registry.ALL)}")
     add("--features", type=Path, metavar="DIR", help="safetensors of AlexNet, VGG16, DISTS, judge")
     add("--judge", type=Path, metavar="PATH", help="weights of the judge network (safetensors)")
     add("--classifier", default="resnet50", metavar="NAME", help="of torchvision, for `agree`")

@@ -13,13 +13,14 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
-from eval import codecs, metrics
-from eval.codecs import Codec
-from eval.curves import file_name
-from eval.metrics import Metric
+from eval.codecs import adapters
+from eval.codecs.adapters import Codec
+from eval.metrics import registry
+from eval.metrics.registry import Metric
+from eval.metrics.settings import Settings
 from eval.pictures import RGB, Source, load, pixels
 from eval.records import Record
-from eval.settings import Settings
+from eval.report.curves import file_name
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Worker:
     def __init__(self, plan: Plan, ready: Sequence[Codec] = ()) -> None:
         """Build the metrics; `ready` codecs need not be built from their names."""
         self._plan = plan
-        self._metrics: list[Metric] = [metrics.build(m, plan.settings) for m in plan.metrics]
+        self._metrics: list[Metric] = [registry.build(m, plan.settings) for m in plan.metrics]
         self._codecs = {codec.name: codec for codec in ready}
         self._picture: tuple[Source, RGB] | None = None
 
@@ -66,7 +67,7 @@ class Worker:
         done: list[Record] = []
         try:
             if task.codec not in self._codecs:
-                self._codecs[task.codec] = codecs.build(
+                self._codecs[task.codec] = adapters.build(
                     self._plan.codecs[task.codec], self._plan.settings.device
                 )
             codec = self._codecs[task.codec]

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from eval import novelty
+from eval.research import ood_scores
 from glc import Codec
 
 RGB = NDArray[np.uint8]
@@ -177,7 +177,7 @@ def report(codecs: dict[str, Codec], frames: list[RGB], memory: list[RGB], sheet
         cells = ""
         for name, codec in codecs.items():
             found = novelty_of(codec, changed, memory)
-            areas = [novelty.auc(a, b) for a, b in zip(known[name], found, strict=True)]
+            areas = [ood_scores.auc(a, b) for a, b in zip(known[name], found, strict=True)]
             cells += f" {found[0].mean():.4f} | {areas[0]:.2f} | {areas[1]:.2f} |"
         print(f"| {change} |{cells}")
 
@@ -189,7 +189,7 @@ def novelty_of(codec: Codec, frames: list[RGB], memory: list[RGB]) -> list[NDArr
         for pictures in (frames, memory)
     ]
     bits = np.array(codec.surprise_batch(frames, SHOWN))
-    return [bits, novelty.distances(means[0], means[1])]
+    return [bits, ood_scores.distances(means[0], means[1])]
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from eval.surprise import read_set
+from eval.research.surprise import read_set
 from glc import Codec
 
 Features = NDArray[np.float64]

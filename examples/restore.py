@@ -28,7 +28,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from glc import Codec, checkpoint
+from glc import Codec
+from glc.weights import checkpoint
 
 RGB = NDArray[np.uint8]
 SIGMA = 50.0
@@ -82,8 +83,8 @@ def damage(
 def train(kind: str, data: str, out: Path, steps: int, batch: int, side: int) -> None:
     """Train a copy of E and write it, as half floats, with the identity of its model."""
     from glc.networks.model import GlcModel
-    from glc.training.data import PictureStore
-    from glc.training.resume import load_shipped
+    from glc.training.data.in_memory import PictureStore
+    from glc.training.engine.resume import load_shipped
 
     weights = checkpoint.locate(None)
     loaded = checkpoint.load(weights)
@@ -136,9 +137,9 @@ def compare(
     """Return a Markdown table: all ways to a clean picture, at the size of the restoring one."""
     with safetensors.safe_open(encoder, "pt") as file:
         kind = file.metadata()["damage"]
-    from eval.perceptual import Lpips
+    from eval.metrics.perceptual import Lpips
+    from eval.metrics.pixels import psnr_db
     from eval.pictures import find, load, pixels
-    from eval.pixels import psnr_db
 
     plain, restoring, lpips = open_codec(None, "cpu"), open_codec(encoder, "cpu"), Lpips("squeeze")
     rows: dict[str, list[tuple[float, float, float]]] = {}

@@ -18,7 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from glc import assembly, bit_map, checkpoint, image, imagination, inputs, latent, payload
+from glc import image
+from glc.analysis import latent, rate_map, sampling
+from glc.analysis.bottleneck import Bottleneck
+from glc.analysis.preview import PartialPicture, Reading, missing, read
 from glc.bitstream import (
     FORMAT_VERSION,
     MODEL_BYTES,
@@ -29,25 +32,27 @@ from glc.bitstream import (
     unpack_prefix,
 )
 from glc.bitstream.container import check_version
-from glc.bottleneck import Bottleneck
 from glc.effort.levels import LEVELS, check_effort, check_torch
 from glc.effort.search import Refiner, Search, open_refiner
 from glc.entropy import IndexTables, ScaleTables
 from glc.errors import WeightsError
-from glc.inputs import Source
-from glc.out_of_memory import in_smaller_tiles
-from glc.payload import Message, Tables
+from glc.file import assembly, payload
+from glc.file.payload import Message, Tables
+from glc.file.versions import order_of
+from glc.image import inputs
+from glc.image.inputs import Source
 from glc.pipeline import Pipeline
-from glc.preview import PartialPicture, Reading, missing, read
 from glc.runtime.choice import AUTO, FLOAT32, choose, open_networks
-from glc.runtime.networks import Floats, Integers, Pixels
-from glc.sizes import grid_of, inside, padded
-from glc.tiles import Progress, Tiling
-from glc.versions import order_of
+from glc.runtime.out_of_memory import in_smaller_tiles
+from glc.runtime.protocol import Floats, Integers, Pixels
+from glc.tiling.geometry import Tiling
+from glc.tiling.progress import Progress
+from glc.tiling.sizes import grid_of, inside, padded
+from glc.weights import checkpoint
 from glc.whole import whole
 
 if TYPE_CHECKING:
-    from glc.checkpoint import Checkpoint, ModelInfo
+    from glc.weights.checkpoint import Checkpoint, ModelInfo
 
 __all__ = ["Codec"]
 
@@ -500,10 +505,10 @@ class Codec:
             height, width = loaded.height, loaded.width
             coded = self.quantise([loaded], self.analyse([loaded]), quality)
             indices, symbols = coded[0][0], coded[2][0]
-            rows = bit_map.place_rows(coded[1][0], symbols.shape, height, width)
+            rows = rate_map.place_rows(coded[1][0], symbols.shape, height, width)
         of_z = self._tables.indices
         z_bits = of_z.bits(indices.ravel(), self.bank(quality)).reshape(indices.shape)
-        return bit_map.bits_per_position(self._tables.scales, rows, symbols, z_bits, height, width)
+        return rate_map.bits_per_position(self._tables.scales, rows, symbols, z_bits, height, width)
 
     def surprise(self, picture: Source, quality: int = 50) -> float:
         """Return the bits per pixel that the model expects for a picture: how new it is to it.
@@ -620,28 +625,28 @@ class Codec:
         shown = assembly.check_realism(realism)
         count, seed = whole("count", count, 0), whole("seed", seed, 0)
         width, height = size = whole("width", size[0], 1), whole("height", size[1], 1)
-        if prior not in imagination.PRIORS:
-            raise ValueError(f"prior: expected one of {imagination.PRIORS}, found {prior!r}")
+        if prior not in sampling.PRIORS:
+            raise ValueError(f"prior: expected one of {sampling.PRIORS}, found {prior!r}")
         if prior == "normal":
-            draws = (imagination.Draw(seed, number, temperature) for number in range(count))
+            draws = (sampling.Draw(seed, number, temperature) for number in range(count))
             return self._sample_normal(draws, size, realism)
         grid, pictures = grid_of(height, width), []
         for number in range(count):
-            draw = imagination.Draw(seed, number, temperature)
+            draw = sampling.Draw(seed, number, temperature)
             tables, bank = self._tables, self.bank(quality)
             z = draw.indices(tables.indices, bank, grid[0] * grid[1]).reshape(1, *grid)
             # What lies in the padding is drawn as well, so that a sample depends on its grid alone.
             sizes = [padded(height, width)]
             side = Tiling(self.tile).side_for(height, width)
             pipeline = Pipeline(self.networks, sizes, quality, side)
-            symbols = imagination.draw_symbols(pipeline, tables.scales, z, draw)
+            symbols = sampling.draw_symbols(pipeline, tables.scales, z, draw)
             y_hat = self._dequantise(sizes, quality, z, symbols)
             (rgb,) = self._synthesise([(height, width)], quality, y_hat, shown)
             pictures.append(Image.fromarray(rgb))
         return pictures
 
     def _sample_normal(
-        self, draws: Iterable[imagination.Draw], size: tuple[int, int], realism: int | None
+        self, draws: Iterable[sampling.Draw], size: tuple[int, int], realism: int | None
     ) -> list[Image.Image]:
         if self._bottleneck is None:
             raise WeightsError(
@@ -652,7 +657,7 @@ class Codec:
         pictures = []
         for draw in draws:
             channels = self.networks.config.latent_channels
-            z = imagination.draw_normal(channels, rows, columns, draw)
+            z = sampling.draw_normal(channels, rows, columns, draw)
             (l,) = latent.to_arrays(self._bottleneck.expand(z))
             pictures.append(self.from_latents(l, size, realism))
         return pictures
@@ -662,7 +667,7 @@ class Codec:
     ) -> list[Image.Image]:
         """Decode pictures on the way from one latent to another, both ends included.
 
-        The way is spherical at every position, see ``glc.imagination.spherical``.
+        The way is spherical at every position, see ``glc.analysis.sampling.spherical``.
 
         Args:
             a: a picture as in ``encode``.
@@ -683,7 +688,7 @@ class Codec:
         steps = whole("steps", steps, 2)
         if sizes[0] != sizes[1]:
             raise ValueError(f"pictures: expected two of one size, found {sizes}")
-        path = self._shown(imagination.path(self.analyse(ends), steps))
+        path = self._shown(sampling.path(self.analyse(ends), steps))
         return [self.from_latents(l, sizes[0], realism) for l in latent.to_arrays(path)]
 
     def latents(self, picture: Source | bytes) -> NDArray[np.float32]:

@@ -34,7 +34,7 @@ from PIL import Image, ImageFile
 from glc.bitstream import ALPHA, EXIF, FORMAT_VERSIONS, GREY, ICC, XMP, Limits, unpack
 from glc.bitstream.container import MAGIC
 from glc.errors import GlcError, TruncatedError
-from glc.loaded import codec_for_files, codec_named
+from glc.weights.model_cache import codec_for_files, codec_named
 
 if TYPE_CHECKING:
     from glc.codec import Codec
@@ -86,7 +86,7 @@ def register(
     global _model, _device, _realism  # noqa: PLW0603 - Pillow has no other place for options
     if realism is not None:
         # Brings numpy along, which a program that only opens files does without.
-        from glc import assembly
+        from glc.file import assembly
 
         assembly.check_realism(realism)
     _model, _realism = None if model is None else os.fspath(model), realism

@@ -1,8 +1,8 @@
 """The coding loop, written once: the networks over pictures, tile by tile or in one piece.
 
 Knows nothing of bytes, nor of what computes: that is handed in as ``Networks``. Around each tile a
-network is given what ``glc.tiles`` says that it reads, so that results differ from those of the
-picture in one piece by the rounding of floats alone, and rows of the scale table not at all.
+network is given what ``glc.tiling.geometry`` says that it reads, so that results differ from those
+of the picture in one piece by the rounding of floats alone, and rows of the scale table not at all.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 
 from glc.config import IMAGE_STRIDE, LATENT_STRIDE
 from glc.entropy import MAX_MAGNITUDE
-from glc.runtime.networks import Floats, Integers, Networks, Pixels
-from glc.sizes import inside
-from glc.steps import STEP_CORNERS, STEPS
-from glc.tiles import Progress, Window, cut, part, reach_of
+from glc.partition import STEP_CORNERS, STEPS
+from glc.runtime.protocol import Floats, Integers, Networks, Pixels
+from glc.tiling.geometry import Window, cut
+from glc.tiling.progress import Progress, part
+from glc.tiling.receptive_field import reach_of
+from glc.tiling.sizes import inside
 
 __all__ = ["Pipeline", "Quantiser", "Written", "pick", "put", "read_pixels", "to_symbols"]
 
@@ -351,7 +353,8 @@ def _of_step(progress: Progress | None, step: int) -> Progress | None:
 
 
 def to_symbols(residual: Floats, threshold: float) -> Floats:
-    """Round residuals to the integers that are coded; training does it in ``glc.quantize``.
+    """Round residuals to the integers that are coded; training does it in
+    ``glc.networks.quantize``.
 
     Args:
         residual: what is left of y, in steps; any shape.

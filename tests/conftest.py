@@ -129,9 +129,9 @@ def narrow_tables() -> Any:
 
 def export(path: Path, model: Any, name: str, scales: Any = None, bottleneck: Any = None) -> bytes:
     """Write a weights file with tables that nothing was counted for; returns its identity."""
-    from glc import checkpoint
     from glc.entropy import IndexTables, ScaleTables
     from glc.runtime.torch import bottleneck_tensors, model_tensors
+    from glc.weights import checkpoint
 
     config = model.config
     counts = np.zeros((config.quality_anchors, config.hyper_size), np.int64)
@@ -250,8 +250,8 @@ def micro(load_micro: Callable[..., Any]) -> Any:
 
 def with_ranges(codec: Any, weights_path: Path, path: Path) -> Path:
     """Write weights again, with ranges for 8 bits that were measured on random pictures."""
-    from glc import checkpoint
-    from glc.training.ranges import measure
+    from glc.training.export.calibration import measure
+    from glc.weights import checkpoint
 
     weights = checkpoint.load(weights_path)
     ranges = measure(codec, [[random_picture(128, 128, seed) for seed in range(3)]])
@@ -303,8 +303,8 @@ def symbols_of() -> Callable[..., list[bytes]]:
 
     All must have the same padded size and quality. Their checksums are compared, too.
     """
-    from glc import assembly
     from glc.bitstream import unpack
+    from glc.file import assembly
 
     def read(codec: Any, *files: bytes) -> list[bytes]:
         seen: list[bytes] = []

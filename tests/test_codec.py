@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from glc import Codec, checkpoint
+from glc import Codec
 from glc.bitstream import FORMAT_VERSION, FORMAT_VERSIONS, Container, Limits, pack, unpack
 from glc.config import QUALITY_MAX
 from glc.errors import (
@@ -25,6 +25,7 @@ from glc.errors import (
     VersionError,
     WeightsError,
 )
+from glc.weights import checkpoint
 
 SIZES = [(1, 1), (1, 400), (63, 65), (128, 64), (200, 77)]
 

@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glc import Codec, WeightsError, checkpoint
+from glc import Codec, WeightsError
 from glc.runtime.choice import RUNTIMES
+from glc.weights import checkpoint
 
 ROOT = Path(__file__).parent.parent
 

@@ -91,7 +91,7 @@ def test_what_the_code_cites_is_in_the_repository():
         for path in (ROOT / folder).rglob("*.py"):
             for name in cited.findall(path.read_text(encoding="utf-8")):
                 # FORMAT.md of the archive stands beside the modules that cite it.
-                places = (ROOT, path.parent, ROOT / "glc" / "dataset")
+                places = (ROOT, path.parent, ROOT / "glc" / "archive")
                 if not any((place / name).exists() for place in places):
                     wrong.append((path.relative_to(ROOT).as_posix(), name))
     assert [item for item in wrong if item[0] != "tests/test_docs.py"] == []

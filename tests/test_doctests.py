@@ -13,17 +13,18 @@ from PIL import Image
 
 import glc
 import glc.pillow
-from glc import bitstream, checkpoint, dataset, image
+from glc import bitstream, dataset, image
+from glc.weights import checkpoint
 
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
-WITHOUT = {"glc.checkpoint.save"}
+WITHOUT = {"glc.weights.checkpoint.save"}
 """What is for training alone."""
 
 
 def public_calls() -> Iterator[tuple[str, Any]]:
     """Yield name and object of every function, and every method of a class, that is public."""
-    modules = {"glc": glc, "glc.bitstream": bitstream, "glc.checkpoint": checkpoint}
+    modules = {"glc": glc, "glc.bitstream": bitstream, "glc.weights.checkpoint": checkpoint}
     modules["glc.image"] = image
     for module_name, module in modules.items():
         for name in module.__all__:

@@ -17,8 +17,9 @@ import pytest
 import torch
 from PIL import Image
 
-from glc import Codec, checkpoint
-from glc.precision import in_autocast_of_caller
+from glc import Codec
+from glc.runtime.precision import in_autocast_of_caller
+from glc.weights import checkpoint
 
 QUALITIES = (0, 31, 100)
 

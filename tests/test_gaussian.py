@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from glc import Codec, checkpoint
+from glc import Codec
+from glc.analysis.sampling import Draw, draw_normal
 from glc.errors import WeightsError
-from glc.imagination import Draw, draw_normal
 from glc.runtime.torch import bottleneck_tensors
+from glc.weights import checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glc import Codec, checkpoint
-from glc.checkpoint import RANGE_MAX, RANGE_MIN, RANGED, Checkpoint
+from glc import Codec
 from glc.errors import WeightsError
-from glc.onnx.layers import Layers, Weights
-from glc.onnx.proto import Graph
-from glc.onnx.session import open_session
-from glc.training.ranges import best_range
+from glc.runtime.graphs.layers import Layers, Weights
+from glc.runtime.graphs.proto import Graph
+from glc.runtime.graphs.session import open_session
+from glc.training.export.calibration import best_range
+from glc.weights import checkpoint
+from glc.weights.checkpoint import RANGE_MAX, RANGE_MIN, RANGED, Checkpoint
 
 
 def load(weights: Checkpoint, precision: str = "float32", tile: int | None = None) -> Codec:

@@ -14,7 +14,8 @@ import torch
 from glc import pipeline
 from glc.bitstream import pack, unpack
 from glc.errors import CorruptError
-from glc.tiles import Reach, SmallerTilesWarning
+from glc.tiling.geometry import SmallerTilesWarning
+from glc.tiling.receptive_field import Reach
 
 SIZES = [(65, 400), (400, 65), (331, 257)]
 SEAMLESS = 1e-3

@@ -21,78 +21,88 @@ LIBRARY = {"numpy", "onnxruntime", "PIL", "constriction", "safetensors"}
 
 # Where torch may be imported, and ONNX Runtime, whose telemetry is forbidden there.
 WITH_TORCH = (
-    *("glc.networks", "glc.training", "glc.dataset.decoding", "glc.dataset.reading"),
-    *("glc.precision", "glc.quantize", "glc.runtime.torch"),
-    *("glc.effort.descent", "glc.effort.perception", "glc.likelihood"),
+    *("glc.networks", "glc.training", "glc.dataset.decoding", "glc.dataset.torch"),
+    *("glc.runtime.precision", "glc.networks.quantize", "glc.runtime.torch"),
+    *("glc.effort.descent", "glc.effort.perception", "glc.effort.likelihood"),
 )
-WITH_ONNXRUNTIME = {"glc.onnx.session"}
+WITH_ONNXRUNTIME = {"glc.runtime.graphs.session"}
 
 # The archive, from its bytes to its use: each module knows only those before it.
-ARCHIVE = ("frame", "stripped", "records", "random_access", "scan", "archive_writer", "archive")
+ARCHIVE = ("format", "entry", "records", "random_access", "scan", "writer", "reader")
 
 # Layers with a closed list: other packages, and modules of glc beside their own.
 CLOSED = {
     "glc.errors": (set(), set()),
     "glc.config": (set(), {"glc.errors"}),
-    "glc.bitstream": (set(), {"glc.errors", "glc.foreign"}),
+    "glc.bitstream": (set(), {"glc.errors", "glc.image.sniff"}),
     "glc.entropy": ({"numpy", "constriction"}, {"glc.errors"}),
-    "glc.steps": (set(), set()),
+    "glc.partition": (set(), set()),
     "glc.networks": (
         {"numpy", "torch"},
-        {"glc.errors", "glc.config", "glc.quantize", "glc.steps"},
+        {"glc.errors", "glc.config", "glc.networks.quantize", "glc.partition"},
     ),
-    "glc.tiles": (set(), {"glc.config"}),
-    "glc.sizes": (set(), {"glc.config"}),
+    "glc.tiling": (set(), {"glc.config"}),
+    "glc.tiling.sizes": (set(), {"glc.config"}),
     "glc.distribution": (set(), set()),
-    "glc.inputs": ({"numpy", "PIL"}, {"glc.image"}),
-    "glc.bottleneck": ({"numpy"}, set()),
-    "glc.runtime.networks": ({"numpy"}, {"glc.config"}),
+    "glc.image.inputs": ({"numpy", "PIL"}, {"glc.image"}),
+    "glc.analysis.bottleneck": ({"numpy"}, set()),
+    "glc.runtime.protocol": ({"numpy"}, {"glc.config"}),
     "glc.pipeline": (
         {"numpy"},
         {
-            *("glc.config", "glc.entropy", "glc.runtime.networks", "glc.sizes", "glc.steps"),
-            "glc.tiles",
+            *(
+                "glc.config",
+                "glc.entropy",
+                "glc.runtime.protocol",
+                "glc.tiling.sizes",
+                "glc.partition",
+            ),
+            "glc.tiling",
         },
     ),
-    "glc.payload": (
+    "glc.file.payload": (
         {"numpy"},
         {
-            *("glc.bitstream", "glc.entropy", "glc.pipeline", "glc.runtime.networks"),
-            *("glc.sizes", "glc.tiles", "glc.versions"),
+            *("glc.bitstream", "glc.entropy", "glc.pipeline", "glc.runtime.protocol"),
+            *("glc.tiling.sizes", "glc.tiling", "glc.file.versions"),
         },
     ),
     "glc.effort.levels": (set(), {"glc.distribution", "glc.whole"}),
     "glc.effort.perception": ({"torch"}, {"glc.distribution", "glc.errors"}),
-    "glc.likelihood": ({"torch"}, {"glc.entropy", "glc.quantize"}),
-    "glc.onnx": ({"numpy", "onnxruntime"}, {"glc.errors", "glc.config", "glc.steps"}),
-    "glc.assembly": (
+    "glc.effort.likelihood": ({"torch"}, {"glc.entropy", "glc.networks.quantize"}),
+    "glc.runtime.graphs": (
+        {"numpy", "onnxruntime"},
+        {"glc.errors", "glc.config", "glc.partition", "glc.runtime.scale_map"},
+    ),
+    "glc.runtime.scale_map": ({"numpy"}, {"glc.errors", "glc.config"}),
+    "glc.file.assembly": (
         {"numpy", "PIL"},
         {"glc.bitstream", "glc.config", "glc.errors", "glc.image", "glc.whole"},
     ),
-    "glc.versions": (set(), {"glc.entropy"}),
-    "glc.quantize": ({"numpy", "torch"}, {"glc.errors"}),
-    "glc.foreign": (set(), set()),
+    "glc.file.versions": (set(), {"glc.entropy"}),
+    "glc.networks.quantize": ({"numpy", "torch"}, {"glc.errors"}),
+    "glc.image.sniff": (set(), set()),
     "glc.whole": (set(), set()),
-    "glc.strict": ({"PIL"}, set()),
-    "glc.depth": ({"numpy"}, {"glc.errors"}),
-    "glc.tiff": ({"PIL"}, {"glc.errors"}),
-    "glc.colour": ({"numpy", "PIL"}, set()),
-    "glc.beside": ({"PIL"}, set()),
-    "glc.dataset.lock": (set(), set()),
+    "glc.image.strict": ({"PIL"}, set()),
+    "glc.image.depth": ({"numpy"}, {"glc.errors"}),
+    "glc.image.tiff": ({"PIL"}, {"glc.errors"}),
+    "glc.image.color": ({"numpy", "PIL"}, set()),
+    "glc.image.metadata": ({"PIL"}, set()),
+    "glc.archive.lock": (set(), set()),
     "glc.dataset.notices": (set(), set()),
     "glc.image": (
         {"numpy", "PIL"},
         {
-            *("glc.beside", "glc.colour", "glc.depth", "glc.errors"),
-            *("glc.foreign", "glc.strict", "glc.tiff"),
+            *("glc.image.metadata", "glc.image.color", "glc.image.depth", "glc.errors"),
+            *("glc.image.sniff", "glc.image.strict", "glc.image.tiff"),
         },
     ),
     **{
-        f"glc.dataset.{name}": (
+        f"glc.archive.{name}": (
             set(),
             {
-                *("glc.errors", "glc.bitstream", "glc.dataset.lock"),
-                *(f"glc.dataset.{part}" for part in ARCHIVE[: position + 1]),
+                *("glc.errors", "glc.bitstream", "glc.archive.lock"),
+                *(f"glc.archive.{part}" for part in ARCHIVE[: position + 1]),
             },
         )
         for position, name in enumerate(ARCHIVE)
@@ -100,13 +110,13 @@ CLOSED = {
 }
 
 # The subpackages of glc that command line and evaluation may use; the rest is for the library.
-PRIVATE_LAYERS = {"glc.entropy", "glc.networks", "glc.onnx", "glc.quantize"}
+PRIVATE_LAYERS = {"glc.entropy", "glc.networks", "glc.runtime.graphs", "glc.networks.quantize"}
 
 # What commands may take from those layers: ``glc models --cost`` prints a table made there, and
 # ``glc export`` writes files made there.
 EXCEPTIONS = {
-    ("codec_cli.models", "glc.networks.cost"),
-    ("codec_cli.export", "glc.onnx.export"),
+    ("codec_cli.commands.models", "glc.networks.cost"),
+    ("codec_cli.commands.export", "glc.runtime.graphs.export"),
 }
 
 # An example for those who do without this library.
@@ -238,6 +248,16 @@ def test_nothing_imports_training() -> None:
     complain(offenders, "only the train command may import glc.training, and lazily")
 
 
+def test_nothing_is_built_on_experiments() -> None:
+    offenders = [
+        item
+        for item in GLC + CLI + EVAL
+        if inside(item.module, "eval.research")
+        if not inside(item.importer, "eval.research")
+    ]
+    complain(offenders, "eval.research is not in the wheel")
+
+
 def test_the_command_and_the_evaluation_use_public_names() -> None:
     offenders = [
         item
@@ -291,7 +311,7 @@ HEAVY = "print(sorted({'torch', 'lpips', 'torchvision'} & set(sys.modules)))"
         "glc.codec",
         "glc.errors",
         "glc.bitstream",
-        "glc.checkpoint",
+        "glc.weights.checkpoint",
         "glc.dataset",
         "glc.pillow",
         "codec_cli.main",

@@ -18,9 +18,9 @@ from PIL import ExifTags, Image, ImageDraw, ImageFile, UnidentifiedImageError
 
 import glc.pillow
 from glc.bitstream import Chunk, Container, pack, unpack
-from glc.checkpoint import MODELS_VARIABLE
 from glc.errors import WeightsError
-from glc.loaded import codec_for_files, codec_named
+from glc.weights.checkpoint import MODELS_VARIABLE
+from glc.weights.model_cache import codec_for_files, codec_named
 
 REGISTRIES = ("OPEN", "SAVE", "EXTENSION", "MIME")
 

@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 import glc.pillow
-from glc import Codec, checkpoint
+from glc import Codec
 from glc.config import DEFAULT_REALISM
+from glc.weights import checkpoint
 
 REALISMS = (0, 40, 100)
 RUNTIMES = ("torch", "onnxruntime")

@@ -12,7 +12,7 @@ from PIL import Image
 
 import glc.pillow
 from glc import Codec
-from glc.assembly import check_quality, check_size
+from glc.file.assembly import check_quality, check_size
 from glc.whole import whole
 
 FORTY = {

@@ -18,7 +18,7 @@ from glc.errors import (
     TruncatedError,
     VersionError,
 )
-from glc.foreign import HEAD_BYTES, kind_of
+from glc.image.sniff import HEAD_BYTES, kind_of
 
 __all__ = [
     "ALPHA",

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from glc.distribution import install
 
 if TYPE_CHECKING:
-    from glc.dataset.archive import Archive, ArchiveWriter
+    from glc.archive.reader import Archive, ArchiveWriter
     from glc.dataset.compression import Result, compress
     from glc.dataset.failures import Failure
     from glc.dataset.ray import GlcDecoder, GlcEncoder
-    from glc.dataset.reading import BatchDecoder, GlcDataset, GlcStream
+    from glc.dataset.torch import BatchDecoder, GlcDataset, GlcStream
 
 __all__ = [
     "Archive",
@@ -31,14 +31,14 @@ __all__ = [
 ]
 
 _LAZY = {
-    "Archive": "glc.dataset.archive",
-    "ArchiveWriter": "glc.dataset.archive",
-    "BatchDecoder": "glc.dataset.reading",
+    "Archive": "glc.archive.reader",
+    "ArchiveWriter": "glc.archive.reader",
+    "BatchDecoder": "glc.dataset.torch",
     "Failure": "glc.dataset.failures",
-    "GlcDataset": "glc.dataset.reading",
+    "GlcDataset": "glc.dataset.torch",
     "GlcDecoder": "glc.dataset.ray",
     "GlcEncoder": "glc.dataset.ray",
-    "GlcStream": "glc.dataset.reading",
+    "GlcStream": "glc.dataset.torch",
     "Result": "glc.dataset.compression",
     "compress": "glc.dataset.compression",
 }

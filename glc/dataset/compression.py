@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from glc.bitstream import QUALITY_MAX
-from glc.dataset.destinations import Destination, open_destination
 from glc.dataset.encoding import Coded, Encoder
 from glc.dataset.failures import Failure
+from glc.dataset.inputs import Item, Source, list_items
 from glc.dataset.keys import text_of
 from glc.dataset.model_choice import ModelChoice
 from glc.dataset.notices import Notices
-from glc.dataset.sources import Item, Source, list_items
+from glc.dataset.outputs import Destination, open_destination
 from glc.effort.levels import check_effort, check_torch
 from glc.errors import GlcError
 

@@ -15,8 +15,8 @@ from torch import Tensor
 from glc.bitstream import Container, unpack
 from glc.dataset.batching import BATCH_PIXELS, split
 from glc.errors import GlcError, WeightsError
-from glc.loaded import codec_for_files
-from glc.sizes import inside, padded
+from glc.tiling.sizes import inside, padded
+from glc.weights.model_cache import codec_for_files
 
 if TYPE_CHECKING:
     from glc.codec import Codec

@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from glc import image
+from glc.archive.entry import ANY_SIZE, version_of
 from glc.bitstream import unpack
 from glc.config import IMAGE_STRIDE
+from glc.dataset.inputs import Item
 from glc.dataset.model_choice import ModelChoice
-from glc.dataset.sources import Item
-from glc.dataset.stripped import ANY_SIZE, version_of
 from glc.errors import BitstreamError, WeightsError
 
 __all__ = ["Coded", "Encoder"]

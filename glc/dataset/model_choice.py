@@ -9,9 +9,9 @@ import os
 import threading
 from typing import TYPE_CHECKING, TypeAlias
 
-from glc import checkpoint
+from glc.archive.entry import version_of
 from glc.bitstream import FORMAT_VERSION, MAGIC, MODEL_BYTES
-from glc.dataset.stripped import version_of
+from glc.weights import checkpoint
 
 if TYPE_CHECKING:
     from glc.codec import Codec

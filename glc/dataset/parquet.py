@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from glc.archive.entry import ANY_SIZE
 from glc.bitstream import unpack
+from glc.dataset.filesystem import Files, needs_extra
 from glc.dataset.keys import key_of
-from glc.dataset.storage import Files, needs_extra
-from glc.dataset.stripped import ANY_SIZE
 
 if TYPE_CHECKING:
     import pyarrow

@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from glc import assembly, checkpoint
 from glc.dataset.batching import BATCH_PIXELS, split
 from glc.effort.levels import check_effort, check_torch
 from glc.errors import GlcError, WeightsError
-from glc.sizes import padded
+from glc.file import assembly
+from glc.tiling.sizes import padded
+from glc.weights import checkpoint
 
 if TYPE_CHECKING:
     from glc.codec import Codec
@@ -128,7 +129,7 @@ class GlcEncoder:
         }
 
     def _codec(self) -> Codec:
-        from glc.loaded import codec_for_files, codec_named
+        from glc.weights.model_cache import codec_for_files, codec_named
 
         try:
             return codec_for_files(self.identity, self.device)
@@ -192,7 +193,7 @@ class GlcDecoder:
             without pixels if there is an error) and ``error`` (empty if there is none).
         """
         from glc.dataset.decoding import decode_files
-        from glc.loaded import codec_named
+        from glc.weights.model_cache import codec_named
 
         if self.column not in batch:
             raise ValueError(f"batch: expected a column {self.column!r}, found {sorted(batch)}")

@@ -17,14 +17,15 @@ from torch import Tensor
 
 from glc.config import DEFAULT_REALISM, IMAGE_STRIDE, LATENT_STRIDE, REALISM_MAX
 from glc.effort.levels import Level
+from glc.effort.likelihood import symbol_bits
 from glc.effort.perception import installed
-from glc.likelihood import symbol_bits
 from glc.networks.model import GlcModel
+from glc.networks.quantize import round_from, round_through
 from glc.pipeline import read_pixels
-from glc.precision import with_gradients
-from glc.quantize import round_from, round_through
-from glc.runtime.networks import Floats, Integers, Pixels
-from glc.tiles import Progress, Window, cut
+from glc.runtime.precision import with_gradients
+from glc.runtime.protocol import Floats, Integers, Pixels
+from glc.tiling.geometry import Window, cut
+from glc.tiling.progress import Progress
 
 if TYPE_CHECKING:
     from glc.runtime.torch import TorchNetworks

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from glc.entropy import ScaleTables
 from glc.pipeline import to_symbols
-from glc.runtime.networks import Floats
+from glc.runtime.protocol import Floats
 
 __all__ = ["Frugal"]
 

@@ -16,11 +16,11 @@ from glc.effort.frugal import Frugal
 from glc.effort.levels import Level
 from glc.entropy import ScaleTables
 from glc.pipeline import Pipeline, Written
-from glc.runtime.networks import Floats, Integers, Networks, Pixels
-from glc.tiles import Progress, part
+from glc.runtime.protocol import Floats, Integers, Networks, Pixels
+from glc.tiling.progress import Progress, part
 
 if TYPE_CHECKING:
-    from glc.checkpoint import Checkpoint
+    from glc.weights.checkpoint import Checkpoint
 
 __all__ = ["Refiner", "Search", "bits_of", "fit", "open_refiner"]
 

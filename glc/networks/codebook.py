@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from glc.quantize import round_through
+from glc.networks.quantize import round_through
 
 
 class VectorCodebook(nn.Module):

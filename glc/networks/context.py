@@ -13,7 +13,7 @@ from torch.nn import functional
 from glc.config import CodecConfig
 from glc.networks.blocks import DepthwiseBlock
 from glc.networks.linear import start_at_zero
-from glc.steps import STEP_CORNERS, STEPS
+from glc.partition import STEP_CORNERS, STEPS
 
 __all__ = ["STEPS", "STEP_CORNERS", "ContextModel", "step_mask"]
 

@@ -16,8 +16,8 @@ from torch.nn import functional
 from glc.config import CodecConfig
 from glc.networks.blocks import DepthwiseBlock, Downsample, Upsample
 from glc.networks.linear import start_at_zero
+from glc.networks.quantize import round_through
 from glc.networks.transforms import QualityGain
-from glc.quantize import round_through
 
 
 class HyperAnalysis(nn.Module):

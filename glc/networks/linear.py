@@ -1,7 +1,7 @@
 """The linear maps beside E and D: a lapped transform of the picture and its inverse.
 
 What a linear transform keeps is never lost, and the networks learn the rest
-(docs/decisions.md, section 18). How they start: ``glc.training.start``.
+(docs/decisions.md, section 18). How they start: ``glc.training.engine.start``.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from glc.config import QUALITY_MAX, CodecConfig
-from glc.quantize import clamp_through, round_through
+from glc.networks.quantize import clamp_through, round_through
 
 SCALE_ROWS = 64
 """Rows of the scale table; row 0 means that nothing is coded."""

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from glc.distribution import install
 
 if TYPE_CHECKING:
-    from glc.checkpoint import Checkpoint
-    from glc.runtime.networks import Networks
+    from glc.runtime.protocol import Networks
+    from glc.weights.checkpoint import Checkpoint
 
 __all__ = ["AUTO", "FLOAT32", "INT8", "PRECISIONS", "RUNTIMES", "choose", "open_networks"]
 

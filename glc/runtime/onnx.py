@@ -1,10 +1,10 @@
-"""ONNX Runtime as a codec's networks: ``glc.onnx.model.OnnxModel`` of a weights file."""
+"""ONNX Runtime as a codec's networks: ``glc.runtime.graphs.model.OnnxModel`` of a weights file."""
 
 from __future__ import annotations
 
-from glc.checkpoint import Checkpoint
 from glc.errors import WeightsError
-from glc.onnx.model import OnnxModel
+from glc.runtime.graphs.model import OnnxModel
+from glc.weights.checkpoint import Checkpoint
 
 __all__ = ["open_model"]
 

@@ -16,15 +16,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from glc.checkpoint import Checkpoint
 from glc.config import CodecConfig
 from glc.entropy import IndexTables, ScaleTables
 from glc.networks.blank import WithoutRandomNumbers
 from glc.networks.codebook import GaussianBottleneck
 from glc.networks.model import GlcModel
-from glc.precision import own_precision
-from glc.runtime.networks import Floats, Integers, Pixels
 from glc.runtime.onnx import open_model
+from glc.runtime.precision import own_precision
+from glc.runtime.protocol import Floats, Integers, Pixels
+from glc.weights.checkpoint import Checkpoint
 
 __all__ = ["TorchNetworks", "bottleneck_tensors", "model_tensors", "pick_device"]
 
@@ -77,7 +77,7 @@ def pick_device(name: str) -> str:
 
 
 class TorchNetworks:
-    """The networks of one weights file on one device; see ``glc.runtime.networks.Networks``."""
+    """The networks of one weights file on one device; see ``glc.runtime.protocol.Networks``."""
 
     runtime = "torch"
 

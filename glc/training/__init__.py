@@ -4,15 +4,13 @@ Nothing else in ``glc`` imports this package; ``glc train`` and ``python -m glc.
 ``main``.
 
     command        arguments and the order of the phases; settings: what a run is told
-    loop           one run: steps, adversary, checkpoints; phases: what each phase optimises
-    sources, crops, data, stream    pictures: where they lie, which windows, in memory or decoded on
-                   demand
-    features, discriminator, predictor, grid    what judges a picture or a latent
-    rate           estimated bits, and the controller that holds them to a target
-    average, guard, processes, resume, log    averaged weights, skipped steps, several processes,
-                   files to go on from, the record of the run
-    held_out, export, card          what came of it
-    bench, fit     crops per second; how many steps fit into a time
+    data           pictures: where they lie (sources), which windows (crops), in memory or streaming
+    losses         what judges a picture or a latent (features, discriminator, predictor, grid), and
+                   rate: estimated bits, and the controller that holds them to a target
+    engine         loop: one run; phases: what each optimises; optimizers, muon; ema; validation;
+                   distributed; resume: files to go on from; start, net2net: what a new model begins
+                   with; step_budget, bench: how many steps fit into a time
+    export         what came of it: weights_file, calibration for 8 bits, model_card
     parcel         what a bare machine with a GPU needs for a run
 """
 

@@ -15,24 +15,24 @@ from typing import Any
 
 import torch
 
-from glc import checkpoint
 from glc.errors import GlcError
 from glc.networks.codebook import GaussianBottleneck
 from glc.runtime.torch import pick_device
-from glc.training import resume
-from glc.training.card import write_card
-from glc.training.crops import Pictures
-from glc.training.data import PictureStore
-from glc.training.export import export
-from glc.training.feature_files import FeatureFiles
-from glc.training.features import PerceptualLoss
-from glc.training.fit import steps_within
-from glc.training.guard import TrainingError
-from glc.training.loop import Trainer
-from glc.training.phases import Ensemble
+from glc.training.data.crops import Pictures
+from glc.training.data.in_memory import PictureStore
+from glc.training.data.streaming import StreamedPictures
+from glc.training.engine import resume
+from glc.training.engine.loop import Trainer
+from glc.training.engine.nonfinite_guard import TrainingError
+from glc.training.engine.phases import Ensemble
+from glc.training.engine.start import settle
+from glc.training.engine.step_budget import steps_within
+from glc.training.export.model_card import write_card
+from glc.training.export.weights_file import export
+from glc.training.losses.feature_files import FeatureFiles
+from glc.training.losses.features import PerceptualLoss
 from glc.training.settings import TrainingSettings
-from glc.training.start import settle
-from glc.training.stream import StreamedPictures
+from glc.weights import checkpoint
 
 _EPILOG = """\
 examples:

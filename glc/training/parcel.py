@@ -4,8 +4,8 @@
 
 Writes ``parcel/part-1``: sources, settings, the tests marked ``gpu``, weights of the feature
 networks, wheels, as many pictures as the limit leaves room for, and ``go.sh``, which runs
-``eval.gpu_run`` there. Further parts (``--parts``) hold other pictures and nothing else; on the
-machine their files go into the same folder. docs/training.md has the whole of it.
+``eval.research.gpu_run`` there. Further parts (``--parts``) hold other pictures and nothing else;
+on the machine their files go into the same folder. docs/training.md has the whole of it.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from glc.errors import GlcError
-from glc.training.feature_files import ALEX_FILE, MOBILENET_FILE, SQUEEZE_FILE, FeatureFiles
-from glc.training.features import Lpips
-from glc.training.guard import TrainingError
+from glc.training.data.sources import Source, list_pictures
+from glc.training.engine.nonfinite_guard import TrainingError
+from glc.training.losses.feature_files import ALEX_FILE, MOBILENET_FILE, SQUEEZE_FILE, FeatureFiles
+from glc.training.losses.features import Lpips
 from glc.training.settings import TrainingSettings
-from glc.training.sources import Source, list_pictures
 
 __all__ = ["main", "pack"]
 
@@ -47,14 +47,14 @@ _BLOCK = 512
 
 _GO = """\
 #!/bin/sh
-# sh go.sh check OUT, then sh go.sh train OUT: eval.gpu_run with what was brought along.
+# sh go.sh check OUT, then sh go.sh train OUT: eval.research.gpu_run with what was brought along.
 here=$(cd "$(dirname "$0")" && pwd) || exit
 for wheel in "$here"/wheels/*.whl; do
     # A wheel is a zip; pip may not be there.
     test -e "$wheel" && python3 -m zipfile -e "$wheel" "$here/site"
 done
 export PYTHONPATH="$here:$here/site" PYTHONUNBUFFERED=1
-exec python3 -m eval.gpu_run "$@"
+exec python3 -m eval.research.gpu_run "$@"
 """
 
 

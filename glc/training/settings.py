@@ -62,14 +62,14 @@ class TrainingSettings:
     decay_share: float = 0.3
     """Last share of a phase over which the learning rate falls linearly to 2 % of its peak."""
     muon: bool = False
-    """Matrices and convolutions by Muon (``glc.training.muon``), the rest by AdamW. From nothing
-    two to three times AdamW's learning rate; docs/decisions.md, section 15."""
+    """Matrices and convolutions by Muon (``glc.training.engine.muon``), the rest by AdamW. From
+    nothing two to three times AdamW's learning rate; docs/decisions.md, section 15."""
     weight_decay: float = 0.0
     clip_norm: float = 1.0
     ema_decay: float = 0.999
     bf16: str = "auto"
     """Autocast to bf16: ``true``, ``false``, or ``auto``, where the device has instructions for it
-    (``glc.training.processor``)."""
+    (``glc.training.engine.processor``)."""
     channels_last: bool = True
     """Lay tensors out with channels innermost, which the fast convolutions of most devices want."""
     compile: bool = False
@@ -99,15 +99,17 @@ class TrainingSettings:
     perceptual_ramp: float = 0.1
     """Share of the phase over which their weights then rise; without a start there is no ramp."""
     smooth_weight: float = 0.0
-    """Weight of squared error where the original is smooth, ``glc.training.grid.smooth_loss``."""
+    """Weight of squared error where the original is smooth,
+    ``glc.training.losses.grid.smooth_loss``.
+    """
     colour_weight: float = 2.0
     """Weight of the colour of areas of 16 pixels, of areas of 8, and of repeating error; all in
-    ``glc.training.grid``."""
+    ``glc.training.losses.grid``."""
     area_weight: float = 0.0
     grid_weight: float = 10.0
     line_weight: float = 0.3
-    """Weight of spectral lines that stand out, ``glc.training.grid.line_loss``. Crops below 128
-    pixels are too small for it and go without."""
+    """Weight of spectral lines that stand out, ``glc.training.losses.grid.line_loss``. Crops below
+    128 pixels are too small for it and go without."""
     adversarial_weight: float = 0.1
     """Largest factor of the adversarial gradient against the reconstruction gradient."""
     adversarial_start_1: float = 0.7
@@ -141,8 +143,8 @@ class TrainingSettings:
     the next: at quality 100. Both are where the run of ``tiny`` ended."""
     rate_weight_high: float = 1.0
     settle_steps: int = 200
-    """Steps that means and scales alone take before an export (``glc.training.start.settle``).
-    Architecture 2 alone."""
+    """Steps that means and scales alone take before an export
+    (``glc.training.engine.start.settle``). Architecture 2 alone."""
     rate_ramp: float = 0.33
     """Share of phase 2 over which the wanted rates come down from ``bpp_excess`` times theirs."""
     bpp_excess: float = 4.0

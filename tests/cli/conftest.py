@@ -113,11 +113,11 @@ def replacements() -> dict[str, object]:
 
 def run_as_process() -> None:
     """Be ``glc`` with the fake codec."""
-    from codec_cli import session
     from codec_cli.main import entry
+    from codec_cli.support import codecs
 
     for name, replacement in replacements().items():
-        setattr(session, name, replacement)
+        setattr(codecs, name, replacement)
     entry()
 
 
@@ -129,8 +129,8 @@ def fake_codec():
 @pytest.fixture
 def glc(monkeypatch, capsys, tmp_path):
     """Return a function that runs ``glc`` in this process and in an empty folder."""
-    from codec_cli import session
     from codec_cli.main import main
+    from codec_cli.support import codecs
 
     monkeypatch.chdir(tmp_path)
     FakeCodec.opened.clear()
@@ -138,7 +138,7 @@ def glc(monkeypatch, capsys, tmp_path):
     FakeCodec.realisms.clear()
     FakeCodec.efforts.clear()
     for name, replacement in replacements().items():
-        monkeypatch.setattr(session, name, replacement)
+        monkeypatch.setattr(codecs, name, replacement)
 
     def run(*arguments: str) -> Result:
         code = main([str(argument) for argument in arguments])

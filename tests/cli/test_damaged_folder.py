@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from codec_cli import session
+from codec_cli.support import codecs
 from glc.errors import WeightsError
 
 PER_KIND = 6
@@ -46,8 +46,8 @@ def folder(glc, micro, make_picture, tmp_path, monkeypatch):
             raise WeightsError(f"model {model.hex()} is not installed")
         return tmp_path / "micro.safetensors"
 
-    monkeypatch.setattr(session, "open_codec", lambda model, device, precision: micro)
-    monkeypatch.setattr(session, "installed_path", installed_path)
+    monkeypatch.setattr(codecs, "open_codec", lambda model, device, precision: micro)
+    monkeypatch.setattr(codecs, "installed_path", installed_path)
     generator = random.Random(8)
     pictures = [make_picture(70, 64, seed, channels=4) for seed in range(3)]
     files = [micro.encode(pictures[index % 3], 20 + index) for index in range(12)]

@@ -120,10 +120,10 @@ def test_int8_is_asked_of_the_codec(glc, fake_codec, coded):
 
 
 def test_int8_on_a_gpu_is_an_error():
-    from codec_cli import session
+    from codec_cli.support import codecs
 
     with pytest.raises(ValueError, match="precision int8 is for a CPU"):
-        session.open_codec(None, "cuda", "int8")
+        codecs.open_codec(None, "cuda", "int8")
 
 
 def test_missing_model_is_said_once(glc, coded):
@@ -135,7 +135,7 @@ def test_missing_model_is_said_once(glc, coded):
 
 
 def test_large_exif_is_left_out_of_jpeg():
-    from codec_cli.decode import encoded_as
+    from codec_cli.commands.decode import encoded_as
 
     image = Image.new("RGB", (4, 4))
     image.info["exif"] = b"Exif\0\0" + bytes(70_000)

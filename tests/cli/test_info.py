@@ -51,7 +51,7 @@ def test_info_json(glc, coded, picture):
 
 
 def test_names_of_models_cannot_reach_the_terminal(glc, monkeypatch, tmp_path):
-    from glc import checkpoint
+    from glc.weights import checkpoint
 
     path = tmp_path / "m.safetensors"
     hostile = checkpoint.ModelInfo("n\x1b[2J", path, bytes(32), 1, 1, True, "a\nb")
@@ -150,7 +150,8 @@ def test_missing_extras_are_named(glc, monkeypatch, command):
 
 def test_info_imports_neither_torch_nor_numpy(glc, coded, tmp_path):
     program = (
-        "import sys; from codec_cli import session; session.installed_name = lambda model: None; "
+        "import sys; from codec_cli.support import codecs; "
+        "codecs.installed_name = lambda model: None; "
         "from codec_cli.main import main; code = main(['info', 'a.glc']); "
         "print(sorted({'torch', 'numpy', 'PIL', 'rich'} & set(sys.modules))); sys.exit(code)"
     )

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from glc import checkpoint
+from glc.weights import checkpoint
 
 pytestmark = pytest.mark.skipif(
     not any(model.default for model in checkpoint.installed()),

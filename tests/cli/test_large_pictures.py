@@ -8,8 +8,8 @@ import warnings
 
 import pytest
 
-from codec_cli.report import Report
-from glc.tiles import SmallerTilesWarning
+from codec_cli.support.report import Report
+from glc.tiling.geometry import SmallerTilesWarning
 
 
 class Terminal(io.StringIO):

@@ -15,7 +15,7 @@ MEGABYTES, ROUNDS = 48, 8
 PAGE_FAULTS = f"""
 import resource, sys
 import numpy as np
-from codec_cli.memory import keep_freed
+from codec_cli.support.memory import keep_freed
 
 if sys.argv[1] == "keep":
     print(keep_freed())
@@ -58,7 +58,7 @@ def test_what_the_user_has_set_stays():
 
 
 def test_other_systems_are_left_alone(monkeypatch):
-    from codec_cli import memory
+    from codec_cli.support import memory
 
     monkeypatch.setattr(memory.sys, "platform", "darwin")
     assert memory.keep_freed() is False

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from glc import checkpoint
 from glc.bitstream import Container, pack
+from glc.weights import checkpoint
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from codec_cli.exits import UsageError
-from codec_cli.paths import expand, plan
+from codec_cli.support.exit_codes import UsageError
+from codec_cli.support.paths import expand, plan
 
 SUFFIXES = frozenset((".png", ".jpg"))
 

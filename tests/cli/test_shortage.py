@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from codec_cli.faults import is_shortage, reason_of
-from glc import checkpoint
+from codec_cli.support.faults import is_shortage, reason_of
+from glc.weights import checkpoint
 
 PanicException = type("PanicException", (BaseException,), {"__module__": "pyo3_runtime"})
 
@@ -47,7 +47,7 @@ def test_so_is_one_that_led_to_another_error():
 def test_of_what_nobody_expects_it_is_the_cause_where_nothing_can_be_had(monkeypatch):
     error = AttributeError("module 'datetime' has no attribute 'datetime_CAPI'")
     assert not is_shortage(error)
-    monkeypatch.setattr("codec_cli.faults._has_memory", lambda: False)
+    monkeypatch.setattr("codec_cli.support.faults._has_memory", lambda: False)
     assert is_shortage(error)
     assert is_shortage(PanicException("PyObject pointer is null"))
     assert not is_shortage(ValueError("quality"))
@@ -85,7 +85,7 @@ def test_a_model_that_does_not_fit_is_one_line(glc, fake_codec, picture, monkeyp
     def fail(*arguments):
         raise PanicException("memory allocation failed")
 
-    monkeypatch.setattr("codec_cli.session.open_codec", fail)
+    monkeypatch.setattr("codec_cli.support.codecs.open_codec", fail)
     result = glc("encode", "a.png")
     assert result.code == 1
     assert result.err_lines == [

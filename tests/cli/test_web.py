@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from codec_cli import site
 from codec_cli.main import main
-from codec_cli.serve import HEADERS
+from codec_cli.support import site
+from codec_cli.support.serve import HEADERS
 
 WEB = Path(__file__).parents[2] / "web"
 

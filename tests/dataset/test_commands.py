@@ -214,7 +214,7 @@ print({"torch", "numpy", "PIL"} & set(sys.modules))
 
 
 def test_the_bar_says_how_it_goes(monkeypatch, folder, tmp_path, micro):
-    from codec_cli.tally import Tally
+    from codec_cli.support.progress import Tally
     from glc.dataset import compress
 
     class Terminal(io.StringIO):

@@ -21,7 +21,7 @@ PROGRAM = """
 import json, os, random, signal, sys, time
 from glc import Codec
 from glc.dataset import compress
-from glc.dataset.archive import Archive
+from glc.archive.reader import Archive
 
 weights, source, target, seed = sys.argv[1:]
 codec = Codec.from_pretrained(weights, device="cpu")

@@ -12,8 +12,8 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from glc.dataset import Archive, ArchiveWriter, compress
+from glc.dataset.inputs import list_items
 from glc.dataset.keys import relative_path, text_of
-from glc.dataset.sources import list_items
 from glc.errors import CorruptError
 
 ODD = (

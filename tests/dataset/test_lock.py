@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from glc.archive.lock import Lock
 from glc.dataset import Archive, ArchiveWriter, compress
-from glc.dataset.lock import Lock
 
 REPOSITORY = Path(__file__).parents[2]
 WRITING = "another process is writing this"
@@ -122,7 +122,7 @@ class TestTwoRuns:
 HOLD = """
 import sys, time
 from pathlib import Path
-from glc.dataset.lock import Lock
+from glc.archive.lock import Lock
 lock = Lock(Path(sys.argv[1]))
 print("held", flush=True)
 time.sleep(60)

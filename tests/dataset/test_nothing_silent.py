@@ -14,8 +14,8 @@ from PIL import Image
 
 from glc.dataset import Archive, compress
 from glc.dataset.failures import parse_failures
+from glc.dataset.inputs import list_items
 from glc.dataset.notices import Notices
-from glc.dataset.sources import list_items
 from tests.picture_files import png
 
 

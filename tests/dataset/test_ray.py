@@ -15,10 +15,10 @@ import pytest
 from PIL import Image
 
 from glc.bitstream import unpack
-from glc.checkpoint import MODELS_VARIABLE
 from glc.dataset import GlcDecoder, GlcEncoder
 from glc.distribution import install
 from glc.errors import WeightsError
+from glc.weights.checkpoint import MODELS_VARIABLE
 
 ROOT = Path(__file__).parents[2]
 

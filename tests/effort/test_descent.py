@@ -9,7 +9,7 @@ import torch
 from glc.effort.descent import _RATE, Descent, _Window
 from glc.effort.levels import Level
 from glc.pipeline import Pipeline
-from glc.tiles import Window
+from glc.tiling.geometry import Window
 
 
 @pytest.fixture(scope="module", params=["micro", "linear"])

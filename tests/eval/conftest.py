@@ -18,7 +18,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from eval import rd
-from eval.backbones import SQUEEZENET, Unavailable, checkpoint
+from eval.metrics.backbones import SQUEEZENET, Unavailable, checkpoint
 from eval.pictures import RGB
 
 

@@ -13,8 +13,9 @@ import torch
 from PIL import Image
 from pytorch_msssim import ms_ssim
 
-from eval import codecs, rd, runner
-from eval.backbones import Unavailable
+from eval import rd, runner
+from eval.codecs import adapters
+from eval.metrics.backbones import Unavailable
 
 NAMES = ["a.png", "more/b.png"]
 
@@ -48,12 +49,12 @@ def brighter() -> BrighterCodec:
 
 @pytest.fixture(autouse=True)
 def only_the_fake(monkeypatch: pytest.MonkeyPatch, brighter: BrighterCodec) -> None:
-    real = codecs.build
+    real = adapters.build
 
-    def build(name: str, device: str = "cpu") -> codecs.Codec:
+    def build(name: str, device: str = "cpu") -> adapters.Codec:
         return brighter if name == "brighter" else real(name, device)
 
-    monkeypatch.setattr(codecs, "build", build)
+    monkeypatch.setattr(adapters, "build", build)
     monkeypatch.setattr(runner, "time", SimpleNamespace(perf_counter=lambda: brighter.now))
 
 
@@ -197,13 +198,13 @@ def test_a_metric_without_its_weights_is_skipped_with_a_message(
 def test_an_absent_codec_is_an_error_only_when_asked_for(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, brighter: BrighterCodec
 ) -> None:
-    def build(name: str, device: str = "cpu") -> codecs.Codec:
+    def build(name: str, device: str = "cpu") -> adapters.Codec:
         if name == "brighter":
             return brighter
         raise Unavailable("not here")
 
-    monkeypatch.setattr(codecs, "build", build)
-    monkeypatch.setattr(codecs, "DEFAULT", ("brighter", "glc"))
+    monkeypatch.setattr(adapters, "build", build)
+    monkeypatch.setattr(adapters, "DEFAULT", ("brighter", "glc"))
     arguments = ["--images", str(folder), "--out", str(tmp_path / "out"), "--metrics", "psnr"]
     assert rd.main(arguments) == 0
     assert rd.main([*arguments, "--codecs", "brighter,glc"]) == 1

@@ -14,7 +14,8 @@ import safetensors.torch
 import torch
 from PIL import Image
 
-from glc import Codec, checkpoint
+from glc import Codec
+from glc.weights import checkpoint
 
 PATH = Path(__file__).parents[2] / "examples" / "restore.py"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from glc import checkpoint
+from glc.weights import checkpoint
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "train_classifier.py"
 

@@ -19,7 +19,7 @@ GOLDEN = ROOT / "tests" / "golden" / "v1"
 PROGRAM = """
 import io, json, random, sys
 from unittest import mock
-from codec_cli.decode import encoded_as
+from codec_cli.commands.decode import encoded_as
 from glc import Codec
 from glc.bitstream import Chunk, Container, pack, unpack
 from glc.errors import GlcError

@@ -8,9 +8,9 @@ import sys
 from hashlib import sha256
 from pathlib import Path
 
-from glc import checkpoint
 from glc.bitstream import FORMAT_VERSION, Chunk, Container, pack
 from glc.dataset import Archive, ArchiveWriter
+from glc.weights import checkpoint
 
 HERE = Path(__file__).parent
 FOLDER = {1: "archive-v1", 2: "archive-v1-files-v2"}[FORMAT_VERSION]

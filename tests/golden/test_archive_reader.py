@@ -1,6 +1,6 @@
 """Archives of every version stay readable: by this release, and by a second reader.
 
-The second reader is written from glc/dataset/FORMAT.md alone and shares no code with the first.
+The second reader is written from glc/archive/FORMAT.md alone and shares no code with the first.
 """
 
 from __future__ import annotations

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from glc import checkpoint
 from glc.config import PRESETS
 from glc.entropy import IndexTables, ScaleTables
 from glc.networks.__main__ import main
 from glc.networks.cost import cost_table, total_parameters
 from glc.networks.model import GlcModel
 from glc.runtime.torch import model_tensors
+from glc.weights import checkpoint
 
 DECODE_KMAC, ENCODE_KMAC, FILE_BYTES = 60.0, 50.0, 24_000_000
 

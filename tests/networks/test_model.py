@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from glc.networks.codebook import VectorCodebook
+from glc.networks.quantize import round_through
 from glc.networks.transforms import interpolate_anchors
-from glc.quantize import round_through
 
 
 @pytest.fixture(scope="module")

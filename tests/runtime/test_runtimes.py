@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from glc import Codec, checkpoint
+from glc import Codec
 from glc.bitstream import FORMAT_VERSION, FORMAT_VERSIONS, Limits, pack, unpack
 from glc.errors import BitstreamError, CorruptError, LimitError, WeightsError
+from glc.weights import checkpoint
 
 SIZES = [(1, 1), (1, 200), (63, 65), (128, 64), (200, 77)]
 ROOT = Path(__file__).parents[2]

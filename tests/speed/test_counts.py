@@ -22,7 +22,7 @@ from glc.bitstream import Container, pack
 from glc.config import PRESETS
 from glc.entropy import RangeDecoder, RangeEncoder
 from glc.networks.cost import cost_table
-from glc.steps import STEPS
+from glc.partition import STEPS
 
 ROOT = Path(__file__).parent.parent.parent
 

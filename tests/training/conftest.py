@@ -11,9 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-from glc.training.data import PictureStore
-from glc.training.features import PerceptualLoss
-from glc.training.loop import Trainer
+from glc.training.data.in_memory import PictureStore
+from glc.training.engine.loop import Trainer
+from glc.training.losses.features import PerceptualLoss
 from glc.training.settings import TrainingSettings
 
 MICRO = Path(__file__).parent / "micro.toml"

@@ -13,7 +13,7 @@ from codec_cli.main import main as glc_main
 from glc.codec import Codec
 from glc.errors import WeightsError
 from glc.training import command
-from glc.training.features import PerceptualLoss
+from glc.training.losses.features import PerceptualLoss
 
 MICRO = Path(__file__).parent / "micro.toml"
 
@@ -48,7 +48,7 @@ def test_pictures_to_a_codec(
     assert str(folder) not in card
 
     # A manifest that knows the file of this name by another content must not stand in the way.
-    glc.checkpoint.write_manifest(tmp_path, "micro")
+    glc.weights.checkpoint.write_manifest(tmp_path, "micro")
     # From the compact file and the folder alone, elsewhere, with the same result but for halves.
     again = weights.with_name("again.safetensors")
     moved = arguments(folder, compact, "--export-only", "--export", str(again))
@@ -75,7 +75,10 @@ def test_shipped_weights_are_loaded_exactly(folder: Path, tmp_path: Path) -> Non
     given = arguments(folder, tmp_path / "other", "--phase", "2", "--init", str(weights))
     given += ["--set", "steps_2=0", "--export", str(again)]
     assert glc.training.main(given) == 0
-    one, two = glc.checkpoint.load(weights).tensors, glc.checkpoint.load(again).tensors
+    one, two = (
+        glc.weights.checkpoint.load(weights).tensors,
+        glc.weights.checkpoint.load(again).tensors,
+    )
     for name, value in one.items():
         assert np.array_equal(value, two[name]), name
 
@@ -145,7 +148,7 @@ def test_a_file_that_is_no_weights(folder: Path, tmp_path: Path) -> None:
     bad.write_bytes(b"nothing")
     assert glc.training.main(arguments(folder, tmp_path / "run", "--init", str(bad))) == 1
     with pytest.raises(WeightsError):
-        glc.checkpoint.load(bad)
+        glc.weights.checkpoint.load(bad)
 
 
 def test_help_reads_well(capsys: pytest.CaptureFixture[str]) -> None:
@@ -169,9 +172,9 @@ def test_a_gaussian_bottleneck_goes_with_the_weights(
     rest = ["--phase", "3", "--init", str(weights), "--export", str(again), "--crop", "64"]
     rest = [*arguments(folder, tmp_path / "on", *rest)[2:], "--set", "steps_3=0"]
     assert glc.training.main(rest) == 0
-    stored = glc.checkpoint.load(again).bottleneck
+    stored = glc.weights.checkpoint.load(again).bottleneck
     assert stored is not None
-    for name, value in (glc.checkpoint.load(weights).bottleneck or {}).items():
+    for name, value in (glc.weights.checkpoint.load(weights).bottleneck or {}).items():
         assert np.array_equal(value, stored[name]), name
 
     capsys.readouterr()
@@ -181,7 +184,7 @@ def test_a_gaussian_bottleneck_goes_with_the_weights(
 
     # Other bottlenecks stay where they are needed: in training.
     assert glc.training.main(arguments(folder, tmp_path / "vq", "--phase", "1", *given[4:])) == 0
-    assert glc.checkpoint.load(weights).bottleneck is None
+    assert glc.weights.checkpoint.load(weights).bottleneck is None
 
 
 def test_steps_leave_out_the_phases_that_a_preset_leaves_out() -> None:

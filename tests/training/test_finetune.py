@@ -13,12 +13,13 @@ import torch
 
 import glc.training
 from codec_cli.main import main as glc_main
-from glc import checkpoint
 from glc.codec import Codec
-from glc.training import command, resume
-from glc.training.features import PerceptualLoss
-from glc.training.log import read_log
-from glc.training.rate import RateControl
+from glc.training import command
+from glc.training.engine import resume
+from glc.training.engine.log import read_log
+from glc.training.losses.features import PerceptualLoss
+from glc.training.losses.rate import RateControl
+from glc.weights import checkpoint
 
 MICRO = Path(__file__).parent / "micro.toml"
 SMALL = ["--batch", "2", "--crop", "64", "--set", "discriminator_width=4", "--set", "bf16=false"]

@@ -1,4 +1,6 @@
-"""A run on a GPU, from pictures to weights that a CPU reads: seconds, for ``eval.gpu_run``."""
+"""A run on a GPU, from pictures to weights that a CPU reads: seconds, for
+``eval.research.gpu_run``.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +12,9 @@ import torch
 
 import glc.training
 from glc.codec import Codec
-from glc.training.data import PictureStore
-from glc.training.features import PerceptualLoss
-from glc.training.loop import Trainer
+from glc.training.data.in_memory import PictureStore
+from glc.training.engine.loop import Trainer
+from glc.training.losses.features import PerceptualLoss
 from glc.training.settings import TrainingSettings
 
 LINEAR = Path(__file__).parent / "micro-linear.toml"

@@ -9,12 +9,12 @@ import torch
 from safetensors.torch import load_file
 
 from glc.training import parcel
-from glc.training.data import PictureStore
-from glc.training.feature_files import ALEX_FILE, SQUEEZE_FILE, FeatureFiles
-from glc.training.features import Lpips
-from glc.training.guard import TrainingError
+from glc.training.data.in_memory import PictureStore
+from glc.training.data.sources import list_pictures
+from glc.training.engine.nonfinite_guard import TrainingError
+from glc.training.losses.feature_files import ALEX_FILE, SQUEEZE_FILE, FeatureFiles
+from glc.training.losses.features import Lpips
 from glc.training.settings import TrainingSettings
-from glc.training.sources import list_pictures
 
 WITHOUT = TrainingSettings.load(
     str(Path(__file__).parent / "micro-linear.toml"), {"lpips_weight": 0.0, "alex_weight": 0.0}
@@ -60,7 +60,11 @@ def test_what_goes_along(folder: Path, tmp_path: Path) -> None:
     parcel.pack(str(folder), out, WITHOUT, FeatureFiles(), [wheel], 1 << 30)
     first = out / "part-1"
     for name in (
-        *("glc/training/loop.py", "glc/training/configs/base-gpu.toml", "eval/gpu_run.py"),
+        *(
+            "glc/training/engine/loop.py",
+            "glc/training/configs/base-gpu.toml",
+            "eval/research/gpu_run.py",
+        ),
         *("tests/training/test_gpu.py", "pyproject.toml", "wheels/a.whl", "go.sh"),
     ):
         assert (first / name).is_file(), name

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from glc.training.features import PerceptualLoss
-from glc.training.loop import Trainer
+from glc.training.engine.loop import Trainer
+from glc.training.losses.features import PerceptualLoss
 from glc.training.settings import TrainingSettings
 
 LINEAR = Path(__file__).parent / "micro-linear.toml"

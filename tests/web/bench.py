@@ -23,9 +23,10 @@ from PIL import Image
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from codec_cli.serve import open_server  # noqa: E402
-from codec_cli.site import find_runtime, site_files  # noqa: E402
-from glc import Codec, checkpoint  # noqa: E402
+from codec_cli.support.serve import open_server  # noqa: E402
+from codec_cli.support.site import find_runtime, site_files  # noqa: E402
+from glc import Codec  # noqa: E402
+from glc.weights import checkpoint  # noqa: E402
 from tests.conftest import random_picture  # noqa: E402
 
 PYTHON = """

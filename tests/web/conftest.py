@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from codec_cli.serve import open_server
-from codec_cli.site import RuntimeMissingError, find_runtime, site_files
-from glc import checkpoint
+from codec_cli.support.serve import open_server
+from codec_cli.support.site import RuntimeMissingError, find_runtime, site_files
+from glc.weights import checkpoint
 
 HERE = Path(__file__).parent
 WEB = HERE.parents[1] / "web"

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from glc import Codec, checkpoint
+from glc import Codec
 from glc.errors import GlcError
+from glc.weights import checkpoint
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SIZES = ((64, 64), (45, 130), (200, 150), (129, 257), (96, 320))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from glc.entropy import IndexTables, Order, RangeEncoder, ScaleTables
-from glc.versions import order_of
+from glc.file.versions import order_of
 from tests.conftest import narrow_tables
 
 

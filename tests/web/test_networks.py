@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glc import checkpoint
 from glc.runtime.onnx import open_model
+from glc.weights import checkpoint
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 # Channels that divide each other in all ways that the shortcuts tell apart, and depths of 0.

@@ -1,5 +1,5 @@
 /**
- * Says what data is that is no .glc file, from its first bytes: `glc.foreign`.
+ * Says what data is that is no .glc file, from its first bytes: `glc.image.sniff`.
  */
 
 /** @param {string} text @returns {number[]} */

@@ -1,5 +1,5 @@
 /**
- * ONNX model files, written byte for byte as `glc.onnx.proto` writes them.
+ * ONNX model files, written byte for byte as `glc.runtime.graphs.proto` writes them.
  *
  * Knows the few messages of the format that graphs for inference need, and no operators.
  */

@@ -1,5 +1,5 @@
 /**
- * The blocks of the networks as pieces of a graph: `glc.onnx.layers`, node for node.
+ * The blocks of the networks as pieces of a graph: `glc.runtime.graphs.layers`, node for node.
  *
  * Sums and quotients of constants are rounded to float32 as numpy rounds them, so that the graphs
  * have the same bytes.

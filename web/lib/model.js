@@ -1,5 +1,5 @@
 /**
- * All networks of one weights file, run by ONNX Runtime: `glc.onnx.model` for one picture.
+ * All networks of one weights file, run by ONNX Runtime: `glc.runtime.graphs.model` for one picture.
  *
  * Each network becomes a session when it is first needed, so that decoding never builds E.
  */

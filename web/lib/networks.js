@@ -1,5 +1,5 @@
 /**
- * The networks of a coded file as graphs: `glc.onnx.networks`, node for node.
+ * The networks of a coded file as graphs: `glc.runtime.graphs.networks`, node for node.
  *
  * A test holds the two together: from the same weights both make the same bytes.
  */

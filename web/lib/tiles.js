@@ -1,7 +1,7 @@
 /**
  * Where a large picture is cut into tiles, and how far beyond a cut each network looks.
  *
- * As `glc.tiles`; everything is in pixels of the padded picture.
+ * As `glc.tiling.geometry`; everything is in pixels of the padded picture.
  */
 
 import { IMAGE_STRIDE, LATENT_STRIDE } from "./config.js";

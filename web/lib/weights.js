@@ -1,5 +1,5 @@
 /**
- * Weights files: safetensors as `glc.checkpoint` writes them, and their identity.
+ * Weights files: safetensors as `glc.weights.checkpoint` writes them, and their identity.
  */
 
 import { readConfig } from "./config.js";

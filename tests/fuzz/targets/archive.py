@@ -10,9 +10,9 @@ import zlib
 from collections.abc import Callable
 from random import Random
 
+from glc.archive.format import HEADER_BYTES, Group, encode_header, encode_index
 from glc.bitstream import FORMAT_VERSIONS, unpack
 from glc.dataset import Archive, ArchiveWriter
-from glc.dataset.frame import HEADER_BYTES, Group, encode_header, encode_index
 from glc.errors import GlcError
 from tests.fuzz.mutate import mutate_bytes
 from tests.fuzz.targets.container import real_files

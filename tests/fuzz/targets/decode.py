@@ -15,7 +15,7 @@ from unittest import mock
 import numpy as np
 from PIL import Image
 
-from codec_cli.decode import encoded_as
+from codec_cli.commands.decode import encoded_as
 from glc import Codec, image
 from glc.bitstream import Container, Limits, unpack
 from tests.fuzz.mutate import mutate_content, mutate_file

@@ -9,7 +9,6 @@ from random import Random
 
 import numpy as np
 
-from glc import checkpoint
 from glc.entropy import (
     MAX_MAGNITUDE,
     ROWS,
@@ -19,6 +18,7 @@ from glc.entropy import (
     RangeEncoder,
     ScaleTables,
 )
+from glc.weights import checkpoint
 from tests.fuzz.mutate import mutate_bytes
 from tests.fuzz.targets.container import GOLDEN
 

@@ -9,8 +9,8 @@ from contextlib import redirect_stderr, redirect_stdout
 from random import Random
 from unittest import mock
 
-from codec_cli import session
 from codec_cli.main import main
+from codec_cli.support import codecs
 from glc.bitstream import unpack
 from tests.fuzz.mutate import mutate_file
 from tests.fuzz.targets.container import real_files
@@ -32,7 +32,7 @@ class InfoTarget:
         stdin = io.TextIOWrapper(io.BytesIO(data))
         with (
             mock.patch.object(sys, "stdin", stdin),
-            mock.patch.object(session, "installed_name", return_value=None),
+            mock.patch.object(codecs, "installed_name", return_value=None),
             redirect_stdout(out),
             redirect_stderr(err),
         ):

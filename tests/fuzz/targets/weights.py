@@ -1,4 +1,4 @@
-"""``glc.checkpoint`` and ``Codec``: any weights file gives a codec or a WeightsError.
+"""``glc.weights.checkpoint`` and ``Codec``: any weights file gives a codec or a WeightsError.
 
 An input is the length of a header in four bytes, the header, then changes to the tensors of the
 golden weights: four bytes of offset and two of value each. A first byte of the header that is not
@@ -13,8 +13,9 @@ from pathlib import Path
 from random import Random
 from unittest import mock
 
-from glc import Codec, checkpoint
+from glc import Codec
 from glc.bitstream import Container, Limits, pack
+from glc.weights import checkpoint
 from tests.fuzz.mutate import mutate_bytes, mutate_json
 from tests.fuzz.targets.container import GOLDEN
 

@@ -1,0 +1,1 @@
+"""The subcommands of ``glc``, one file each, of the same name."""

@@ -1,0 +1,1 @@
+"""What several commands share: options, paths, progress, complete outputs, what errors mean."""

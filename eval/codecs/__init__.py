@@ -1,0 +1,1 @@
+"""The codecs under test; ``adapters`` has all of them by name."""

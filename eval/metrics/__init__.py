@@ -1,0 +1,1 @@
+"""Metrics, one file per kind; ``registry`` has all of them by name."""

@@ -1,0 +1,1 @@
+"""Experiments behind docs/: no tools for users, and not in the wheel."""

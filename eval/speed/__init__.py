@@ -1,0 +1,1 @@
+"""How fast codecs and training are, and where the time goes."""

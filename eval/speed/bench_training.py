@@ -1,0 +1,14 @@
+"""How fast training is: crops per second of each phase, and the share of the chip's peak.
+
+    python -m eval.speed.bench_training [--preset base] [--device cuda] [--batch 64 128] [--compile]
+
+The measuring itself is in ``glc.training.engine.bench``, which may look into the training loop.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+if __name__ == "__main__":
+    sys.exit(import_module("glc.training.engine.bench").main())

@@ -1,0 +1,139 @@
+"""What a file says that has not arrived whole: z alone, or every symbol that is certain.
+
+Symbols that have not been received are 0, so that their elements of y take the mean that z and the
+earlier steps predict. Knows nothing of networks: ``glc.codec`` owns those.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from glc.bitstream import Prefix
+from glc.entropy import IndexTables, PrefixDecoder, decode_known
+from glc.errors import TruncatedError
+from glc.file.payload import Tables
+from glc.file.versions import order_of
+from glc.pipeline import Pipeline, put
+from glc.tiling.progress import Progress
+from glc.tiling.sizes import grid_of
+
+__all__ = ["PartialPicture", "Reading", "missing", "read"]
+
+
+@dataclass(frozen=True)
+class PartialPicture:
+    """A picture made from what has arrived of a file, and how much that is."""
+
+    image: Image.Image
+    """Of mode RGB, L, RGBA or LA; alpha and grey only if their chunks have arrived."""
+    is_complete: bool
+    """All of the file is there, and its checksum is right. Nothing is checked otherwise."""
+    payload_bytes: int
+    """Bytes of the payload that have arrived."""
+    payload_expected: int
+    """Bytes of the whole payload."""
+    steps: int
+    """Coding steps, of four, that were read to their end."""
+    symbols: int
+    """Coded symbols of y that were certain, and are in the picture; the others are taken as 0."""
+    notices: tuple[str, ...]
+    """What the picture lacks, one sentence each, for the user's eyes."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """All that the bytes of a payload say for certain."""
+
+    indices: NDArray[np.int32]
+    """(h / 4, w / 4): z."""
+    rows: NDArray[np.integer[Any]]
+    """(C_y, h, w): the table of every symbol that was read; 0 where none was coded or certain."""
+    symbols: NDArray[np.integer[Any]]
+    """(C_y, h, w): 0 where not read."""
+    steps: int
+    """Coding steps that were read to their end."""
+
+
+def read(
+    tables: Tables,
+    pipeline: Pipeline,
+    prefix: Prefix,
+    bank: int,
+    with_symbols: bool = True,
+    progress: Progress | None = None,
+) -> Reading:
+    """Read as far as a payload goes; no float is computed.
+
+    Args:
+        tables: of the model that the file was made with.
+        pipeline: for this file.
+        prefix: what has arrived.
+        bank: the table of z for the file's quality.
+        with_symbols: False reads z only.
+        progress: told of every tile.
+
+    Raises:
+        TruncatedError: z is not complete; the message says about how many bytes it takes.
+        CorruptError: the payload is not what an encoder writes.
+    """
+    header, order = prefix.header, order_of(prefix.header.version)
+    decoder = PrefixDecoder(prefix.payload, header.payload_bytes)
+    grid = grid_of(header.height, header.width)
+    z = _read_z(tables.indices, bank, prefix, decoder, grid[0] * grid[1]).reshape(grid)
+    steps: list[NDArray[np.uint8]] = []
+    finished = 0
+
+    def decode(rows: NDArray[np.uint8], coded: NDArray[np.bool_]) -> NDArray[np.int16]:
+        nonlocal finished
+        known_rows, symbols = np.zeros(rows.shape, np.uint8), np.zeros(rows.shape, np.int16)
+        if with_symbols and not decoder.ended:
+            chosen = rows[coded]
+            symbols[coded], known = decode_known(tables.scales, decoder, chosen, order)
+            known_rows[coded] = np.where(known, chosen, 0)
+            finished += not decoder.ended
+        steps.append(known_rows)
+        return symbols
+
+    symbols = pipeline.read(z[None], decode, progress)
+    rows = np.zeros(symbols.shape, np.uint8)
+    for step, picked in enumerate(steps):
+        put(step, rows, picked)
+    return Reading(z, rows[0], symbols[0], finished)
+
+
+def missing(prefix: Prefix) -> tuple[str, ...]:
+    """Return what cannot be known of a file before the rest of it arrives, a sentence each."""
+    if prefix.container is not None:
+        return ()
+    notices = ["the checksum has not arrived, so nothing was verified"]
+    if prefix.header.has_chunks and not prefix.chunks:
+        notices.append(
+            "the chunks behind the payload have not arrived: shown opaque, in colour and without "
+            "metadata, whatever the original is"
+        )
+    elif prefix.header.has_chunks:
+        tags = ", ".join(chunk.tag for chunk in prefix.chunks)
+        notices.append(f"only these chunks behind the payload were used: {tags}")
+    return tuple(notices)
+
+
+def _read_z(
+    tables: IndexTables, bank: int, prefix: Prefix, decoder: PrefixDecoder, count: int
+) -> NDArray[np.int32]:
+    z = tables.decode(decoder, count, bank)
+    if decoder.ended:
+        spent = tables.bits(z[: decoder.certain], bank).sum()
+        shares = tables.frequencies[bank] / tables.frequencies[bank].sum()
+        expected = spent - (count - decoder.certain) * (shares * np.log2(shares)).sum()
+        arrived = prefix.header_bytes + len(prefix.payload)
+        needed = max(prefix.header_bytes + int(np.ceil(expected / 8)), arrived + 1)
+        raise TruncatedError(
+            f"the coarsest part of the picture: expected about {needed} bytes of the file, found "
+            f"{arrived} ({decoder.certain} of {count} positions); nothing can be shown of it yet"
+        )
+    return z

@@ -1,0 +1,1 @@
+"""Training pictures: where they lie, which windows of them, kept in memory or decoded on demand."""

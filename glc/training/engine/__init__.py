@@ -1,0 +1,1 @@
+"""A training run: phases, steps, optimizers, several processes, files to go on from, validation."""

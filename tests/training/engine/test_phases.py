@@ -1,0 +1,49 @@
+"""What a phase does not ask for is not computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from glc.training.engine.loop import Trainer
+
+Make = Callable[..., Trainer]
+
+
+@pytest.mark.parametrize(("code", "latent", "computed"), [(0.0, 0.0, False), (0.1, 0.0, True)])
+def test_the_code_predictor_runs_only_where_it_weighs_something(
+    make: Make, code: float, latent: float, computed: bool
+) -> None:
+    trainer = make(code_weight_3=code, latent_weight_3=latent)
+    trainer.begin_phase(3)
+    calls: list[str] = []
+    ensemble = trainer.ensemble
+    assert ensemble.predictor is not None
+    ensemble.predictor.register_forward_hook(lambda *_: calls.append("predictor"))
+    ensemble.reference.register_forward_hook(lambda *_: calls.append("reference"))
+    trainer.train_step()
+    assert calls == (["reference", "predictor"] if computed else [])
+
+
+@pytest.mark.parametrize("architecture", [1, 2])
+def test_a_codebook_limits_l_with_architecture_1_alone(make: Make, architecture: int) -> None:
+    codec = make().settings.shape
+    changed = codec.to_dict() | {"architecture": architecture}
+    trainer = make("other", codec=type(codec).from_dict(changed))
+    trainer.begin_phase(1)
+    assert trainer.ensemble.beside == (architecture == 2)
+    x = torch.rand(2, 3, 64, 64) * 2 - 1
+
+    def decoded() -> Tensor:
+        torch.manual_seed(1)
+        outcome = trainer.ensemble(1, x, torch.tensor([0, 100]), torch.ones(2))
+        assert outcome.x_hat is not None
+        return outcome.x_hat.detach()
+
+    before = decoded()
+    trainer.ensemble.codebook.frozen.normal_()  # type: ignore[union-attr]
+    assert torch.equal(decoded(), before) == (architecture == 2)
+    trainer.train_step()
