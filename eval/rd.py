@@ -227,7 +227,7 @@ def _count(text: str) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m eval.rd", description=__doc__)
+    parser = argparse.ArgumentParser(prog="glc eval", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add = parser.add_argument
     add("--images", type=Path, required=True, metavar="DIR", help="folder of pictures")

@@ -60,12 +60,12 @@ MESSAGES: dict[str, tuple[int, str]] = {
     "": (
         2,
         "glc: no command given; expected one of encode, decode, info, verify, sample, "
-        "pack, unpack, list, models, train, finetune, eval; see glc --help",
+        "pack, unpack, list, models, export, web, train, finetune, eval; see glc --help",
     ),
     "enc a.png": (
         2,
         "glc: no command 'enc'; expected one of encode, decode, info, verify, sample, "
-        "pack, unpack, list, models, train, finetune, eval; see glc --help",
+        "pack, unpack, list, models, export, web, train, finetune, eval; see glc --help",
     ),
     "encode": (
         2,
