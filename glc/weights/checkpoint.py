@@ -187,6 +187,11 @@ def describe(path: Path) -> ModelInfo:
     Raises:
         WeightsError: not a weights file of this project, or of a layout that is not known.
         OSError: the file cannot be read.
+
+    Example:
+        >>> from glc.weights import checkpoint
+        >>> checkpoint.describe(checkpoint.locate("tiny")).default
+        False
     """
     return _describe(path, None)
 
