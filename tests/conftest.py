@@ -319,3 +319,12 @@ def symbols_of() -> Callable[..., list[bytes]]:
         return seen
 
     return read
+
+
+@pytest.fixture
+def random_perception(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let an effort look through a network of random weights, since SqueezeNet's are not here."""
+    from glc.effort import descent
+    from tests.perception import random_network
+
+    monkeypatch.setattr(descent, "installed", random_network().to)

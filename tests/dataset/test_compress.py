@@ -57,6 +57,7 @@ def test_bytes_depend_on_neither_workers_nor_timing(
     assert contents(target) == one_by_one
 
 
+@pytest.mark.usefixtures("random_perception")
 def test_an_effort_gives_what_the_codec_gives_with_it(tmp_path, micro, make_picture):
     pictures = {f"p{seed}": make_picture(40, 50, seed) for seed in range(3)}
     targets = [tmp_path / f"{workers}.glca" for workers in (1, 3)]

@@ -3,28 +3,8 @@
 from __future__ import annotations
 
 import pytest
-import torch
-
-from glc.effort import descent
-from glc.effort.perception import Perception
-
-
-def random_network() -> Perception:
-    generator = torch.Generator().manual_seed(3)
-    network = Perception()
-    for parameter in network.parameters():
-        fan_in = max(1, parameter[0].numel()) if parameter.ndim > 1 else 1
-        size = (2.0 / fan_in) ** 0.5 if parameter.ndim > 1 else 0.02
-        drawn = torch.randn(parameter.shape, generator=generator) * size
-        parameter.data = drawn if parameter.ndim > 1 else drawn.abs()
-    return network.eval().requires_grad_(False)
-
-
-@pytest.fixture(scope="session")
-def perception() -> Perception:
-    return random_network()
 
 
 @pytest.fixture(autouse=True)
-def _without_files(monkeypatch, perception):
-    monkeypatch.setattr(descent, "installed", perception.to)
+def _without_files(random_perception):
+    """What every test here looks through."""

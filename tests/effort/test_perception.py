@@ -8,7 +8,7 @@ import torch
 from glc.effort import perception as module
 from glc.effort.perception import Perception, installed
 from glc.errors import WeightsError
-from tests.effort.conftest import random_network
+from tests.perception import random_network
 
 
 @pytest.fixture(scope="module")

@@ -103,6 +103,7 @@ def test_both_ends_of_realism_are_two_codecs(linear_path: Path, photo: RGB) -> N
     assert not np.array_equal(*decoded)
 
 
+@pytest.mark.usefixtures("random_perception")
 def test_an_effort_makes_other_files_of_the_same_model(micro_path: Path, photo: RGB) -> None:
     plain, searched = (adapters.build(f"glc:{micro_path}{end}") for end in ("", "@effort=1"))
     assert searched.name == "glc:micro@effort=1"
