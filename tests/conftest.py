@@ -327,4 +327,4 @@ def random_perception(monkeypatch: pytest.MonkeyPatch) -> None:
     from glc.effort import descent
     from tests.perception import random_network
 
-    monkeypatch.setattr(descent, "installed", random_network().to)
+    monkeypatch.setattr(descent, "looks_through", random_network().to)

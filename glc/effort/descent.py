@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from glc.config import DEFAULT_REALISM, IMAGE_STRIDE, LATENT_STRIDE, REALISM_MAX
 from glc.effort.levels import Level
 from glc.effort.likelihood import symbol_bits
-from glc.effort.perception import installed
+from glc.effort.look import looks_through
 from glc.networks.model import GlcModel
 from glc.networks.quantize import round_from, round_through
 from glc.pipeline import read_pixels
@@ -75,8 +76,8 @@ class Descent:
         factor: NDArray[np.float64],
         level: Level,
         progress: Progress | None = None,
-    ) -> Floats:
-        """Return a y that decodes to something nearer to the pictures.
+    ) -> tuple[Floats, Floats]:
+        """Return a y that decodes to something nearer to the pictures; see ``Refiner``.
 
         Args:
             pictures: (H, W, 3) each, of one padded size.
@@ -89,19 +90,22 @@ class Descent:
         """
         model, device = self._networks.model, torch.device(self._networks.device)
         found: Floats = y.copy()
+        thrifty = np.zeros_like(found)
         bounds = Window.padded(*pictures[0].shape[:2])
         tiles = cut(bounds, _SIDE)
         for number, tile in enumerate(tiles):
             window = tile.grown(_AROUND, IMAGE_STRIDE, bounds)
             around = _at(found, window)
             with with_gradients():
-                own = _Window(model, device, pictures, window, indices, quality)
+                own = _Window(model, device, pictures, window, indices, quality, level.shrink)
                 start = torch.from_numpy(np.ascontiguousarray(around)).to(device)
-                moved = own.descend(start, tile.inside(window), factor, level).cpu().numpy()
-            _at(found, tile)[...] = _at(moved, tile.inside(window))
+                inner = tile.inside(window)
+                moved = own.descend(start, inner, factor, level)
+            for whole, part in zip((found, thrifty), moved, strict=True):
+                _at(whole, tile)[...] = _at(part.cpu().numpy(), inner)
             if progress is not None and len(tiles) > 1:
                 progress((number + 1) / len(tiles))
-        return found
+        return found, thrifty
 
 
 class _Window:
@@ -115,7 +119,9 @@ class _Window:
         window: Window,
         indices: Integers,
         quality: int,
+        shrink: int = 1,
     ) -> None:
+        self._shrink = shrink
         self._model, self._threshold = model, model.config.rounding
         x = torch.from_numpy(read_pixels(pictures, window)).to(device)
         self._x = x.permute(0, 3, 1, 2).float() / 127.5 - 1.0
@@ -124,8 +130,8 @@ class _Window:
         self._coded = _inside(sizes, window, LATENT_STRIDE).to(device).bool()
         self._pixels = self._seen.flatten(1).sum(1).clamp_min(1.0)
         self._samples = 3.0 * self._pixels
-        self._perception = installed(str(device))
-        self._features = self._perception.features(self._x)
+        self._perception = looks_through(str(device))
+        self._features = self._perception.features(self._smaller(self._x))
         rows, columns = window.at(IMAGE_STRIDE)
         z = torch.from_numpy(np.ascontiguousarray(indices[:, rows, columns])).long()
         self._digits = model.hyper_codebook.to_digits(z.to(device))
@@ -134,8 +140,8 @@ class _Window:
 
     def descend(
         self, start: Tensor, tile: Window, factor: NDArray[np.float64], level: Level
-    ) -> Tensor:
-        """Return the best y, (B, C_y, h, w), on the way from ``start``.
+    ) -> tuple[Tensor, Tensor]:
+        """Return y, (B, C_y, h, w), after all steps, and where fewer bits lie from there.
 
         Args:
             start: where to begin, and what is returned where nothing better is found.
@@ -147,27 +153,35 @@ class _Window:
         mine = torch.zeros_like(start[:, :1])
         mine[..., rows, columns] = 1.0
         mine = mine * self._coded
-        with torch.no_grad():
-            wanted = self._code(start)[1] * torch.from_numpy(factor).to(start)
-        wanted = wanted.clamp_min(1.0)
-        best, least = start, torch.full_like(wanted, torch.inf)
-        y, error_sum = start, torch.zeros_like(wanted)
-        force = torch.zeros_like(y)
+        longest = level.move * self._size(start)
+        y, force, thrift = start, torch.zeros_like(start), torch.zeros_like(start)
+        best, least = start, start.new_full((len(start),), torch.inf)
+        wanted = error_sum = torch.zeros_like(least)
         for step in range(level.steps):
             y = y.detach().requires_grad_()
             y_hat, bits = self._code(y)
+            if not step:
+                wanted = (bits.detach() * torch.from_numpy(factor).to(bits)).clamp_min(1.0)
             loss = self._loss(y_hat)
             best, least = _better(best, least, y, loss, bits / wanted)
             error = bits.detach() / wanted - 1.0
             error_sum = error_sum + error
             weight = _RATE * (_HOLD * error + _HOLD_LONG * error_sum).clamp(-2.0, 2.0).exp()
+            length = (1.0 - _SLOWER * step / level.steps) * longest
+            last = step == level.steps - 1
+            if last and level.fits > 1:
+                (thrift,) = torch.autograd.grad((bits / wanted).sum(), y, retain_graph=True)
             (gradient,) = torch.autograd.grad((loss + weight * bits / wanted).sum(), y)
             force = _KEEP * force + mine * gradient
-            share = 1.0 - _SLOWER * step / level.steps
-            y = y.detach() - share * level.move * _evened(force)
-        with torch.no_grad():
-            y_hat, bits = self._code(y)
-            return _better(best, least, y, self._loss(y_hat), bits / wanted)[0]
+            scale = _scale(force)
+            y = y.detach() - length * (force * scale).clamp(-_MOST, _MOST)
+            if last:
+                thrift = -longest * (mine * thrift * scale).clamp(-_MOST, _MOST)
+        if level.checked:
+            with torch.no_grad():
+                y_hat, bits = self._code(y)
+                y, _ = _better(best, least, y, self._loss(y_hat), bits / wanted)
+        return y, thrift
 
     def _code(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return y_hat, with gradients straight through the rounding, and the bits: (B,)."""
@@ -190,26 +204,35 @@ class _Window:
         # What has no table takes no bits.
         return y_hat, (bits * (rows.detach() > 0)).flatten(1).sum(1)
 
+    def _size(self, y: Tensor) -> Tensor:
+        """Return the root mean square of y, where it is coded: (B, 1, 1, 1)."""
+        count = self._coded.flatten(1).sum(1) * y.shape[1]
+        total = (y.square() * self._coded).flatten(1).sum(1)
+        return (total / count.clamp_min(1)).sqrt()[:, None, None, None]
+
+    def _smaller(self, x: Tensor) -> Tensor:
+        return functional.avg_pool2d(x, self._shrink) if self._shrink > 1 else x
+
     def _loss(self, y_hat: Tensor) -> Tensor:
         """Return how far the decoded pictures are from the originals: (B,)."""
         l_hat = self._model.synthesis(y_hat, self._quality)
         x_hat = self._model.decoder(l_hat, self._realism)
         squared = ((x_hat - self._x).square() * self._seen).flatten(1).sum(1) / self._samples
         perceived = self._perception.distance(
-            self._features, self._perception.features(x_hat), self._seen
+            self._features, self._perception.features(self._smaller(x_hat)), self._seen
         )
         loss: Tensor = _SQUARED * squared + _PERCEIVED * perceived
         return loss
 
 
-def _evened(force: Tensor) -> Tensor:
-    """Scale what pulls at each picture to a root mean square of 1: (B, C, h, w) -> same.
+def _scale(force: Tensor) -> Tensor:
+    """Return what gives the pull at each picture a root mean square of 1: (B, 1, 1, 1).
 
     Elements at which nothing pulls, since nothing is coded there, do not count.
     """
     pulled = (force != 0).flatten(1).sum(1).clamp_min(1)
     length = (force.square().flatten(1).sum(1) / pulled).sqrt()
-    return (force / (length + 1e-12)[:, None, None, None]).clamp(-_MOST, _MOST)
+    return 1.0 / (length + 1e-12)[:, None, None, None]
 
 
 def _better(

@@ -18,23 +18,27 @@ class Level:
 
     steps: int = 0
     """Of gradient descent on y; 0 is one pass, and nothing else of this then counts."""
-    fits: int = 5
-    """How often, at most, all symbols are chosen anew to have no more than the wanted bits."""
-    move: float = 0.05
-    """Root mean square of what the first step adds to y, whose quantisation steps are around 1."""
+    fits: int = 4
+    """How often, at most, symbols are chosen to have the wanted bits; 1 takes what comes."""
+    move: float = 0.1
+    """Root mean square of what the first step adds to y, against that of y."""
+    shrink: int = 2
+    """By how much the pictures are smaller that are looked at as a network sees them."""
+    checked: bool = False
+    """Whether the last y is compared with those before, which takes half of a step."""
 
 
 LEVELS = (
     Level(),
-    Level(1),
-    Level(2),
-    Level(3),
-    Level(4),
-    Level(5, move=0.045),
-    Level(6, move=0.04),
-    Level(8, move=0.035),
-    Level(14, move=0.025),
-    Level(30, move=0.015),
+    Level(1, fits=1, move=0.08),
+    Level(1, fits=2, move=0.09),
+    Level(1, fits=3, move=0.09),
+    Level(1, fits=3, move=0.09, shrink=1),
+    Level(2, move=0.09),
+    Level(4, move=0.08),
+    Level(7, move=0.07),
+    Level(14, move=0.05, checked=True),
+    Level(24, move=0.04, shrink=1, checked=True),
 )
 EFFORT_MAX = len(LEVELS) - 1
 

@@ -5,14 +5,14 @@ Knows nothing of files; what needs gradients is handed in.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from glc.effort.frugal import Frugal
 from glc.effort.levels import Level
 from glc.entropy import ScaleTables
 from glc.pipeline import Pipeline, Written
@@ -27,13 +27,16 @@ __all__ = ["Refiner", "Search", "bits_of", "fit", "open_refiner"]
 Symbols: TypeAlias = "tuple[list[Written], NDArray[np.int16]]"
 """What ``Pipeline.write`` gives."""
 
-_FIRST_WEIGHT = 0.004
-"""Where the search for the weight of a bit begins, against the square of a step."""
-_SLACK = 0.01
+_SLACK = 0.005
 """By how much symbols may take more bits than those of one pass."""
-_AIM = 1.1
-"""What a descent is asked for, against what is wanted: few steps do not get all of the way,
-and what is too much is taken away again."""
+_CLOSE = 0.015
+"""Below what is wanted, as a share of it: close enough."""
+_USUAL = 0.3
+"""By how much the logarithm of the bits usually falls with an amount of thrift of 1."""
+_TRIES_TO_FILL = 4
+"""At least, where a number of bytes may not be exceeded."""
+_MOST = 4.0
+"""Amount of thrift beyond which nothing is tried."""
 
 
 class Refiner(Protocol):
@@ -48,8 +51,10 @@ class Refiner(Protocol):
         factor: NDArray[np.float64],
         level: Level,
         progress: Progress | None = None,
-    ) -> Floats:
-        """Return a y whose symbols take ``factor`` times the bits of those of ``y``."""
+    ) -> tuple[Floats, Floats]:
+        """Return a y whose symbols take about ``factor`` times the bits of those of ``y``, and
+        what to add to it, 0 to about 1 times, to have fewer; less than 0 times, to have more.
+        """
 
 
 @dataclass(frozen=True)
@@ -86,20 +91,27 @@ class Search:
         Returns:
             As ``Pipeline.write``.
         """
+        if self.refiner is None or not self.level.steps:
+            return pipeline.write(y, indices)
+        level, told = self.level, part(progress, 0.0, 0.9)
+        if self.spare_bits is not None:
+            level = replace(level, fits=max(level.fits, _TRIES_TO_FILL))
+        if level.fits == 1:
+            factor = np.ones(len(pictures))
+            moved, _ = self.refiner(pictures, y, indices, quality, factor, level, told)
+            return pipeline.write(moved, indices)
+
         own = bits_of(self.scales, pipeline.write(y, indices)[0])
         wanted = own * (1.0 + _SLACK) if self.spare_bits is None else own + self.spare_bits
-        if self.refiner is not None and self.level.steps:
-            # What was chosen by one pass may be no bits at all.
-            factor = _AIM * wanted / np.maximum(own, 1.0)
-            while_refining = part(progress, 0.0, 0.9)
-            y = self.refiner(pictures, y, indices, quality, factor, self.level, while_refining)
+        # What was chosen by one pass may be no bits at all.
+        factor = wanted / np.maximum(own, 1.0)
+        moved, thrift = self.refiner(pictures, y, indices, quality, factor, level, told)
 
-        threshold = pipeline.rounding
+        def write(amounts: NDArray[np.float64]) -> Symbols:
+            changed = moved + amounts.astype(np.float32)[:, None, None, None] * thrift
+            return pipeline.write(changed, indices)
 
-        def write(weights: NDArray[np.float64]) -> Symbols:
-            return pipeline.write(y, indices, None, Frugal(self.scales, weights, threshold))
-
-        return fit(write, self.scales, wanted, self.level.fits)
+        return fit(write, self.scales, wanted, level.fits)
 
 
 def open_refiner(networks: Networks, weights: Checkpoint) -> Refiner:
@@ -128,34 +140,56 @@ def fit(
     """Return, of each picture, the symbols with most bits among those with few enough.
 
     Args:
-        write: gives symbols for (B,) weights of a bit; what is heavier takes fewer bits.
+        write: gives symbols for (B,) amounts of thrift; more of it takes fewer bits.
         scales: tables of the symbols.
         wanted: (B,) bits at most. Where no try has so few, the one with fewest is taken.
-        tries: calls of ``write`` at most, 1 or more; the first has weights of 0.
+        tries: calls of ``write`` at most, 1 or more; the first has amounts of 0.
     """
-    weights, fitting = np.zeros(len(wanted)), np.full(len(wanted), np.inf)
-    too_light = weights
+    aim = (1.0 - _CLOSE / 2.0) * wanted
+    amounts = np.zeros(len(wanted))
+    tried: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = []
     best: list[tuple[Symbols, int]] = []
     least = np.zeros(len(wanted))
     for number in range(tries):
-        found = write(weights)
+        found = write(amounts)
         bits = bits_of(scales, found[0])
+        tried.append((amounts, bits))
         fits, had = bits <= wanted, least <= wanted
         better = (fits & (~had | (bits > least))) | (~fits & ~had & (bits < least))
         if not number:
             best, least = [(found, index) for index in range(len(wanted))], bits.copy()
-            if fits.all():
-                break
         for index in np.flatnonzero(better):
             best[index], least[index] = (found, int(index)), bits[index]
-        fitting = np.where(fits, np.minimum(fitting, weights), fitting)
-        too_light = np.where(fits, too_light, np.maximum(too_light, weights))
-        # Beyond all that was tried: three times as much; else in the middle.
-        further = np.maximum(3.0 * too_light, _FIRST_WEIGHT)
-        weights = np.where(np.isinf(fitting), further, (too_light + fitting) / 2.0)
-        # What fits as it is stays so.
-        weights = np.where(fitting == 0.0, 0.0, weights)
+        if ((least <= wanted) & (least >= (1.0 - _CLOSE) * wanted)).all():
+            break
+        amounts = np.array(
+            [
+                _next([(float(a[index]), float(b[index])) for a, b in tried], float(aim[index]))
+                for index in range(len(wanted))
+            ]
+        )
     return _put_together(best)
+
+
+def _next(tried: Sequence[tuple[float, float]], aim: float) -> float:
+    """Return the amount of thrift to try next for one picture.
+
+    Args:
+        tried: (amount, bits).
+        aim: bits.
+    """
+    if aim < 1.0:
+        return _MOST
+    few = [one for one in tried if one[1] <= aim]
+    many = [one for one in tried if one[1] > aim]
+    if few and many:
+        (low, above), (high, below) = max(many), min(few)
+        share = math.log(above / aim) / math.log(above / max(below, 1.0)) if above > below else 0.5
+        return low + (high - low) * min(max(share, 0.1), 0.9)
+    # All on one side: on from the nearest by what is usual, and farther every time.
+    amount, bits = max(many) if many else min(few)
+    change = math.log(max(bits, 1.0) / aim) / _USUAL * 1.5 ** (len(tried) - 1)
+    return min(max(amount + change, -_MOST), _MOST)
 
 
 def bits_of(scales: ScaleTables, steps: Sequence[Written]) -> NDArray[np.float64]:

@@ -156,6 +156,20 @@ def test_going_on_after_interruptions_gives_the_same_bytes(
             assert (whole.parent / path).read_bytes() == (target.parent / path).read_bytes()
 
 
+@pytest.mark.usefixtures("random_perception")
+def test_going_on_with_an_effort_gives_the_same_bytes(tmp_path, micro, make_picture):
+    pictures = {f"p{seed}": make_picture(40, 50, seed) for seed in range(4)}
+    whole, target = tmp_path / "whole.glca", tmp_path / "parts.glca"
+    compress(pictures.items(), whole, 40, model=micro, effort=1)
+    for count in (1, 2):
+        with pytest.raises(Stop):
+            compress(
+                pictures.items(), target, 40, model=micro, effort=1, progress=stop_after(count)
+            )
+    compress(pictures.items(), target, 40, model=micro, effort=1)
+    assert target.read_bytes() == whole.read_bytes()
+
+
 @pytest.mark.parametrize("name", ["out.glca", "out.parquet"])
 def test_doing_it_again_does_nothing(name, broken, tmp_path, micro):
     target = tmp_path / name
