@@ -23,14 +23,11 @@ from glc.tiling.progress import Progress, part
 from glc.tiling.receptive_field import reach_of
 from glc.tiling.sizes import inside
 
-__all__ = ["Pipeline", "Quantiser", "Written", "pick", "put", "read_pixels", "to_symbols"]
+__all__ = ["Pipeline", "Written", "pick", "put", "read_pixels", "to_symbols"]
 
 Mask: TypeAlias = "NDArray[np.bool_]"
 Written: TypeAlias = "tuple[NDArray[np.uint8], NDArray[np.int16], Mask]"
 """Rows, symbols and what of them is coded, of one step."""
-Quantiser: TypeAlias = Callable[[Floats, "NDArray[np.uint8]"], Floats]
-"""``quantiser(residual, rows) -> symbols``: all (B, C_y, h, w); integers as floats, of a magnitude
-that the tables hold. What it says where nothing is coded does not matter."""
 
 _Array = TypeVar("_Array", bound="NDArray[Any]")
 _Kept = TypeVar("_Kept")
@@ -148,7 +145,6 @@ class Pipeline:
         y: Floats,
         indices: Integers,
         progress: Progress | None = None,
-        choose: Quantiser | None = None,
     ) -> tuple[list[Written], NDArray[np.int16]]:
         """Quantise y in the coding steps.
 
@@ -156,7 +152,6 @@ class Pipeline:
             y: (B, C_y, h, w).
             indices: of z, (B, h / 4, w / 4).
             progress: told of the share that is done after every tile; never without tiles.
-            choose: how residuals become symbols; by the threshold of the model when omitted.
 
         Returns:
             Rows, symbols and what of them is coded of every step, as ``pick`` orders them; and all
@@ -168,7 +163,7 @@ class Pipeline:
             rows = self._rows(step, indices, symbols)
             chosen = np.zeros(rows.shape, np.int16)
             wanted, coded = pick(step, y), self._coded(step, y.shape)
-            quantise = partial(_quantise, wanted, rows, coded, chosen, choose or self._round)
+            quantise = partial(_quantise, wanted, rows, coded, chosen, self.rounding)
             self._refine(step, indices, y_hat, quantise, progress)
             put(step, symbols, chosen)
             steps.append((rows, chosen, coded))
@@ -284,9 +279,6 @@ class Pipeline:
         # Only now: a tile must not see what this step gave its neighbours.
         put(step, y_hat, fresh)
 
-    def _round(self, residual: Floats, rows: NDArray[np.uint8]) -> Floats:
-        return to_symbols(residual, self._config.rounding)
-
     def _features(self, indices: Integers, window: Window) -> Floats:
         """Run h_s for a window."""
         outer = window.grown(self._reach.hyper_synthesis, IMAGE_STRIDE, self._bounds)
@@ -378,7 +370,7 @@ def _quantise(
     rows: NDArray[np.uint8],
     coded: Mask,
     chosen: NDArray[np.int16],
-    choose: Quantiser,
+    threshold: float,
     tile: Window,
     mean: Floats,
     quant_step: Floats,
@@ -386,7 +378,7 @@ def _quantise(
     """Turn a tile of y into symbols, which are also written into ``chosen``."""
     y, target = _view(wanted, tile, _STEP_STRIDE), _view(chosen, tile, _STEP_STRIDE)
     tables = _view(rows, tile, _STEP_STRIDE)
-    symbols = choose((y - mean) / quant_step, tables)
+    symbols = to_symbols((y - mean) / quant_step, threshold)
     spoken = _view(coded, tile, _STEP_STRIDE) & (tables > 0)
     target[...] = np.where(spoken, symbols, 0)
     return target

@@ -324,7 +324,7 @@ def symbols_of() -> Callable[..., list[bytes]]:
 @pytest.fixture
 def random_perception(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let an effort look through a network of random weights, since SqueezeNet's are not here."""
-    from glc.effort import descent
+    from glc.effort import look
     from tests.perception import random_network
 
-    monkeypatch.setattr(descent, "looks_through", random_network().to)
+    monkeypatch.setattr(look, "installed", random_network().to)

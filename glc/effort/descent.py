@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from glc.config import DEFAULT_REALISM, IMAGE_STRIDE, LATENT_STRIDE, REALISM_MAX
 from glc.effort.levels import Level
@@ -38,11 +37,11 @@ _SIDE = 768
 _AROUND = 64
 """Pixels around a tile that are looked at and stay as they are."""
 
-_SQUARED, _PERCEIVED = 10.0, 3.0
-"""Weights of the squared error of [-1, 1] and of the distance as a network sees it."""
-_RATE = 0.5
+_SQUARED, _PERCEIVED = 0.6, 1.0
+"""Weights of the logarithms of the squared error, and of the distances by all looks together."""
+_RATE = 0.8
 """Weight of the bits against those that are wanted, while they are so many."""
-_EXCHANGE = 0.3
+_EXCHANGE = 0.5
 """Loss against the logarithm of the bits where qualities follow each other in one pass."""
 _KEEP = 0.5
 """Of the force of the step before (momentum)."""
@@ -121,7 +120,6 @@ class _Window:
         quality: int,
         shrink: int = 1,
     ) -> None:
-        self._shrink = shrink
         self._model, self._threshold = model, model.config.rounding
         x = torch.from_numpy(read_pixels(pictures, window)).to(device)
         self._x = x.permute(0, 3, 1, 2).float() / 127.5 - 1.0
@@ -130,8 +128,8 @@ class _Window:
         self._coded = _inside(sizes, window, LATENT_STRIDE).to(device).bool()
         self._pixels = self._seen.flatten(1).sum(1).clamp_min(1.0)
         self._samples = 3.0 * self._pixels
-        self._perception = looks_through(str(device))
-        self._features = self._perception.features(self._smaller(self._x))
+        looks = looks_through(str(device), shrink)
+        self._looks = [(look, look.features(self._x)) for look in looks]
         rows, columns = window.at(IMAGE_STRIDE)
         z = torch.from_numpy(np.ascontiguousarray(indices[:, rows, columns])).long()
         self._digits = model.hyper_codebook.to_digits(z.to(device))
@@ -210,19 +208,23 @@ class _Window:
         total = (y.square() * self._coded).flatten(1).sum(1)
         return (total / count.clamp_min(1)).sqrt()[:, None, None, None]
 
-    def _smaller(self, x: Tensor) -> Tensor:
-        return functional.avg_pool2d(x, self._shrink) if self._shrink > 1 else x
-
     def _loss(self, y_hat: Tensor) -> Tensor:
-        """Return how far the decoded pictures are from the originals: (B,)."""
+        """Return how far the decoded pictures are from the originals: (B,).
+
+        In logarithms, which weigh a per cent of either as much at every quality.
+        """
         l_hat = self._model.synthesis(y_hat, self._quality)
         x_hat = self._model.decoder(l_hat, self._realism)
         squared = ((x_hat - self._x).square() * self._seen).flatten(1).sum(1) / self._samples
-        perceived = self._perception.distance(
-            self._features, self._perception.features(self._smaller(x_hat)), self._seen
-        )
-        loss: Tensor = _SQUARED * squared + _PERCEIVED * perceived
+        loss: Tensor = _SQUARED * _log(squared)
+        for look, features in self._looks:
+            distance = look.distance(features, look.features(x_hat), self._seen)
+            loss = loss + _PERCEIVED / len(self._looks) * _log(distance)
         return loss
+
+
+def _log(error: Tensor) -> Tensor:
+    return error.clamp_min(1e-6).log()
 
 
 def _scale(force: Tensor) -> Tensor:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor
+from torch.nn import functional
 
 from glc.effort.perception import installed
 from glc.effort.texture import Texture
 from glc.errors import WeightsError
 
-__all__ = ["Look", "looks_through"]
+__all__ = ["Look", "Smaller", "looks_through"]
 
 
 class Look(Protocol):
@@ -23,9 +25,32 @@ class Look(Protocol):
         """Return the distance of each pair, where (B, 1, H, W) ``seen`` is 1: (B,)."""
 
 
-def looks_through(device: str = "cpu") -> Look:
-    """Return SqueezeNet with the heads of LPIPS where both are installed, else textures."""
+@dataclass(frozen=True)
+class Smaller:
+    """A look at pictures that were shrunk first, which takes less time."""
+
+    look: Look
+    factor: int
+    """1 leaves them as they are."""
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """Shrink, and look."""
+        return self.look.features(functional.avg_pool2d(x, self.factor) if self.factor > 1 else x)
+
+    def distance(self, x: list[Tensor], x_hat: list[Tensor], seen: Tensor) -> Tensor:
+        """Return what the look says; ``seen`` is of full size."""
+        return self.look.distance(x, x_hat, seen)
+
+
+def looks_through(device: str = "cpu", shrink: int = 1) -> list[Look]:
+    """Return SqueezeNet with the heads of LPIPS, where both are installed, and textures.
+
+    Args:
+        device: where they compute.
+        shrink: by how much pictures are smaller that the network sees.
+    """
+    textures = Texture().to(device)
     try:
-        return installed(device)
+        return [Smaller(installed(device), shrink), textures]
     except WeightsError:
-        return Texture().to(device)
+        return [textures]

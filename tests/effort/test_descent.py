@@ -39,12 +39,35 @@ def measured(task, y, wanted=None):
 def test_it_goes_down_and_holds_the_bits(task):
     codec, picture, y, z = task
     before, bits = measured(task, y)
-    level = Level(steps=20, move=0.05)
-    moved = Descent(codec.networks)([picture], y, z, 60, np.ones(1), level)
+    level = Level(steps=20, move=0.1, checked=True)
+    moved, _ = Descent(codec.networks)([picture], y, z, 60, np.ones(1), level)
     assert moved.shape == y.shape
     after, spent = measured(task, moved, bits)
     assert after < before
     assert spent < 1.1 * bits
+
+
+def test_thrift_takes_bits_away_and_gives_them(task):
+    codec, picture, y, z = task
+    level = Level(steps=2, fits=3, move=0.05)
+    moved, thrift = Descent(codec.networks)([picture], y, z, 60, np.ones(1), level)
+    bits = [measured(task, moved + amount * thrift)[1] for amount in (-2.0, 0.0, 2.0, 4.0)]
+    assert bits == sorted(bits, reverse=True)
+    assert bits[0] > bits[-1]
+    # Who takes what comes is not told what would be thriftier.
+    level = Level(steps=2, fits=1, move=0.05)
+    again, none = Descent(codec.networks)([picture], y, z, 60, np.ones(1), level)
+    assert np.array_equal(again, moved)
+    assert not none.any()
+
+
+def test_a_step_is_as_long_as_y_is_large(task):
+    codec, picture, y, z = task
+    moved, _ = Descent(codec.networks)([picture], y, z, 60, np.ones(1), Level(1, move=0.1))
+    inside = (slice(None), slice(None), slice(7), slice(8))
+    step, size = (np.sqrt(np.square(values[inside]).mean()) for values in (moved - y, y))
+    # The largest pulls are cut.
+    assert 0.05 * size < step <= 0.1001 * size
 
 
 def test_parameters_stay_and_need_no_gradient(task):
@@ -61,13 +84,17 @@ def test_nothing_moves_outside_of_the_tile_and_of_the_picture(task):
     window, _ = window_of(task)
     tile = Window(0, 64, 64, 128)
     start = torch.from_numpy(y)
-    moved = window.descend(start, tile, np.ones(1), Level(steps=2, move=0.1))
+    moved, thrift = window.descend(start, tile, np.ones(1), Level(steps=2, move=0.1))
     changed = (moved != start).any(1)[0]
     assert changed[:4, 4:8].any()
     changed[:4, 4:8] = False
     assert not changed.any()
+    saving = (thrift != 0).any(1)[0]
+    assert saving[:4, 4:8].any()
+    saving[:4, 4:8] = False
+    assert not saving.any()
     # Rows beyond the hundredth of pixels are padding.
-    below = window.descend(start, Window(64, 0, 128, 128), np.ones(1), Level(2, move=0.1))
+    below, _ = window.descend(start, Window(64, 0, 128, 128), np.ones(1), Level(2, move=0.1))
     assert not (below != start)[:, :, 7:].any()
 
 

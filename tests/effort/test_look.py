@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from glc.effort import descent, look
+from glc.effort import look
 from glc.effort.look import looks_through
 from glc.effort.perception import installed
 from glc.effort.texture import Texture
@@ -22,7 +22,7 @@ def nothing_there(tmp_path, monkeypatch):
     """A hub folder of torch without anything in it."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(torch.hub, "_hub_dir", None)
-    monkeypatch.setattr(descent, "looks_through", looks_through)
+    monkeypatch.setattr(look, "installed", installed)
     installed.cache_clear()
     yield tmp_path
     installed.cache_clear()
@@ -31,11 +31,25 @@ def nothing_there(tmp_path, monkeypatch):
 def test_the_network_comes_first(monkeypatch):
     network = random_network()
     monkeypatch.setattr(look, "installed", lambda device: network)
-    assert looks_through() is network
+    first, second = looks_through(shrink=2)
+    assert first == look.Smaller(network, 2)
+    assert isinstance(second, Texture)
 
 
 def test_without_it_there_are_textures(nothing_there):
-    assert isinstance(looks_through(), Texture)
+    (only,) = looks_through()
+    assert isinstance(only, Texture)
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_a_look_at_smaller_pictures_is_one_at_smaller_pictures(factor):
+    x = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+    small = x.unflatten(2, (-1, factor)).unflatten(4, (-1, factor)).mean((3, 5))
+    textures = Texture()
+    found, expected = look.Smaller(textures, factor).features(x), textures.features(small)
+    assert all(torch.allclose(a, b, atol=1e-3) for a, b in zip(found, expected, strict=True))
+    seen, other = torch.ones(1, 1, 64, 96), textures.features(small.flip(3))
+    assert look.Smaller(textures, factor).distance(found, other, seen) > 0.01
 
 
 _ELSEWHERE = """

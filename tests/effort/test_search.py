@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -53,13 +55,13 @@ def test_a_few_tries_come_close_to_what_is_wanted():
     def write(weights):
         calls.append(weights.copy())
         rows = np.full((1, 4, 40, 40), 30, np.uint8)
-        # As many symbols of 2 as weight leaves over.
+        # As many symbols of 2 as thrift leaves over.
         symbols = np.zeros(rows.shape, np.int16)
-        symbols.reshape(-1)[: int(6400 / (1.0 + 30.0 * weights[0]))] = 2
+        symbols.reshape(-1)[: int(6400 * math.exp(-0.5 * weights[0]))] = 2
         return [(rows, symbols, np.ones(rows.shape, bool))], symbols
 
     calls: list[np.ndarray] = []
-    full, least = (bits_of(SCALES, write(np.full(1, weight))[0]) for weight in (0.0, 1e9))
+    full, least = (bits_of(SCALES, write(np.full(1, weight))[0]) for weight in (0.0, 8.0))
     for share in (0.3, 0.7, 0.9):
         calls.clear()
         wanted = least + share * (full - least)
