@@ -23,7 +23,8 @@ LIBRARY = {"numpy", "onnxruntime", "PIL", "constriction", "safetensors"}
 WITH_TORCH = (
     *("glc.networks", "glc.training", "glc.dataset.decoding", "glc.dataset.torch"),
     *("glc.runtime.precision", "glc.networks.quantize", "glc.runtime.torch"),
-    *("glc.effort.descent", "glc.effort.perception", "glc.effort.likelihood"),
+    *("glc.effort.descent", "glc.effort.likelihood", "glc.effort.look"),
+    *("glc.effort.perception", "glc.effort.texture"),
 )
 WITH_ONNXRUNTIME = {"glc.runtime.graphs.session"}
 
@@ -69,6 +70,11 @@ CLOSED = {
     ),
     "glc.effort.levels": (set(), {"glc.distribution", "glc.whole"}),
     "glc.effort.perception": ({"torch"}, {"glc.distribution", "glc.errors"}),
+    "glc.effort.texture": ({"torch"}, set()),
+    "glc.effort.look": (
+        {"torch"},
+        {"glc.effort.perception", "glc.effort.texture", "glc.errors"},
+    ),
     "glc.effort.likelihood": ({"torch"}, {"glc.entropy", "glc.networks.quantize"}),
     "glc.runtime.graphs": (
         {"numpy", "onnxruntime"},

@@ -1,4 +1,4 @@
-"""What an encoder that searches looks at besides squared error: a small network's features.
+"""What an encoder that searches looks at where it is installed: a small network's features.
 
 Knows nothing of codecs. LPIPS (Zhang et al., arXiv 1801.03924) with SqueezeNet 1.1 (arXiv
 1602.07360), written again so that it needs no torchvision and nothing but its two files of weights,
@@ -118,8 +118,7 @@ def _trunk() -> dict[str, Tensor]:
     path = Path(torch.hub.get_dir()) / "checkpoints" / _TRUNK_FILE
     if not path.is_file():
         raise WeightsError(
-            f"an effort above 0 looks through SqueezeNet, whose weights are not in {path.parent}; "
-            f"{_FETCH} stores them there once (5 MB); effort 0 does without"
+            f"SqueezeNet's weights are not in {path.parent}; {_FETCH} stores them there once (5 MB)"
         )
     stored = torch.load(path, map_location="cpu", weights_only=True)
     # torchvision's index in its sequence, which holds activations and pools as well.
@@ -139,8 +138,7 @@ def _heads() -> dict[str, Tensor]:
     spec = find_spec("lpips")
     if spec is None or spec.origin is None:
         raise WeightsError(
-            f"an effort above 0 needs the package lpips; {install('effort')} brings it; "
-            "effort 0 does without"
+            f"the heads of LPIPS are those of the package lpips; {install('effort')} brings it"
         )
     path = Path(spec.origin).parent / "weights" / "v0.1" / "squeeze.pth"
     stored = torch.load(path, map_location="cpu", weights_only=True)

@@ -53,7 +53,7 @@ def hub(tmp_path, monkeypatch):
 
 
 def test_without_the_trunk_the_message_says_how_it_gets_there(hub):
-    with pytest.raises(WeightsError, match=r"squeezenet1_1\(weights='DEFAULT'\).*effort 0"):
+    with pytest.raises(WeightsError, match=r"squeezenet1_1\(weights='DEFAULT'\).*5 MB"):
         installed()
 
 
