@@ -38,8 +38,8 @@ _AROUND = 64
 """Pixels around a tile that are looked at and stay as they are."""
 
 _SQUARED, _PERCEIVED = 0.6, 1.0
-"""Weights of the logarithms of the squared error, and of the distances by all looks together."""
-_RATE = 0.8
+"""Weights of the logarithms of the squared error, and of the distance that is seen."""
+_RATE = 0.5
 """Weight of the bits against those that are wanted, while they are so many."""
 _EXCHANGE = 0.5
 """Loss against the logarithm of the bits where qualities follow each other in one pass."""
@@ -128,8 +128,8 @@ class _Window:
         self._coded = _inside(sizes, window, LATENT_STRIDE).to(device).bool()
         self._pixels = self._seen.flatten(1).sum(1).clamp_min(1.0)
         self._samples = 3.0 * self._pixels
-        looks = looks_through(str(device), shrink)
-        self._looks = [(look, look.features(self._x)) for look in looks]
+        self._look = looks_through(str(device), shrink)
+        self._features = self._look.features(self._x)
         rows, columns = window.at(IMAGE_STRIDE)
         z = torch.from_numpy(np.ascontiguousarray(indices[:, rows, columns])).long()
         self._digits = model.hyper_codebook.to_digits(z.to(device))
@@ -142,7 +142,7 @@ class _Window:
         """Return y, (B, C_y, h, w), after all steps, and where fewer bits lie from there.
 
         Args:
-            start: where to begin, and what is returned where nothing better is found.
+            start: where to begin; if the level is checked, returned where nothing is better.
             tile: in the window's coordinates; y moves inside of it.
             factor: see ``Descent``.
             level: see ``Descent``.
@@ -216,10 +216,8 @@ class _Window:
         l_hat = self._model.synthesis(y_hat, self._quality)
         x_hat = self._model.decoder(l_hat, self._realism)
         squared = ((x_hat - self._x).square() * self._seen).flatten(1).sum(1) / self._samples
-        loss: Tensor = _SQUARED * _log(squared)
-        for look, features in self._looks:
-            distance = look.distance(features, look.features(x_hat), self._seen)
-            loss = loss + _PERCEIVED / len(self._looks) * _log(distance)
+        distance = self._look.distance(self._features, self._look.features(x_hat), self._seen)
+        loss: Tensor = _SQUARED * _log(squared) + _PERCEIVED * _log(distance)
         return loss
 
 

@@ -30,10 +30,10 @@ class Level:
 
 LEVELS = (
     Level(),
-    Level(1, fits=1, move=0.08),
-    Level(1, fits=2, move=0.09),
-    Level(1, fits=2, move=0.09, shrink=1),
-    Level(1, fits=3, move=0.09, shrink=1),
+    Level(1, fits=1, move=0.07),
+    Level(1, fits=2, move=0.08),
+    Level(1, fits=3, move=0.09),
+    Level(1, fits=4, move=0.09),
     Level(2, fits=3, move=0.09),
     Level(4, move=0.08),
     Level(6, move=0.07),

@@ -42,15 +42,14 @@ class Smaller:
         return self.look.distance(x, x_hat, seen)
 
 
-def looks_through(device: str = "cpu", shrink: int = 1) -> list[Look]:
-    """Return SqueezeNet with the heads of LPIPS, where both are installed, and textures.
+def looks_through(device: str = "cpu", shrink: int = 1) -> Look:
+    """Return SqueezeNet with the heads of LPIPS where both are installed, else textures.
 
     Args:
         device: where they compute.
         shrink: by how much pictures are smaller that the network sees.
     """
-    textures = Texture().to(device)
     try:
-        return [Smaller(installed(device), shrink), textures]
+        return Smaller(installed(device), shrink)
     except WeightsError:
-        return [textures]
+        return Texture().to(device)

@@ -27,8 +27,6 @@ __all__ = ["Refiner", "Search", "bits_of", "fit", "open_refiner"]
 Symbols: TypeAlias = "tuple[list[Written], NDArray[np.int16]]"
 """What ``Pipeline.write`` gives."""
 
-_SLACK = 0.005
-"""By how much symbols may take more bits than those of one pass."""
 _CLOSE = 0.015
 """Below what is wanted, as a share of it: close enough."""
 _USUAL = 0.3
@@ -102,7 +100,8 @@ class Search:
             return pipeline.write(moved, indices)
 
         own = bits_of(self.scales, pipeline.write(y, indices)[0])
-        wanted = own * (1.0 + _SLACK) if self.spare_bits is None else own + self.spare_bits
+        at_most = self.spare_bits is not None
+        wanted = own + (self.spare_bits or 0.0)
         # What was chosen by one pass may be no bits at all.
         factor = wanted / np.maximum(own, 1.0)
         moved, thrift = self.refiner(pictures, y, indices, quality, factor, level, told)
@@ -111,7 +110,7 @@ class Search:
             changed = moved + amounts.astype(np.float32)[:, None, None, None] * thrift
             return pipeline.write(changed, indices)
 
-        return fit(write, self.scales, wanted, level.fits)
+        return fit(write, self.scales, wanted, level.fits, at_most)
 
 
 def open_refiner(networks: Networks, weights: Checkpoint) -> Refiner:
@@ -136,16 +135,18 @@ def fit(
     scales: ScaleTables,
     wanted: NDArray[np.float64],
     tries: int,
+    at_most: bool = False,
 ) -> Symbols:
-    """Return, of each picture, the symbols with most bits among those with few enough.
+    """Return, of each picture, the symbols whose bits come closest to what is wanted.
 
     Args:
         write: gives symbols for (B,) amounts of thrift; more of it takes fewer bits.
         scales: tables of the symbols.
-        wanted: (B,) bits at most. Where no try has so few, the one with fewest is taken.
+        wanted: (B,) bits.
         tries: calls of ``write`` at most, 1 or more; the first has amounts of 0.
+        at_most: what has more bits than are wanted is worse than all that has not.
     """
-    aim = (1.0 - _CLOSE / 2.0) * wanted
+    aim = (1.0 - _CLOSE) * wanted if at_most else wanted
     amounts = np.zeros(len(wanted))
     tried: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = []
     best: list[tuple[Symbols, int]] = []
@@ -154,13 +155,14 @@ def fit(
         found = write(amounts)
         bits = bits_of(scales, found[0])
         tried.append((amounts, bits))
-        fits, had = bits <= wanted, least <= wanted
-        better = (fits & (~had | (bits > least))) | (~fits & ~had & (bits < least))
+        error = np.abs(bits - aim)
+        if at_most:
+            error = np.where(bits > wanted, wanted + bits, error)
         if not number:
-            best, least = [(found, index) for index in range(len(wanted))], bits.copy()
-        for index in np.flatnonzero(better):
-            best[index], least[index] = (found, int(index)), bits[index]
-        if ((least <= wanted) & (least >= (1.0 - _CLOSE) * wanted)).all():
+            best, least = [(found, index) for index in range(len(wanted))], error
+        for index in np.flatnonzero(error < least):
+            best[index], least[index] = (found, int(index)), error[index]
+        if (least <= _CLOSE * wanted).all():
             break
         amounts = np.array(
             [
