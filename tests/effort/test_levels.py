@@ -11,8 +11,8 @@ from glc.effort.levels import EFFORT_MAX, LEVELS, check_effort, check_torch
 def test_there_are_ten_and_each_does_at_least_what_the_one_before_does():
     assert EFFORT_MAX == 9
     assert LEVELS[0].steps == 0
-    # More steps, or the rate met more closely with as many.
-    asked = [(level.steps, level.fits) for level in LEVELS[1:]]
+    # More steps, or the rate met more closely with as many, or a longer one.
+    asked = [(level.steps, level.fits, level.move) for level in LEVELS[1:]]
     assert asked == sorted(set(asked))
     checked = [level.checked for level in LEVELS]
     assert checked == sorted(checked)

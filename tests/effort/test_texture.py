@@ -42,8 +42,8 @@ def test_stripes_have_a_direction_and_a_width_but_no_place(look):
     upright = narrow.expand(1, 3, 128, 128)
     shifted = narrow.roll(2).expand(1, 3, 128, 128)
     across, wider = upright.transpose(2, 3), wide.expand(1, 3, 128, 128)
-    assert 20 * distance(look, upright, shifted) < distance(look, upright, across)
-    assert 20 * distance(look, upright, shifted) < distance(look, upright, wider)
+    assert 10 * distance(look, upright, shifted) < distance(look, upright, across)
+    assert 10 * distance(look, upright, shifted) < distance(look, upright, wider)
 
 
 def test_what_is_not_seen_does_not_count(look):
