@@ -34,9 +34,9 @@ LEVELS = (
     Level(1, fits=2, move=0.08),
     Level(1, fits=2, move=0.09),
     Level(1, fits=3, move=0.09),
-    Level(2, fits=3, move=0.09),
-    Level(4, move=0.08),
-    Level(6, move=0.07),
+    Level(2, fits=3, move=0.09, checked=True),
+    Level(4, move=0.08, checked=True),
+    Level(6, move=0.07, checked=True),
     Level(14, move=0.05, checked=True),
     Level(24, move=0.04, shrink=1, checked=True),
 )
