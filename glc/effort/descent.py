@@ -37,8 +37,8 @@ _SIDE = 768
 _AROUND = 64
 """Pixels around a tile that are looked at and stay as they are."""
 
-_SQUARED, _PERCEIVED = 0.6, 1.0
-"""Weights of the logarithms of the squared error, and of the distance that is seen."""
+_SQUARED = 0.6
+"""Weight of the logarithm of the squared error, against that of LPIPS."""
 _RATE = 0.5
 """Weight of the bits against those that are wanted, while they are so many."""
 _EXCHANGE = 0.5
@@ -217,8 +217,7 @@ class _Window:
         x_hat = self._model.decoder(l_hat, self._realism)
         squared = ((x_hat - self._x).square() * self._seen).flatten(1).sum(1) / self._samples
         distance = self._look.distance(self._features, self._look.features(x_hat), self._seen)
-        loss: Tensor = _SQUARED * _log(squared) + _PERCEIVED * _log(distance)
-        return loss
+        return _SQUARED * _log(squared) + self._look.weight * _log(distance)
 
 
 def _log(error: Tensor) -> Tensor:

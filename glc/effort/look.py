@@ -18,6 +18,10 @@ __all__ = ["Look", "Smaller", "looks_through"]
 class Look(Protocol):
     """Features of pictures, and distances by them."""
 
+    @property
+    def weight(self) -> float:
+        """Of the logarithm of its distances, against that of LPIPS."""
+
     def features(self, x: Tensor) -> list[Tensor]:
         """Return the features of (B, 3, H, W) in [-1, 1], from 32 x 32 on."""
 
@@ -32,6 +36,11 @@ class Smaller:
     look: Look
     factor: int
     """1 leaves them as they are."""
+
+    @property
+    def weight(self) -> float:
+        """That of the look."""
+        return self.look.weight
 
     def features(self, x: Tensor) -> list[Tensor]:
         """Shrink, and look."""

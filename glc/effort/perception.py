@@ -45,6 +45,9 @@ class Perception(nn.Module):
     Pictures are (B, 3, H, W) in [-1, 1], of any size from 32 x 32 on.
     """
 
+    weight = 1.0
+    """See ``glc.effort.look.Look``."""
+
     def __init__(self) -> None:
         super().__init__()
         self.conv = nn.Conv2d(3, 64, 3, stride=2)

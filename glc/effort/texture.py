@@ -33,6 +33,9 @@ class Texture(nn.Module):
     Pictures are (B, 3, H, W) in [-1, 1], of any size from 32 x 32 on.
     """
 
+    weight = 3.0
+    """See ``glc.effort.look.Look``: with 1 only squared error falls."""
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("filters", _gabor(), persistent=False)
@@ -65,7 +68,8 @@ class Texture(nn.Module):
             error = (a - b).square().sum(1)
             size = (a.square() + b.square()).sum(1) + _FLOOR
             relative = (error / size).mean(1)
-            weight = functional.adaptive_avg_pool2d(seen, relative.shape[1:])[:, 0]
+            height, width = relative.shape[1:]
+            weight = functional.adaptive_avg_pool2d(seen, (height, width))[:, 0]
             total = total + (relative * weight).sum((1, 2)) / weight.sum((1, 2))
         return total / _SCALES
 
