@@ -33,7 +33,7 @@ class Texture(nn.Module):
     Pictures are (B, 3, H, W) in [-1, 1], of any size from 32 x 32 on.
     """
 
-    weight = 3.0
+    weight = 2.0
     """See ``glc.effort.look.Look``: with 1 only squared error falls."""
 
     def __init__(self) -> None:

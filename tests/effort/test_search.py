@@ -57,7 +57,7 @@ def test_a_few_tries_come_close_to_what_is_wanted():
         rows = np.full((1, 4, 40, 40), 30, np.uint8)
         # As many symbols of 2 as thrift leaves over.
         symbols = np.zeros(rows.shape, np.int16)
-        symbols.reshape(-1)[: int(6400 * math.exp(-0.5 * weights[0]))] = 2
+        symbols.reshape(-1)[: int(6400 * math.exp(-1.5 * max(weights[0], 0.0)))] = 2
         return [(rows, symbols, np.ones(rows.shape, bool))], symbols
 
     calls: list[np.ndarray] = []
