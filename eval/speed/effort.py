@@ -126,7 +126,7 @@ def _run(arguments: argparse.Namespace) -> int:
         print("eval.speed.effort: no picture is complete", file=sys.stderr)
         return 1
     print(f"{len({one.picture for one in complete})} pictures\n")
-    print(markdown(table(complete, arguments.qualities, arguments.efforts, columns)))
+    print(markdown(table(complete, arguments.qualities, arguments.efforts, columns)), end="\n\n")
     print(markdown(summary(complete, arguments.qualities, arguments.efforts, columns)))
     return 0
 
@@ -201,7 +201,7 @@ def summary(
 ) -> list[list[str]]:
     """Return time, rate, and bits at equal figures against one pass, of every effort."""
     titles = [f"bits by {COLUMNS[column].title}" for column in columns]
-    rows = [["effort", "times one pass", "rate, mean", "rate, mean of |change|", *titles]]
+    rows = [["effort", "times one pass", "rate, mean", "rate, mean size of change", *titles]]
     one_pass = {(one.picture, one.quality): one for one in found if not one.effort}
     anchor = [one for one in found if not one.effort]
     for effort in efforts:
@@ -222,6 +222,8 @@ def saving(test: Sequence[tuple[float, float]], anchor: Sequence[tuple[float, fl
     """Return the BD-rate (pchip) of two curves of (bpp, figure), and the share of the test's
     figures that the anchor has as well: what lies beyond is not in the BD-rate, and better.
     """
+    if len(test) == 1:
+        return _saving_at(test[0], anchor)
     low, high = max(test[0][1], anchor[0][1]), min(test[-1][1], anchor[-1][1])
     own = test[-1][1] - test[0][1]
     if not all(a < b for curve in (test, anchor) for a, b in _neighbours(curve)):
@@ -235,6 +237,18 @@ def saving(test: Sequence[tuple[float, float]], anchor: Sequence[tuple[float, fl
         min_overlap=0.0,
     )
     return f"{float(percent):+.0f} % ({(high - low) / own:.2f})"
+
+
+def _saving_at(point: tuple[float, float], anchor: Sequence[tuple[float, float]]) -> str:
+    """Return the same for one point, by straight lines between logarithms of rates."""
+    rate, figure = point
+    rates, figures = (np.array(side) for side in zip(*anchor, strict=True))
+    if (np.diff(figures) <= 0.0).any():
+        return "n/a"
+    if not figures[0] <= figure <= figures[-1]:
+        return "beyond" if figure > figures[-1] else "below"
+    same = float(np.exp(np.interp(figure, figures, np.log(rates))))
+    return f"{100.0 * (rate / same - 1.0):+.0f} %"
 
 
 def _neighbours(

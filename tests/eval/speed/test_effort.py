@@ -92,3 +92,12 @@ def test_half_of_the_bits_at_the_same_figures_is_half():
     assert effort.saving([(r, f + 9.0) for r, f in anchor], anchor) == "beyond"
     assert effort.saving([(r, f - 9.0) for r, f in anchor], anchor) == "below"
     assert effort.saving(anchor[::-1], anchor) == "n/a"
+
+
+def test_a_single_point_is_compared_as_well():
+    anchor = [(0.01, 20.0), (0.02, 22.0), (0.08, 26.0)]
+    assert effort.saving([(0.02, 24.0)], anchor) == "-50 %"
+    assert effort.saving([(0.02, 22.0)], anchor) == "+0 %"
+    assert effort.saving([(0.02, 26.5)], anchor) == "beyond"
+    assert effort.saving([(0.02, 19.5)], anchor) == "below"
+    assert effort.saving([(0.02, 22.0)], anchor[::-1]) == "n/a"
