@@ -59,10 +59,13 @@ def find(folder: Path, limit: int | None = None) -> list[Source]:
 
 
 def load(path: Path) -> Image.Image:
-    """Read a picture as RGB, upright; transparency is laid over white.
+    """Read the picture at `path` as RGB, upright; transparency is laid over white.
 
     Profile and metadata are left behind: codecs that store them would pay for bytes that others
     drop.
+
+    Raises:
+        OSError: it cannot be read, or is no picture that Pillow knows.
     """
     with Image.open(path) as opened:
         upright = ImageOps.exif_transpose(opened)
@@ -74,12 +77,15 @@ def load(path: Path) -> Image.Image:
 
 
 def pixels(image: Image.Image) -> RGB:
-    """Return the picture as a new, contiguous (H, W, 3) uint8 array."""
+    """Return `image` as RGB in a new, contiguous (H, W, 3) uint8 array."""
     return np.array(image.convert("RGB"), dtype=np.uint8, order="C")
 
 
 def patches(picture: RGB, side: int, offset: int = 0) -> Sequence[RGB]:
-    """Cut non-overlapping squares of `side` pixels, the first at (offset, offset)."""
+    """Cut non-overlapping squares of `side` pixels, the first at (offset, offset).
+
+    What is left of `picture` at the right and below is in none; the squares are views of it.
+    """
     height, width = picture.shape[:2]
     return [
         picture[top : top + side, left : left + side]

@@ -16,7 +16,12 @@ COLOUR_SQUARE = 16
 
 
 def psnr_db(x: RGB, x_hat: RGB) -> float:
-    """Return the peak signal-to-noise ratio over all RGB samples, in dB; inf when identical."""
+    """Return the peak signal-to-noise ratio over all RGB samples, in dB; inf when identical.
+
+    Args:
+        x: the original, (H, W, 3), uint8.
+        x_hat: the decoded picture, of the same shape.
+    """
     error = np.mean((x.astype(np.float64) - x_hat.astype(np.float64)) ** 2)
     return math.inf if error == 0 else float(10 * math.log10(255**2 / error))
 
@@ -26,6 +31,10 @@ def colour16(x: RGB, x_hat: RGB) -> float:
 
     It sees colours that shift where the eye does and texture does not disturb it. Squares that the
     right and lower edges cut are left out; NaN when not one fits.
+
+    Args:
+        x: the original, (H, W, 3), uint8.
+        x_hat: the decoded picture, of the same shape.
     """
     height, width = (side // COLOUR_SQUARE for side in x.shape[:2])
     if not height or not width:
@@ -40,6 +49,11 @@ def ms_ssim(x: RGB, x_hat: RGB, device: str = "cpu") -> float:
     """Return MS-SSIM on RGB (Wang et al., Asilomar 2003), in [0, 1].
 
     NaN when a side is below 161 pixels, where the five scales do not fit.
+
+    Args:
+        x: the original, (H, W, 3), uint8.
+        x_hat: the decoded picture, of the same shape.
+        device: where it is computed, as torch calls it.
     """
     # Here, so that what only needs tables of figures, as eval.speed.bench_gpu, does without the
     # package.

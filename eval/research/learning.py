@@ -122,7 +122,11 @@ def prepare(photographs: Path, examples: Path, out: Path) -> None:
 
 
 def train(shown: str, crops: int, out: Path, more: Sequence[str]) -> Path:
-    """Train one codec up to so many crops, going on from the point before; returns its weights."""
+    """Train one codec up to so many crops, going on from the point before; returns its weights.
+
+    Raises:
+        SystemExit: training failed.
+    """
     name = shown.replace(" ", "-")
     weights = out / f"{name}-{crops:06d}.safetensors"
     if not weights.exists():

@@ -56,6 +56,7 @@ class GlcEncoder:
 
     Raises:
         ModuleNotFoundError: the effort needs torch, which is not installed.
+        ValueError: a quality or an effort out of range.
         WeightsError: the model is not installed.
 
     Example:
@@ -162,7 +163,10 @@ class GlcDecoder:
         device: where the networks run.
         model: weights that are not installed, by path; must exist where the batches come.
         column: holds the files.
-        realism: how pictures are shown, 0 to 100: see ``glc.Codec.decode``; no matter to latents.
+        realism: how pictures are shown, 0 faithful to 100 realistic; no matter to latents.
+
+    Raises:
+        ValueError: another output, or a realism that is no whole number from 0 to 100.
 
     Example:
         >>> from glc.dataset import GlcDecoder

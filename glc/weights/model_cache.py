@@ -56,6 +56,7 @@ def codec_for_files(model: bytes, device: str = "auto") -> Codec:
         device: as for ``Codec.from_pretrained``.
 
     Raises:
+        ValueError: fewer than 3 bytes.
         WeightsError: it is not installed, and was not loaded by ``codec_named`` either.
     """
     if len(model) < MODEL_BYTES:
