@@ -66,7 +66,8 @@ def calls() -> Iterator[tuple[str, Any, str]]:
 
 def calls_of(found: type, where: str) -> Iterator[tuple[str, Any, str]]:
     begin = vars(found).get("__init__")
-    written = begin is not None and not hasattr(found, "__dataclass_fields__")
+    made = hasattr(found, "__dataclass_fields__") or getattr(found, "_is_protocol", False)
+    written = begin is not None and not made
     of_begin = (inspect.getdoc(begin) or "") if written and begin.__doc__ else ""
     yield where, begin if written else found, f"{inspect.getdoc(found) or ''}\n{of_begin}"
     for name, member in vars(found).items():
