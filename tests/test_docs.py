@@ -121,4 +121,5 @@ def test_what_the_code_cites_is_in_the_repository():
                 places = (ROOT, path.parent, ROOT / "glc" / "archive")
                 if not any((place / name).exists() for place in places):
                     wrong.append((path.relative_to(ROOT).as_posix(), name))
-    assert [item for item in wrong if item[0] != "tests/test_docs.py"] == []
+    own = ("tests/test_docs.py", "tests/test_docstrings.py")  # which look for such names
+    assert [item for item in wrong if item[0] not in own] == []
