@@ -40,6 +40,11 @@ def find(folder: Path, limit: int | None = None) -> list[Source]:
 
     Raises:
         ValueError: `folder` is no folder or holds no picture.
+
+    Example:
+        >>> from eval.pictures import find
+        >>> [picture.name for picture in find(Path("pictures"))]
+        ['one.jpg', 'two.jpg']
     """
     if not folder.is_dir():
         raise ValueError(f"--images: expected a folder of pictures, found {folder}")
@@ -66,6 +71,11 @@ def load(path: Path) -> Image.Image:
 
     Raises:
         OSError: it cannot be read, or is no picture that Pillow knows.
+
+    Example:
+        >>> from eval.pictures import load, pixels
+        >>> pixels(load(Path("photo.jpg"))).shape
+        (64, 96, 3)
     """
     with Image.open(path) as opened:
         upright = ImageOps.exif_transpose(opened)

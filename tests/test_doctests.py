@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import inspect
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,9 @@ from PIL import Image
 
 import glc
 import glc.pillow
+from eval import pictures
+from eval.codecs import adapters
+from eval.metrics import grid, pixels
 from glc import bitstream, dataset, image
 from glc.weights import checkpoint
 
@@ -43,6 +47,10 @@ def public_calls() -> Iterator[tuple[str, Any]]:
     yield "glc.Codec", glc.Codec
     yield "glc.bitstream.Container.checksum_of", bitstream.Container.checksum_of
     yield "glc.pillow.register", glc.pillow.register
+    for call in (adapters.build, grid.grid_score_db, pictures.find, pictures.load):
+        yield f"{call.__module__}.{call.__name__}", call
+    for call in (pixels.psnr_db, pixels.colour16, pixels.ms_ssim_db):
+        yield f"{call.__module__}.{call.__name__}", call
 
 
 CALLS = {name: found for name, found in public_calls() if name not in WITHOUT}
@@ -62,7 +70,8 @@ def world(codec, tmp_path, monkeypatch, make_picture):
     monkeypatch.chdir(tmp_path)
     # What a user has who chooses nothing.
     monkeypatch.delenv("GLC_RUNTIME", raising=False)
-    return {"glc": glc, "codec": codec, "data": codec.encode("photo.jpg"), "np": np}
+    data = codec.encode("photo.jpg")
+    return {"glc": glc, "codec": codec, "data": data, "np": np, "Path": Path}
 
 
 @pytest.mark.parametrize("name", CALLS)

@@ -198,6 +198,13 @@ def build(name: str, device: str = "cpu") -> Codec:
     Raises:
         Unavailable: a library or model it needs is not installed.
         ValueError: there is no such codec.
+
+    Example:
+        >>> from eval.codecs import adapters
+        >>> from eval.pictures import load
+        >>> half = adapters.build("jpeg@1/2")
+        >>> half.decode(half.encode(load(Path("photo.jpg")), quality=30)).size
+        (96, 64)
     """
     shrunk = re.fullmatch(r"(.+)@1/([2-9]|1[0-6])", name)
     if shrunk:

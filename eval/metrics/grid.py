@@ -37,6 +37,14 @@ def grid_score_db(x: RGB, x_hat: RGB) -> float:
     """Return the grid score of `x_hat` against `x` in dB; NaN when a side is below 128 pixels.
 
     Both are (H, W, 3), uint8. Above 0 the decoded picture has lines that the original has not.
+
+    Example:
+        >>> from eval.metrics.grid import grid_score_db
+        >>> x = np.random.default_rng(0).integers(60, 190, (128, 128, 3), np.uint8)
+        >>> x_hat = x.copy()
+        >>> x_hat[::16] += np.uint8(40)
+        >>> grid_score_db(x, x), grid_score_db(x, x_hat) > 1
+        (0.0, True)
     """
     if min(x.shape[:2]) < SEGMENT:
         return math.nan
