@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from glc import Codec
-from glc.analysis.sampling import Draw, draw_normal
 from glc.errors import WeightsError
+from glc.latents.sampling import Draw, draw_normal
 from glc.runtime.torch import bottleneck_tensors
 from glc.weights import checkpoint
 

@@ -23,7 +23,7 @@ LIBRARY = {"numpy", "onnxruntime", "PIL", "constriction", "safetensors"}
 WITH_TORCH = (
     *("glc.networks", "glc.training", "glc.dataset.decoding", "glc.dataset.torch"),
     *("glc.runtime.precision", "glc.networks.quantize", "glc.runtime.torch"),
-    *("glc.effort.descent", "glc.effort.perception", "glc.effort.likelihood"),
+    *("glc.effort.descent", "glc.effort.perception", "glc.effort.differentiable_rate"),
 )
 WITH_ONNXRUNTIME = {"glc.runtime.graphs.session"}
 
@@ -43,9 +43,9 @@ CLOSED = {
     ),
     "glc.tiling": (set(), {"glc.config"}),
     "glc.tiling.sizes": (set(), {"glc.config"}),
-    "glc.distribution": (set(), set()),
+    "glc.install_hint": (set(), set()),
     "glc.image.inputs": ({"numpy", "PIL"}, {"glc.image"}),
-    "glc.analysis.bottleneck": ({"numpy"}, set()),
+    "glc.latents.bottleneck": ({"numpy"}, set()),
     "glc.runtime.protocol": ({"numpy"}, {"glc.config"}),
     "glc.pipeline": (
         {"numpy"},
@@ -60,29 +60,29 @@ CLOSED = {
             "glc.tiling",
         },
     ),
-    "glc.file.payload": (
+    "glc.coding.payload": (
         {"numpy"},
         {
             *("glc.bitstream", "glc.entropy", "glc.pipeline", "glc.runtime.protocol"),
-            *("glc.tiling.sizes", "glc.tiling", "glc.file.versions"),
+            *("glc.tiling.sizes", "glc.tiling", "glc.coding.tables", "glc.coding.versions"),
         },
     ),
-    "glc.effort.levels": (set(), {"glc.distribution", "glc.whole"}),
-    "glc.effort.perception": ({"torch"}, {"glc.distribution", "glc.errors"}),
-    "glc.effort.likelihood": ({"torch"}, {"glc.entropy", "glc.networks.quantize"}),
+    "glc.effort.levels": (set(), {"glc.install_hint", "glc.arguments"}),
+    "glc.effort.perception": ({"torch"}, {"glc.install_hint", "glc.errors"}),
+    "glc.effort.differentiable_rate": ({"torch"}, {"glc.entropy", "glc.networks.quantize"}),
     "glc.runtime.graphs": (
         {"numpy", "onnxruntime"},
         {"glc.errors", "glc.config", "glc.partition", "glc.runtime.scale_map"},
     ),
     "glc.runtime.scale_map": ({"numpy"}, {"glc.errors", "glc.config"}),
-    "glc.file.assembly": (
+    "glc.coding.assembly": (
         {"numpy", "PIL"},
-        {"glc.bitstream", "glc.config", "glc.errors", "glc.image", "glc.whole"},
+        {"glc.bitstream", "glc.config", "glc.errors", "glc.image"},
     ),
-    "glc.file.versions": (set(), {"glc.entropy"}),
+    "glc.coding.versions": (set(), {"glc.entropy"}),
     "glc.networks.quantize": ({"numpy", "torch"}, {"glc.errors"}),
     "glc.image.sniff": (set(), set()),
-    "glc.whole": (set(), set()),
+    "glc.arguments": (set(), {"glc.config"}),
     "glc.image.strict": ({"PIL"}, set()),
     "glc.image.depth": ({"numpy"}, {"glc.errors"}),
     "glc.image.tiff": ({"PIL"}, {"glc.errors"}),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-    from glc.analysis.preview import PartialPicture
+    from glc.coding.partial import PartialPicture
     from glc.image import Picture
 
 __all__ = [

@@ -39,7 +39,7 @@ from eval.report.summary import markdown
 from eval.speed import arithmetic as rates
 from eval.speed import profile
 from glc.config import IMAGE_STRIDE
-from glc.distribution import install
+from glc.install_hint import install_command
 from glc.weights import checkpoint
 
 DEFAULT = (
@@ -97,7 +97,7 @@ COMMANDS = (
         # As the installed ``glc`` does, also where that is not on the PATH.
         (sys.executable, "-m", "codec_cli", "encode", "IN", "-o", "OUT"),
         (sys.executable, "-m", "codec_cli", "decode", "IN", "-o", "OUT"),
-        f"none: {install()}",
+        f"none: {install_command()}",
     ),
     Command(
         "avif",

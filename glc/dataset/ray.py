@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from glc.arguments import check_realism
 from glc.dataset.batching import BATCH_PIXELS, split
 from glc.effort.levels import check_effort, check_torch
 from glc.errors import GlcError, WeightsError
-from glc.file import assembly
 from glc.tiling.sizes import padded
 from glc.weights import checkpoint
 
@@ -178,7 +178,7 @@ class GlcDecoder:
         column: str = "glc",
         realism: int | None = None,
     ) -> None:
-        assembly.check_realism(realism)
+        check_realism(realism)
         if output not in ("image", "latent"):
             raise ValueError(f"output: expected image or latent, found {output!r}")
         self.output, self.device, self.column = output, device, column

@@ -18,7 +18,7 @@ from glc.training import command
 from glc.training.engine import resume
 from glc.training.engine.log import read_log
 from glc.training.losses.features import PerceptualLoss
-from glc.training.losses.rate import RateControl
+from glc.training.losses.rate_control import RateControl
 from glc.weights import checkpoint
 
 MICRO = Path(__file__).parent / "micro.toml"

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glc import Codec
+from glc.coding import tables
 from glc.config import PRESETS, CodecConfig
 from glc.errors import WeightsError
 from glc.weights import checkpoint
@@ -52,7 +53,9 @@ def test_saving_gives_back_config_tensors_and_bytes(micro_path, micro_config, tm
 def test_a_loaded_model_exports_the_same_weights(micro, micro_path):
     from glc.runtime.torch import model_tensors
 
-    tensors = model_tensors(micro.networks.model, micro._tables.scales, micro._tables.indices)
+    tensors = model_tensors(
+        micro.networks.model, micro.coder.tables.scales, micro.coder.tables.indices
+    )
     stored = checkpoint.load(micro_path).tensors
     assert tensors.keys() == stored.keys()
     for name, array in tensors.items():
@@ -189,12 +192,10 @@ def test_a_configuration_cannot_make_a_reader_allocate(micro_path, field, value)
 
 
 def test_rows_of_tables_are_counted_before_they_are_built(micro_path, monkeypatch):
-    from glc import codec
-
     loaded = checkpoint.load(micro_path)
     rows = np.full((1 << 20, 1), 1 << 16, np.int32)
     tensors = loaded.tensors | {"tables.index.frequencies": rows}
-    monkeypatch.setattr(codec.IndexTables, "from_arrays", lambda arrays: pytest.fail("built"))
+    monkeypatch.setattr(tables.IndexTables, "from_arrays", lambda arrays: pytest.fail("built"))
     with pytest.raises(WeightsError, match=r"tables\.index"):
         Codec(dataclasses.replace(loaded, tensors=tensors), device="cpu")
 

@@ -10,10 +10,11 @@ import pytest
 from PIL import Image
 
 from glc import Codec
-from glc.analysis.sampling import Draw, spherical
-from glc.bitstream import FORMAT_VERSIONS, unpack
+from glc.bitstream import FORMAT_VERSIONS, unpack, unpack_prefix
+from glc.coding.partial import read
 from glc.entropy import IndexTables, ScaleTables
 from glc.errors import CorruptError, TruncatedError, WeightsError
+from glc.latents.sampling import Draw, spherical
 from glc.weights import checkpoint
 
 SIZES = [(64, 64), (200, 77), (1, 130)]
@@ -38,12 +39,12 @@ def test_a_complete_file_reads_as_ever(micro, coded):
 
 def test_every_symbol_of_a_part_is_right_and_the_others_are_zero(micro, coded):
     data, start = coded
-    whole = micro._read(micro._open_prefix(data))
+    whole = read(micro.coder, unpack_prefix(data))
     end = start + len(unpack(data).payload)
     z_needs = next(n for n in range(start, end) if reads_z(micro, data[:n]))
     counts, steps = [], set()
     for length in {*range(z_needs, z_needs + 6), *range(z_needs, end, 37), end, len(data) - 1}:
-        reading = micro._read(micro._open_prefix(data[:length]))
+        reading = read(micro.coder, unpack_prefix(data[:length]))
         assert np.array_equal(reading.indices, whole.indices)
         assert np.array_equal(reading.symbols, np.where(reading.rows > 0, whole.symbols, 0))
         assert np.array_equal(reading.rows[reading.rows > 0], whole.rows[reading.rows > 0])

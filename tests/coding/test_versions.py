@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 from glc.bitstream import FORMAT_VERSION, FORMAT_VERSIONS
+from glc.coding.versions import order_of
 from glc.entropy import Order
-from glc.file.versions import order_of
 
 GLC = Path(__file__).parents[2] / "glc"
 
