@@ -29,7 +29,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from glc import Codec
-from glc.weights import checkpoint
+from glc.weights import checkpoint, registry
 
 RGB = NDArray[np.uint8]
 SIGMA = 50.0
@@ -55,7 +55,7 @@ def open_codec(encoder: Path | None, device: str = "auto") -> Codec:
     """Load the default model, with another encoder if one is given."""
     if encoder is None:
         return Codec.from_pretrained(device=device)
-    return RestoringCodec(checkpoint.load(checkpoint.locate(None)), encoder, device)
+    return RestoringCodec(checkpoint.load(registry.locate(None)), encoder, device)
 
 
 def damage(
@@ -86,7 +86,7 @@ def train(kind: str, data: str, out: Path, steps: int, batch: int, side: int) ->
     from glc.training.data.in_memory import PictureStore
     from glc.training.engine.resume import load_shipped
 
-    weights = checkpoint.locate(None)
+    weights = registry.locate(None)
     loaded = checkpoint.load(weights)
     model = GlcModel(loaded.config).eval().requires_grad_(False)
     load_shipped(model, weights)

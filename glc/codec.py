@@ -45,10 +45,11 @@ from glc.runtime.choice import AUTO, FLOAT32, choose, open_networks
 from glc.runtime.protocol import Floats, Integers
 from glc.tiling.geometry import Tiling
 from glc.tiling.progress import Progress
-from glc.weights import checkpoint
+from glc.weights import checkpoint, registry
 
 if TYPE_CHECKING:
-    from glc.weights.checkpoint import Checkpoint, ModelInfo
+    from glc.weights.checkpoint import Checkpoint
+    from glc.weights.registry import ModelInfo
 
 __all__ = ["Codec"]
 
@@ -138,7 +139,7 @@ class Codec:
         wanted = None if name_or_path is None else os.fspath(name_or_path)
         # First what needs no file.
         choose(runtime, device, precision)
-        path = checkpoint.locate(wanted)
+        path = registry.locate(wanted)
         how = {"runtime": runtime, "device": device, "precision": precision}
         codec = cls(checkpoint.load(path), **how, tile=tile)
         codec._path = str(path.absolute())
@@ -176,7 +177,7 @@ class Codec:
             >>> glc.Codec.for_file(data).name == codec.name
             True
         """
-        info: ModelInfo = checkpoint.find(unpack(data, limits).model)
+        info: ModelInfo = registry.find(unpack(data, limits).model)
         how = {"runtime": runtime, "device": device, "precision": precision}
         codec = cls.from_pretrained(info.path, **how, tile=tile)
         codec.limits = limits or Limits()
@@ -738,7 +739,7 @@ def _restore(
         codec = Codec.from_pretrained(path, **wanted, tile=tile)
     if codec is None or codec.identity != identity:
         try:
-            codec = Codec.from_pretrained(checkpoint.find(identity).path, **wanted, tile=tile)
+            codec = Codec.from_pretrained(registry.find(identity).path, **wanted, tile=tile)
         except WeightsError as error:
             raise WeightsError(
                 f"the pickled codec was of model {name} ({identity[:MODEL_BYTES].hex()}), whose "

@@ -40,7 +40,7 @@ from eval.speed import arithmetic as rates
 from eval.speed import profile
 from glc.config import IMAGE_STRIDE
 from glc.install_hint import install_command
-from glc.weights import checkpoint
+from glc.weights import checkpoint, registry
 
 DEFAULT = (
     "jpeg",
@@ -186,7 +186,7 @@ def arithmetic(
     arguments: argparse.Namespace, image: Path, size: tuple[int, int]
 ) -> dict[str, list[list[str]]]:
     """Return a table for each way in which glc runs its networks on a CPU."""
-    path = checkpoint.locate(None)
+    path = registry.locate(None)
     config = checkpoint.load(path).config
     pixels = math.prod(-(-side // IMAGE_STRIDE) * IMAGE_STRIDE for side in size)
     tables = {}

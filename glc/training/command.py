@@ -32,7 +32,7 @@ from glc.training.export.weights_file import export
 from glc.training.losses.feature_files import FeatureFiles
 from glc.training.losses.features import PerceptualLoss
 from glc.training.settings import TrainingSettings
-from glc.weights import checkpoint
+from glc.weights import manifest
 
 _EPILOG = """\
 examples:
@@ -361,10 +361,10 @@ def _export(
 
 def _renew_manifest(folder: Path) -> None:
     """List the new model where a manifest lists those of a folder; it could not be loaded else."""
-    manifest = folder / "manifest.json"
-    if manifest.is_file():
-        default = json.loads(manifest.read_text(encoding="utf-8"))["default"]
-        checkpoint.write_manifest(folder, default)
+    listed = folder / "manifest.json"
+    if listed.is_file():
+        default = json.loads(listed.read_text(encoding="utf-8"))["default"]
+        manifest.write_manifest(folder, default)
 
 
 def _pick_device(name: str) -> str:

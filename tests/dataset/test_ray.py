@@ -18,7 +18,7 @@ from glc.bitstream import unpack
 from glc.dataset import GlcDecoder, GlcEncoder
 from glc.errors import WeightsError
 from glc.install_hint import install_command
-from glc.weights.checkpoint import MODELS_VARIABLE
+from glc.weights.registry import MODELS_VARIABLE
 
 ROOT = Path(__file__).parents[2]
 

@@ -15,7 +15,7 @@ from glc.coding.partial import read
 from glc.entropy import IndexTables, ScaleTables
 from glc.errors import CorruptError, TruncatedError, WeightsError
 from glc.latents.sampling import Draw, spherical
-from glc.weights import checkpoint
+from glc.weights import registry
 
 SIZES = [(64, 64), (200, 77), (1, 130)]
 
@@ -78,7 +78,7 @@ def test_the_last_bytes_of_the_payload_bring_the_whole_picture(micro, coded):
 
 
 @pytest.mark.skipif(
-    not any(model.default for model in checkpoint.installed()),
+    not any(model.default for model in registry.installed()),
     reason="no default model is installed (weights/ is empty)",
 )
 def test_the_installed_model_shows_more_the_more_has_arrived(make_picture):
@@ -119,7 +119,7 @@ def test_the_bytes_that_a_preview_wants_are_about_those_it_needs(micro, coded):
 
 
 @pytest.mark.skipif(
-    not any(model.name == "tiny" for model in checkpoint.installed()),
+    not any(model.name == "tiny" for model in registry.installed()),
     reason="tiny is not installed (weights/ is empty)",
 )
 @pytest.mark.parametrize("quality", [20, 50, 80])
