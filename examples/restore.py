@@ -83,7 +83,7 @@ def damage(
 def train(kind: str, data: str, out: Path, steps: int, batch: int, side: int) -> None:
     """Train a copy of E and write it, as half floats, with the identity of its model."""
     from glc.networks.model import GlcModel
-    from glc.training.data.in_memory import PictureStore
+    from glc.training.data.in_memory import InMemoryImages
     from glc.training.engine.resume import load_shipped
 
     weights = registry.locate(None)
@@ -91,7 +91,7 @@ def train(kind: str, data: str, out: Path, steps: int, batch: int, side: int) ->
     model = GlcModel(loaded.config).eval().requires_grad_(False)
     load_shipped(model, weights)
     encoder = copy.deepcopy(model.encoder).requires_grad_(True)
-    pictures = PictureStore(data, side, limit=400)
+    pictures = InMemoryImages(data, side, limit=400)
     optimiser = torch.optim.AdamW(encoder.parameters(), lr=1.0, weight_decay=0.0)
     generator = torch.Generator().manual_seed(1)
     window: list[float] = []

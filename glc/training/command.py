@@ -19,8 +19,8 @@ from glc.errors import GlcError
 from glc.networks.codebook import GaussianBottleneck
 from glc.runtime.torch import pick_device
 from glc.training.data.crops import Pictures
-from glc.training.data.in_memory import PictureStore
-from glc.training.data.streaming import StreamedPictures
+from glc.training.data.in_memory import InMemoryImages
+from glc.training.data.streaming import StreamingImages
 from glc.training.engine import resume
 from glc.training.engine.loop import Trainer
 from glc.training.engine.nonfinite_guard import TrainingError
@@ -312,7 +312,7 @@ def _pictures(
     args: argparse.Namespace, smallest: int, device: torch.device
 ) -> tuple[Pictures, Pictures | None]:
     """Training and held-out pictures; small sets may have none to hold out."""
-    kind = StreamedPictures if args.stream else PictureStore
+    kind = StreamingImages if args.stream else InMemoryImages
     pictures: Pictures = kind(args.data, smallest, device=device, limit=args.limit)
     try:
         return pictures, kind(args.data, smallest, held_out=True, device=device, limit=args.limit)
