@@ -65,8 +65,8 @@ def load(path: Path) -> Checkpoint:
         MemoryError: there is too little memory for it.
 
     Example:
-        >>> from glc.weights import checkpoint
-        >>> checkpoint.load(checkpoint.locate("tiny")).name
+        >>> from glc.weights import checkpoint, registry
+        >>> checkpoint.load(registry.locate("tiny")).name
         'tiny'
     """
     import safetensors.numpy
