@@ -42,7 +42,7 @@ from glc.latents import convert, generate, sampling
 from glc.latents.bottleneck import Bottleneck
 from glc.rate import expected
 from glc.runtime.choice import AUTO, FLOAT32, choose, open_networks
-from glc.runtime.protocol import Floats, Integers
+from glc.runtime.protocol import Floats, Integers, Networks
 from glc.tiling.geometry import Tiling
 from glc.tiling.progress import Progress
 from glc.weights import checkpoint, registry
@@ -63,12 +63,7 @@ class Codec:
     and whatever decodes them, wherever, reads the same symbols.
 
     Attributes:
-        identity: 32 bytes, SHA-256 of the weights file.
-        name: of the model.
         limits: what ``decode`` accepts.
-        tile: images of more than tile x tile pixels are processed in tiles, which bounds memory;
-            0 disables that, None picks a default. Pixels differ by the rounding of floats alone.
-        networks: what computes, see ``glc.runtime``.
         coder: networks and tables at work on a batch, see ``glc.coding.batch_coder``.
 
     The examples of the methods go on with this one:
@@ -90,12 +85,11 @@ class Codec:
         precision: str = FLOAT32,
         tile: int | None = None,
     ) -> None:
-        self.identity, self.name = weights.identity, weights.name
         self.limits = Limits()
         side = Tiling(tile).side
-        self.networks = open_networks(weights, runtime, device, precision)
+        networks = open_networks(weights, runtime, device, precision)
         tables = build_tables(weights)
-        self.coder = BatchCoder(self.identity, self.name, self.networks, tables, side)
+        self.coder = BatchCoder(weights.identity, weights.name, networks, tables, side)
         layers = weights.bottleneck
         self._bottleneck = None if layers is None else Bottleneck(layers)
         self._how, self._path = (runtime, device, precision), ""
@@ -188,8 +182,26 @@ class Codec:
         return _restore, known
 
     @property
+    def identity(self) -> bytes:
+        """SHA-256 of the weights file, 32 bytes."""
+        return self.coder.identity
+
+    @property
+    def name(self) -> str:
+        """Of the model."""
+        return self.coder.name
+
+    @property
+    def networks(self) -> Networks:
+        """What computes, see ``glc.runtime``."""
+        return self.coder.networks
+
+    @property
     def tile(self) -> int | None:
-        """Images of more than tile x tile pixels are processed in tiles."""
+        """Images of more than tile x tile pixels are processed in tiles, which bounds memory.
+
+        0 disables that, None picks a default. Pixels differ by the rounding of floats alone.
+        """
         return self.coder.tile
 
     @tile.setter

@@ -364,7 +364,7 @@ def test_another_model_is_refused_by_name(micro, make_model, make_picture, expor
 
 def test_the_checksum_covers_the_whole_identity(load_micro, make_picture):
     codec, twin = load_micro(), load_micro()
-    twin.identity = codec.identity[:-1] + bytes([codec.identity[-1] ^ 1])
+    twin.coder.identity = codec.identity[:-1] + bytes([codec.identity[-1] ^ 1])
     with pytest.raises(CorruptError, match="checksum"):
         twin.verify(codec.encode(make_picture(20, 20)))
 

@@ -23,4 +23,4 @@ def test_nothing_else_names_an_order() -> None:
     found = {
         p.relative_to(GLC).as_posix() for p in GLC.rglob("*.py") if named.search(p.read_text())
     }
-    assert found == {"file/versions.py", "entropy/order.py"}
+    assert found == {"coding/versions.py", "entropy/order.py"}
