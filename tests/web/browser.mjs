@@ -177,8 +177,8 @@ const commands = {
   },
 
   /**
-   * What loading, decoding and encoding cost: seconds by the clock and of the processor, the first
-   * time and warm, and the most memory that the page's process has had, in MB.
+   * What loading, decoding and encoding cost: seconds of the processor, each time, and the most
+   * memory that the page's process has had, in MB.
    */
   async measure(page, { model, threads, file, picture, repeat }) {
     const cdp = await page.browser().target().createCDPSession();
@@ -189,9 +189,9 @@ const commands = {
     const [{ id }] = (await renderers(cdp)).filter((own) => !before.has(own.id));
     const cpu = async () => (await renderers(cdp)).find((own) => own.id === id).cpuTime;
     const timed = async (work, ...given) => {
-      const [clock, used] = [performance.now(), await cpu()];
+      const used = await cpu();
       await fresh.evaluate(work, ...given);
-      return [(performance.now() - clock) / SECONDS, (await cpu()) - used];
+      return (await cpu()) - used;
     };
     const found = { decode: [], encode: [] };
     await fresh.evaluate((data, image) => {
@@ -279,9 +279,10 @@ process.stdin.setEncoding("utf8");
 const argument = JSON.parse((await process.stdin.toArray()).join(""));
 const command = process.argv[2];
 const browser = await puppeteer.launch({
+  browser: argument.kind ?? "chrome",
   executablePath: argument.browser,
   // Without a sandbox of its own, since tests may run as root; what is opened is this project's.
-  args: ["--no-sandbox", "--disable-dev-shm-usage"],
+  args: argument.kind === "firefox" ? [] : ["--no-sandbox", "--disable-dev-shm-usage"],
   protocolTimeout: LONG.timeout,
 });
 const [foreign, errors] = [[], []];
