@@ -118,6 +118,27 @@ const commands = {
     return { cards, sizes, about: await textOf(page, "#about") };
   },
 
+  /** Drop files on the page, all at once; returns the names on its cards, the last one first. */
+  async drop(page, { files }) {
+    await ready(page);
+    const given = files.map((file) => [file.split("/").pop(), base64(file)]);
+    const prevented = await page.evaluate((given) => {
+      const dataTransfer = new DataTransfer();
+      for (const [name, data] of given) {
+        dataTransfer.items.add(new File([window.toBytes(data)], name));
+      }
+      const options = { dataTransfer, bubbles: true, cancelable: true };
+      const send = (type) => !document.body.dispatchEvent(new DragEvent(type, options));
+      return ["dragenter", "dragover", "drop"].map(send);
+    }, given);
+    await page.waitForFunction((count) => {
+      const cards = [...document.querySelectorAll(".card")];
+      return cards.length === count && cards.every((card) => card.querySelector(".controls"));
+    }, LONG, files.length);
+    const names = await page.$$eval(".card h2", (heads) => heads.map((head) => head.textContent));
+    return { prevented, names };
+  },
+
   /** Work on a photo with the keyboard alone; returns what the page says on the way. */
   async keyboard(page, { photo }) {
     await ready(page);
