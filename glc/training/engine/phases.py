@@ -87,6 +87,9 @@ class Ensemble(nn.Module):
             self._freeze(self.model.encoder, self.model.decoder, self.codebook, self.reference)
         else:
             self._freeze(self.codebook, self.reference)
+            if self.settings.parts:
+                kept = (m for n, m in self.model.named_children() if n not in self.settings.parts)
+                self._freeze(self.predictor, *kept)
 
     @staticmethod
     def _freeze(*modules: nn.Module | None) -> None:
