@@ -31,7 +31,7 @@ def write_manifest(folder: Path, default: str) -> None:
 
 
 def digest_of(path: Path) -> str | None:
-    """Return the SHA-256 that the manifest beside a weights file says of it, if it says one."""
+    """Return the SHA-256 that the manifest beside the weights file ``path`` says of it, or None."""
     digests = _read(path.parent).get("sha256")
     found = digests.get(path.name) if isinstance(digests, dict) else None
     return None if found is None else str(found)
