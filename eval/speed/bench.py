@@ -165,7 +165,7 @@ def in_own_process(name: str, arguments: argparse.Namespace) -> Speed:
 
     Raises:
         Unavailable: it cannot be had; the process has said why.
-        ValueError: it was called wrongly, or failed at a picture.
+        ValueError: the process refused what it was asked for.
     """
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "speed.json"
