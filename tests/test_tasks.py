@@ -5,6 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
+
+import tasks
 
 ROOT = Path(__file__).parent.parent
 
@@ -18,7 +21,25 @@ def test_without_a_task_it_lists_them():
     done = run()
     assert done.returncode == 0
     listed = [line.split()[0] for line in done.stdout.splitlines()[2:]]
-    assert {"setup", "test", "lint", "types", "docs", "wheel", "check"} <= set(listed)
+    assert {"setup", "test", "system", "lint", "types", "docs", "wheel", "check"} <= set(listed)
+
+
+def test_both_halves_of_the_tests_are_what_is_run_by_default():
+    """Nothing falls between `test` and `system`."""
+    settings = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert f"-m '{tasks.EVERYWHERE}'" in settings
+    told: list[list[str]] = []
+    with mock.patch.object(tasks, "_run", lambda command: told.append(list(command))):
+        tasks.test()
+        tasks.system()
+    assert [command[-1] for command in told] == [
+        f"{tasks.EVERYWHERE} and not system",
+        f"{tasks.EVERYWHERE} and system",
+    ]
+    # What the README says, and continuous integration runs, has both.
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (line,) = [line for line in readme.splitlines() if "python -m pytest" in line]
+    assert " -m " not in line.partition("python -m pytest")[2]
 
 
 def test_an_unknown_task_is_wrong_usage():
