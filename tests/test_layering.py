@@ -381,6 +381,7 @@ def run_python(code: str, *arguments: str) -> str:
 HEAVY = "print(sorted({'torch', 'lpips', 'torchvision'} & set(sys.modules)))"
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     "module",
     [
@@ -398,11 +399,13 @@ def test_importing_costs_no_torch(module: str) -> None:
     assert run_python(f"import sys, {module}\n{HEAVY}").strip() == "[]"
 
 
+@pytest.mark.system
 def test_importing_the_bitstream_costs_no_numpy() -> None:
     code = "import sys, glc.bitstream\nprint({'numpy', 'PIL'} & set(sys.modules))"
     assert run_python(code).strip() == "set()"
 
 
+@pytest.mark.system
 def test_info_costs_no_torch(tmp_path: Path) -> None:
     path = tmp_path / "photo.glc"
     path.write_bytes(pack(Container(768, 512, 50, b"\x01\x02\x03", b"payload")))
@@ -421,6 +424,7 @@ print("torch" in sys.modules)
     assert any("768" in line for line in lines)
 
 
+@pytest.mark.system
 def test_encoding_and_decoding_need_no_package_of_an_extra() -> None:
     code = """
 import sys

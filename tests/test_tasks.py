@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from unittest import mock
 
+import pytest
+
 import tasks
 
 ROOT = Path(__file__).parent.parent
@@ -17,6 +19,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.system
 def test_without_a_task_it_lists_them():
     done = run()
     assert done.returncode == 0
@@ -42,16 +45,19 @@ def test_both_halves_of_the_tests_are_what_is_run_by_default():
     assert " -m " not in line.partition("python -m pytest")[2]
 
 
+@pytest.mark.system
 def test_an_unknown_task_is_wrong_usage():
     assert run("nonsense").returncode == 2
 
 
+@pytest.mark.system
 def test_the_code_of_what_failed_is_its_own(tmp_path):
     (tmp_path / "test_it.py").write_text("def test_it():\n    raise ValueError\n")
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     assert run("test", "-c", str(tmp_path / "pytest.ini"), str(tmp_path)).returncode == 1
 
 
+@pytest.mark.system
 def test_setup_installs_the_extras_of_the_test_command():
     code = "import tasks; print(tasks.test_extras())"
     command = [sys.executable, "-c", code]
