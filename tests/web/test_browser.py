@@ -35,8 +35,10 @@ def model_of(path: Path) -> str:
     return f"models/{registry.describe(path).identity.hex()[:16]}.safetensors"
 
 
+@pytest.mark.parametrize("fixture", ["browse", "browse_firefox"])
 @pytest.mark.parametrize("folder", ["v1", "v2"])
-def test_golden_files(folder, browse, serve, tmp_path):
+def test_golden_files(folder, fixture, request, serve, tmp_path):
+    browse = request.getfixturevalue(fixture)
     weights = GOLDEN / folder / "golden.safetensors"
     url, _ = serve(weights)
     expected = json.loads((GOLDEN / folder / "expected.json").read_text())["files"]

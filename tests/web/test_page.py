@@ -59,6 +59,13 @@ def test_a_file_and_a_photo(browse, serve, micro_path, linear_path, coded, photo
     assert len({shown["back"] for shown in found["sizes"].values()}) == 2
 
 
+def test_files_can_be_dropped(browse, serve, micro_path, coded, photo):
+    url, _ = serve(micro_path)
+    found = browse("drop", url, files=[str(coded), str(photo)])
+    assert found["names"] == ["photo.png", "coded.glc"]
+    assert found["prevented"] == [True] * 3, "else the browser opens the file itself"
+
+
 def test_the_keyboard_is_enough(browse, serve, micro_path, photo):
     url, _ = serve(micro_path)
     found = browse("keyboard", url, photo=str(photo))
