@@ -14,7 +14,7 @@ from codec_cli.support.site import RuntimeMissingError, find_runtime, site_files
 from eval.report.curves import is_ours
 from glc.config import REALISM_MAX
 from glc.weights import registry
-from glc.weights.checkpoint import ModelInfo
+from glc.weights.registry import ModelInfo
 
 FOLDER = "live"
 """Of the site, beside the report."""
