@@ -25,7 +25,7 @@ from glc.errors import (
     VersionError,
     WeightsError,
 )
-from glc.weights import checkpoint
+from glc.weights import registry
 
 SIZES = [(1, 1), (1, 400), (63, 65), (128, 64), (200, 77)]
 
@@ -342,7 +342,7 @@ def test_a_giant_claim_is_refused_before_anything_is_allocated(micro):
 
 
 def test_limits_reach_the_codec_of_a_file(micro, micro_path, make_picture, monkeypatch):
-    monkeypatch.setenv(checkpoint.MODELS_VARIABLE, str(micro_path.parent))
+    monkeypatch.setenv(registry.MODELS_VARIABLE, str(micro_path.parent))
     data = micro.encode(make_picture(20, 30))
     assert Codec.for_file(data, device="cpu", limits=Limits(max_side=30)).limits.max_side == 30
     with pytest.raises(LimitError):
@@ -364,17 +364,17 @@ def test_another_model_is_refused_by_name(micro, make_model, make_picture, expor
 
 def test_the_checksum_covers_the_whole_identity(load_micro, make_picture):
     codec, twin = load_micro(), load_micro()
-    twin.identity = codec.identity[:-1] + bytes([codec.identity[-1] ^ 1])
+    twin.coder.identity = codec.identity[:-1] + bytes([codec.identity[-1] ^ 1])
     with pytest.raises(CorruptError, match="checksum"):
         twin.verify(codec.encode(make_picture(20, 20)))
 
 
 def test_for_file_finds_the_model(micro, micro_path, make_picture, monkeypatch):
     data = micro.encode(make_picture(20, 20))
-    monkeypatch.setenv(checkpoint.MODELS_VARIABLE, str(micro_path.parent))
+    monkeypatch.setenv(registry.MODELS_VARIABLE, str(micro_path.parent))
     codec = Codec.for_file(data, device="cpu")
     assert (codec.name, codec.identity) == (micro.name, micro.identity)
-    monkeypatch.delenv(checkpoint.MODELS_VARIABLE)
+    monkeypatch.delenv(registry.MODELS_VARIABLE)
     with pytest.raises(WeightsError, match=micro.identity[:3].hex()):
         Codec.for_file(data, device="cpu")
     with pytest.raises(BitstreamError):

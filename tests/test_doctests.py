@@ -14,18 +14,22 @@ from PIL import Image
 import glc
 import glc.pillow
 from glc import bitstream, dataset, image
-from glc.weights import checkpoint
+from glc.weights import checkpoint, registry
 
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
-WITHOUT = {"glc.weights.checkpoint.save"}
-"""What is for training alone."""
+WITHOUT = {
+    "glc.weights.checkpoint.save",
+    "glc.weights.checkpoint.read_with_metadata",
+    "glc.weights.registry.model_folders",
+}
+"""What is for training, or for other modules of ``glc.weights``, alone."""
 
 
 def public_calls() -> Iterator[tuple[str, Any]]:
     """Yield name and object of every function, and every method of a class, that is public."""
-    modules = {"glc": glc, "glc.bitstream": bitstream, "glc.weights.checkpoint": checkpoint}
-    modules["glc.image"] = image
+    modules = {"glc": glc, "glc.bitstream": bitstream, "glc.image": image}
+    modules |= {"glc.weights.checkpoint": checkpoint, "glc.weights.registry": registry}
     for module_name, module in modules.items():
         for name in module.__all__:
             found = getattr(module, name)

@@ -23,7 +23,7 @@ LIBRARY = {"numpy", "onnxruntime", "PIL", "constriction", "safetensors"}
 WITH_TORCH = (
     *("glc.networks", "glc.training", "glc.dataset.decoding", "glc.dataset.torch"),
     *("glc.runtime.precision", "glc.networks.quantize", "glc.runtime.torch"),
-    *("glc.effort.descent", "glc.effort.perception", "glc.effort.likelihood"),
+    *("glc.effort.descent", "glc.effort.perception", "glc.effort.differentiable_rate"),
 )
 WITH_ONNXRUNTIME = {"glc.runtime.graphs.session"}
 
@@ -43,9 +43,9 @@ CLOSED = {
     ),
     "glc.tiling": (set(), {"glc.config"}),
     "glc.tiling.sizes": (set(), {"glc.config"}),
-    "glc.distribution": (set(), set()),
+    "glc.install_hint": (set(), set()),
     "glc.image.inputs": ({"numpy", "PIL"}, {"glc.image"}),
-    "glc.analysis.bottleneck": ({"numpy"}, set()),
+    "glc.latents.bottleneck": ({"numpy"}, set()),
     "glc.runtime.protocol": ({"numpy"}, {"glc.config"}),
     "glc.pipeline": (
         {"numpy"},
@@ -60,30 +60,55 @@ CLOSED = {
             "glc.tiling",
         },
     ),
-    "glc.file.payload": (
+    "glc.coding.payload": (
         {"numpy"},
         {
             *("glc.bitstream", "glc.entropy", "glc.pipeline", "glc.runtime.protocol"),
-            *("glc.tiling.sizes", "glc.tiling", "glc.file.versions"),
+            *("glc.tiling.sizes", "glc.tiling", "glc.coding.tables", "glc.coding.versions"),
         },
     ),
-    "glc.effort.levels": (set(), {"glc.distribution", "glc.whole"}),
-    "glc.effort.perception": ({"torch"}, {"glc.distribution", "glc.errors"}),
-    "glc.effort.likelihood": ({"torch"}, {"glc.entropy", "glc.networks.quantize"}),
+    "glc.effort.levels": (set(), {"glc.install_hint", "glc.arguments"}),
+    "glc.effort.perception": ({"torch"}, {"glc.install_hint", "glc.errors"}),
+    "glc.effort.differentiable_rate": ({"torch"}, {"glc.entropy", "glc.networks.quantize"}),
     "glc.runtime.graphs": (
         {"numpy", "onnxruntime"},
         {"glc.errors", "glc.config", "glc.partition", "glc.runtime.scale_map"},
     ),
     "glc.runtime.scale_map": ({"numpy"}, {"glc.errors", "glc.config"}),
-    "glc.file.assembly": (
+    "glc.coding.assembly": (
         {"numpy", "PIL"},
-        {"glc.bitstream", "glc.config", "glc.errors", "glc.image", "glc.whole"},
+        {"glc.bitstream", "glc.config", "glc.errors", "glc.image"},
     ),
-    "glc.file.versions": (set(), {"glc.entropy"}),
+    "glc.coding.versions": (set(), {"glc.entropy"}),
     "glc.networks.quantize": ({"numpy", "torch"}, {"glc.errors"}),
     "glc.image.sniff": (set(), set()),
-    "glc.whole": (set(), set()),
+    "glc.arguments": (set(), {"glc.config"}),
     "glc.image.strict": ({"PIL"}, set()),
+    "glc.image.bands": ({"numpy", "PIL"}, set()),
+    "glc.image.exif": ({"PIL"}, {"glc.image.metadata"}),
+    "glc.image.wide_samples": ({"numpy", "PIL"}, {"glc.image.bands", "glc.image.tiff"}),
+    "glc.image.srgb": ({"numpy", "PIL"}, {"glc.image.bands", "glc.image.color"}),
+    "glc.weights.manifest": (set(), set()),
+    "glc.weights.extras": ({"numpy"}, {"glc.config", "glc.errors"}),
+    "glc.weights.checkpoint": (
+        {"numpy", "safetensors"},
+        {"glc.config", "glc.errors", "glc.weights.extras", "glc.weights.manifest"},
+    ),
+    "glc.weights.registry": (
+        set(),
+        {"glc.errors", "glc.weights.checkpoint", "glc.weights.manifest"},
+    ),
+    "glc.coding.tables": (set(), {"glc.entropy", "glc.errors"}),
+    "glc.rate.rate_map": (
+        {"numpy"},
+        {"glc.config", "glc.entropy", "glc.pipeline", "glc.tiling.sizes"},
+    ),
+    "glc.rate.heatmap": ({"numpy", "PIL"}, set()),
+    "glc.latents.arrays": ({"numpy"}, {"glc.config"}),
+    "glc.latents.sampling": (
+        {"numpy"},
+        {"glc.entropy", "glc.pipeline", "glc.runtime.protocol"},
+    ),
     "glc.image.depth": ({"numpy"}, {"glc.errors"}),
     "glc.image.tiff": ({"PIL"}, {"glc.errors"}),
     "glc.image.color": ({"numpy", "PIL"}, set()),

@@ -19,8 +19,8 @@ from PIL import ExifTags, Image, ImageDraw, ImageFile, UnidentifiedImageError
 import glc.pillow
 from glc.bitstream import Chunk, Container, pack, unpack
 from glc.errors import WeightsError
-from glc.weights.checkpoint import MODELS_VARIABLE
 from glc.weights.model_cache import codec_for_files, codec_named
+from glc.weights.registry import MODELS_VARIABLE
 
 REGISTRIES = ("OPEN", "SAVE", "EXTENSION", "MIME")
 

@@ -96,16 +96,16 @@ def _target(out: Path, install: bool) -> Path:
     name = out.name if out.suffix == _SUFFIX else out.name + _SUFFIX
     target = out.with_name(name)
     if install:
-        from glc.weights import checkpoint
+        from glc.weights import registry
 
-        folder = os.environ.get(checkpoint.MODELS_VARIABLE, "").split(os.pathsep)[0]
+        folder = os.environ.get(registry.MODELS_VARIABLE, "").split(os.pathsep)[0]
         if not folder:
             raise exit_codes.UsageError(
-                f"--install needs a folder: set {checkpoint.MODELS_VARIABLE} to one"
+                f"--install needs a folder: set {registry.MODELS_VARIABLE} to one"
             )
         if out.parent != Path():
             raise exit_codes.UsageError(f"--install: expected a name, found {out}")
-        if any(model.name == target.stem for model in checkpoint.installed()):
+        if any(model.name == target.stem for model in registry.installed()):
             raise exit_codes.UsageError(f"--out: a model named {target.stem} is installed already")
         target = Path(folder) / name
     if target.exists():
@@ -117,11 +117,11 @@ def _target(out: Path, install: bool) -> Path:
 
 def _start(init: str | None) -> Path:
     """Return the run or the weights to start from."""
-    from glc.weights import checkpoint
+    from glc.weights import registry
 
     if init is not None and Path(init).exists():
         return Path(init)
-    return checkpoint.locate(init)
+    return registry.locate(init)
 
 
 def _parser() -> Parser:

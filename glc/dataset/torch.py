@@ -27,11 +27,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, default_collate, get_worker_info
 
+from glc.arguments import check_realism
 from glc.dataset.batching import BATCH_PIXELS
 from glc.dataset.decoding import OUTPUTS, Output, decode_files
 from glc.dataset.readers import Source, open_store
 from glc.errors import GlcError
-from glc.file import assembly
 from glc.weights.model_cache import codec_named
 
 __all__ = ["BatchDecoder", "GlcDataset", "GlcStream"]
@@ -71,7 +71,7 @@ class BatchDecoder:
         limit: int = BATCH_PIXELS,
         realism: int | None = None,
     ) -> None:
-        assembly.check_realism(realism)
+        check_realism(realism)
         if output not in OUTPUTS:
             raise ValueError(f"output: expected one of {OUTPUTS}, found {output!r}")
         self.output, self.device, self.transform = output, device, transform

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from glc.distribution import install
 from glc.errors import WeightsError
+from glc.install_hint import install_command
 
 __all__ = ["Perception", "installed"]
 
@@ -139,7 +139,7 @@ def _heads() -> dict[str, Tensor]:
     spec = find_spec("lpips")
     if spec is None or spec.origin is None:
         raise WeightsError(
-            f"an effort above 0 needs the package lpips; {install('effort')} brings it; "
+            f"an effort above 0 needs the package lpips; {install_command('effort')} brings it; "
             "effort 0 does without"
         )
     path = Path(spec.origin).parent / "weights" / "v0.1" / "squeeze.pth"

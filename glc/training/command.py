@@ -19,8 +19,8 @@ from glc.errors import GlcError
 from glc.networks.codebook import GaussianBottleneck
 from glc.runtime.torch import pick_device
 from glc.training.data.crops import Pictures
-from glc.training.data.in_memory import PictureStore
-from glc.training.data.streaming import StreamedPictures
+from glc.training.data.in_memory import InMemoryImages
+from glc.training.data.streaming import StreamingImages
 from glc.training.engine import resume
 from glc.training.engine.loop import Trainer
 from glc.training.engine.nonfinite_guard import TrainingError
@@ -32,7 +32,7 @@ from glc.training.export.weights_file import export
 from glc.training.losses.feature_files import FeatureFiles
 from glc.training.losses.features import PerceptualLoss
 from glc.training.settings import TrainingSettings
-from glc.weights import checkpoint
+from glc.weights import manifest
 
 _EPILOG = """\
 examples:
@@ -312,7 +312,7 @@ def _pictures(
     args: argparse.Namespace, smallest: int, device: torch.device
 ) -> tuple[Pictures, Pictures | None]:
     """Training and held-out pictures; small sets may have none to hold out."""
-    kind = StreamedPictures if args.stream else PictureStore
+    kind = StreamingImages if args.stream else InMemoryImages
     pictures: Pictures = kind(args.data, smallest, device=device, limit=args.limit)
     try:
         return pictures, kind(args.data, smallest, held_out=True, device=device, limit=args.limit)
@@ -361,10 +361,10 @@ def _export(
 
 def _renew_manifest(folder: Path) -> None:
     """List the new model where a manifest lists those of a folder; it could not be loaded else."""
-    manifest = folder / "manifest.json"
-    if manifest.is_file():
-        default = json.loads(manifest.read_text(encoding="utf-8"))["default"]
-        checkpoint.write_manifest(folder, default)
+    listed = folder / "manifest.json"
+    if listed.is_file():
+        default = json.loads(listed.read_text(encoding="utf-8"))["default"]
+        manifest.write_manifest(folder, default)
 
 
 def _pick_device(name: str) -> str:

@@ -51,11 +51,11 @@ def test_info_json(glc, coded, picture):
 
 
 def test_names_of_models_cannot_reach_the_terminal(glc, monkeypatch, tmp_path):
-    from glc.weights import checkpoint
+    from glc.weights import registry
 
     path = tmp_path / "m.safetensors"
-    hostile = checkpoint.ModelInfo("n\x1b[2J", path, bytes(32), 1, 1, True, "a\nb")
-    monkeypatch.setattr(checkpoint, "installed", lambda: [hostile])
+    hostile = registry.ModelInfo("n\x1b[2J", path, bytes(32), 1, 1, True, "a\nb")
+    monkeypatch.setattr(registry, "installed", lambda: [hostile])
     out = glc("models").out
     assert out.count("\n") == 1
     assert out.rstrip("\n").isprintable()

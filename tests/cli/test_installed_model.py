@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from glc.weights import checkpoint
+from glc.weights import registry
 
 pytestmark = pytest.mark.skipif(
-    not any(model.default for model in checkpoint.installed()),
+    not any(model.default for model in registry.installed()),
     reason="no default model is installed (weights/ is empty)",
 )
 

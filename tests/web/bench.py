@@ -27,7 +27,7 @@ sys.path.insert(0, str(ROOT))
 from codec_cli.support.serve import open_server  # noqa: E402
 from codec_cli.support.site import find_runtime, site_files  # noqa: E402
 from glc import Codec  # noqa: E402
-from glc.weights import checkpoint  # noqa: E402
+from glc.weights import registry  # noqa: E402
 from tests.conftest import random_picture  # noqa: E402
 
 PYTHON = """
@@ -75,12 +75,12 @@ def _measure(
     folder: Path, model: str, size: str, threads: int, options: argparse.Namespace
 ) -> None:
     width, height = map(int, size.split("x"))
-    path = checkpoint.locate(model)
+    path = registry.locate(model)
     picture, coded = folder / "picture.png", folder / "coded.glc"
     Image.fromarray(random_picture(height, width)).save(picture)
     coded.write_bytes(Codec.from_pretrained(path).encode(picture, 50))
     site = folder / "site"
-    info = checkpoint.describe(path)
+    info = registry.describe(path)
     for file, read in site_files([info], find_runtime(None)).items():
         (site / file).parent.mkdir(parents=True, exist_ok=True)
         (site / file).write_bytes(read())

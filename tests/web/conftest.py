@@ -16,7 +16,7 @@ import pytest
 
 from codec_cli.support.serve import open_server
 from codec_cli.support.site import RuntimeMissingError, find_runtime, site_files
-from glc.weights import checkpoint
+from glc.weights import registry
 
 HERE = Path(__file__).parent
 WEB = HERE.parents[1] / "web"
@@ -117,7 +117,7 @@ def serve(runtime: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
 
     def show(*paths: Path) -> tuple[str, Path]:
         folder = tmp_path_factory.mktemp("site")
-        models = [checkpoint.describe(path) for path in paths]
+        models = [registry.describe(path) for path in paths]
         for name, read in site_files(models, runtime).items():
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)

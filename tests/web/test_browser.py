@@ -14,7 +14,7 @@ from PIL import Image
 
 from glc import Codec
 from glc.errors import GlcError
-from glc.weights import checkpoint
+from glc.weights import registry
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SIZES = ((64, 64), (45, 130), (200, 150), (129, 257), (96, 320))
@@ -30,7 +30,7 @@ def pixels_of(path: str, size: list[int]) -> np.ndarray:
 
 
 def model_of(path: Path) -> str:
-    return f"models/{checkpoint.describe(path).identity.hex()[:16]}.safetensors"
+    return f"models/{registry.describe(path).identity.hex()[:16]}.safetensors"
 
 
 @pytest.mark.parametrize("fixture", ["browse", "browse_firefox"])

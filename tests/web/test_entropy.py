@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from glc.coding.versions import order_of
 from glc.entropy import IndexTables, Order, RangeEncoder, ScaleTables
-from glc.file.versions import order_of
 from tests.conftest import narrow_tables
 
 

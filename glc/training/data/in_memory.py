@@ -15,7 +15,7 @@ from glc.training.data.crops import Sizes, finish
 from glc.training.data.sources import Source, is_held_out, list_pictures
 
 
-class PictureStore:
+class InMemoryImages:
     """All pictures of one source; see ``crops.Pictures`` for the attributes.
 
     Args:

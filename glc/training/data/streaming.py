@@ -1,6 +1,6 @@
 """Training pictures that do not fit into memory: decoded on demand, some batches ahead.
 
-What is drawn depends on the generator alone, exactly as in ``PictureStore``; decoding ahead is a
+What is drawn depends on the generator alone, exactly as in ``InMemoryImages``; decoding ahead is a
 cache, so that a resumed run sees what an uninterrupted one would have seen.
 """
 
@@ -20,10 +20,10 @@ from glc.training.data.sources import Source, is_held_out, list_pictures
 _Cut = Future[NDArray[np.uint8] | None]
 
 
-class StreamedPictures:
+class StreamingImages:
     """Pictures of one source, read when needed; see ``crops.Pictures`` for the attributes.
 
-    Arguments and errors are those of ``PictureStore``; ``ahead`` batches are decoded in advance.
+    Arguments and errors are those of ``InMemoryImages``; ``ahead`` batches are decoded in advance.
     Only the headers are read at first; a picture that proves broken later is counted, and another
     crop of its batch takes its place.
     """

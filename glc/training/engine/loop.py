@@ -28,7 +28,7 @@ from glc.training.engine.validation import evaluate
 from glc.training.losses.discriminator import Adversary, generator_loss, hinge_loss
 from glc.training.losses.features import PerceptualLoss
 from glc.training.losses.picture_loss import PictureLoss
-from glc.training.losses.rate import RateControl
+from glc.training.losses.rate_control import RateControl
 from glc.training.settings import TrainingSettings
 
 _LOOK_EVERY = 10

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from glc.config import LATENT_STRIDE, QUALITY_MAX, CodecConfig
-from glc.effort.likelihood import symbol_bits
+from glc.effort.differentiable_rate import symbol_bits
 from glc.networks.codebook import GaussianBottleneck, ScalarCodebook, VectorCodebook
 from glc.networks.model import GlcModel
 from glc.networks.quantize import round_from

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from glc.training.data.in_memory import PictureStore
+from glc.training.data.in_memory import InMemoryImages
 from glc.training.engine.log import read_log
 from glc.training.engine.loop import Trainer
 from glc.training.engine.nonfinite_guard import TrainingError
@@ -201,7 +201,7 @@ def test_one_picture_overfits(
     tmp_path: Path, make: Make, save_picture: Callable[[Path, int, int, int], None]
 ) -> None:
     save_picture(tmp_path / "a-0.png", 64, 64, 5)
-    only = PictureStore(str(tmp_path), 64)
+    only = InMemoryImages(str(tmp_path), 64)
     trainer = make(
         pictures=only, steps_1=1500, batch_1=2, rescale_max=1.0, ema_decay=0.99,
         learning_rate_1=6e-3, adversarial_weight=0.0, lpips_weight=0.0, alex_weight=0.0,
