@@ -13,8 +13,8 @@ from pathlib import Path
 from codec_cli.support.site import RuntimeMissingError, find_runtime, site_files
 from eval.report.curves import is_ours
 from glc.config import REALISM_MAX
-from glc.weights import checkpoint
-from glc.weights.checkpoint import ModelInfo
+from glc.weights import registry
+from glc.weights.registry import ModelInfo
 
 FOLDER = "live"
 """Of the site, beside the report."""
@@ -60,7 +60,7 @@ def prepare(recipe: str) -> Live:
         runtime = find_runtime(None)
     except RuntimeMissingError as error:
         raise ValueError(f"--live: {error}") from error
-    model = checkpoint.describe(checkpoint.locate(name or None))
+    model = registry.describe(registry.locate(name or None))
     return Live(model, int(realism[1]) if realism else REALISM_MAX, runtime)
 
 
