@@ -158,6 +158,13 @@ def version(request: pytest.FixtureRequest) -> int:
     return found
 
 
+@pytest.fixture(scope="session", params=["torch", "onnxruntime"])
+def runtime(request: pytest.FixtureRequest) -> str:
+    """Either of what computes: what holds for one holds for both."""
+    found: str = request.param
+    return found
+
+
 @pytest.fixture(scope="session")
 def micro_config() -> CodecConfig:
     return MICRO

@@ -147,6 +147,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")

@@ -59,6 +59,7 @@ def test_the_python_of_a_page_runs(page, folder):
     assert page == "docs/cli.md" or found
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("page", RUN)
 def test_the_commands_of_a_page_run(page, folder, capfd):
     found = list(commands(page))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -144,6 +145,12 @@ EXCEPTIONS = {
     ("codec_cli.commands.export", "glc.runtime.graphs.export"),
 }
 
+# What trains, or measures training.
+TRAINERS = {
+    *("codec_cli.commands.train", "codec_cli.commands.finetune"),
+    *("eval.research.gpu_run", "eval.research.learning", "eval.speed.bench_training"),
+}
+
 # An example for those who do without this library.
 ALONE = "examples.decode_onnx"
 
@@ -181,12 +188,38 @@ def _walk(node: ast.AST, importer: str, path: Path, lazy: bool) -> Iterator[Impo
         elif isinstance(child, ast.ImportFrom):
             names = tuple(alias.name for alias in child.names)
             yield Import(importer, child.module or ".", names, lazy, where)
+        elif isinstance(child, ast.Constant) and is_module(child.value):
+            # import_module, whether called here or by whom the name is handed to.
+            yield Import(importer, child.value.rstrip("."), (), True, where)
+        elif isinstance(child, ast.Call) and _calls_import_module(child):
+            yield from _imported_by_name(child, importer, lazy, where)
+            yield from _walk(child, importer, path, lazy)
         elif isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
             # Never executed; mypy needs it.
             yield from _walk(ast.Module(child.orelse, []), importer, path, lazy)
         else:
             function = isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
             yield from _walk(child, importer, path, lazy or function)
+
+
+def is_module(value: object) -> bool:
+    """Say whether a text is the dotted name of a module of this project, or begins such names."""
+    if not isinstance(value, str) or not re.fullmatch(r"(glc|codec_cli|eval)(\.\w+)+\.?", value):
+        return False
+    path = ROOT.joinpath(*value.rstrip(".").split("."))
+    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+
+
+def _calls_import_module(call: ast.Call) -> bool:
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else ast.unparse(call.func)
+    return name in {"import_module", "__import__"}
+
+
+def _imported_by_name(call: ast.Call, importer: str, lazy: bool, where: str) -> Iterator[Import]:
+    """Yield the package of somebody else that a call names; those of this project are seen."""
+    for argument in call.args[:1]:
+        if isinstance(argument, ast.Constant) and not is_module(argument.value):
+            yield Import(importer, str(argument.value), (), lazy, where)
 
 
 def inside(module: str, layer: str) -> bool:
@@ -207,6 +240,25 @@ def test_the_reader_of_imports_sees_this_file() -> None:
     own = [item for item in imports_of("tests") if item.importer == "tests.test_layering"]
     assert {"ast", "glc.bitstream"} <= {item.module for item in own}
     assert any(item.lazy for item in _walk(ast.parse("def f():\n import a"), "", Path(), False))
+
+
+@pytest.mark.parametrize(
+    ("code", "module"),
+    [
+        ("import_module('glc.training')", "glc.training"),
+        ("importlib.import_module('torch')", "torch"),
+        ("_LAZY = {'Codec': 'glc.codec'}", "glc.codec"),
+        ("import_module(f'codec_cli.commands.{name}')", "codec_cli.commands"),
+        ("hand_over('train', 'glc.training', 'train', arguments)", "glc.training"),
+    ],
+)
+def test_the_reader_of_imports_sees_names_in_strings(code: str, module: str) -> None:
+    assert [item.module for item in _walk(ast.parse(code), "", Path(), False)] == [module]
+
+
+def test_the_reader_of_imports_takes_no_other_string_for_a_module() -> None:
+    code = "print('photo.glc', 'glc.js', 'glc.training is a package', 'glc')"
+    assert not list(_walk(ast.parse(code), "", Path(), False))
 
 
 @pytest.mark.parametrize("layer", CLOSED)
@@ -268,9 +320,9 @@ def test_nothing_imports_training() -> None:
         if inside(item.module, "glc.training")
         or (item.module == "glc" and "training" in item.names)
         if not inside(item.importer, "glc.training")
-        if not (inside(item.importer, "codec_cli") and "train" in item.importer and item.lazy)
+        if not (item.importer in TRAINERS and item.lazy)
     ]
-    complain(offenders, "only the train command may import glc.training, and lazily")
+    complain(offenders, f"only {sorted(TRAINERS)} may import glc.training, and lazily")
 
 
 def test_nothing_is_built_on_experiments() -> None:
@@ -329,6 +381,7 @@ def run_python(code: str, *arguments: str) -> str:
 HEAVY = "print(sorted({'torch', 'lpips', 'torchvision'} & set(sys.modules)))"
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     "module",
     [
@@ -346,11 +399,13 @@ def test_importing_costs_no_torch(module: str) -> None:
     assert run_python(f"import sys, {module}\n{HEAVY}").strip() == "[]"
 
 
+@pytest.mark.system
 def test_importing_the_bitstream_costs_no_numpy() -> None:
     code = "import sys, glc.bitstream\nprint({'numpy', 'PIL'} & set(sys.modules))"
     assert run_python(code).strip() == "set()"
 
 
+@pytest.mark.system
 def test_info_costs_no_torch(tmp_path: Path) -> None:
     path = tmp_path / "photo.glc"
     path.write_bytes(pack(Container(768, 512, 50, b"\x01\x02\x03", b"payload")))
@@ -369,6 +424,7 @@ print("torch" in sys.modules)
     assert any("768" in line for line in lines)
 
 
+@pytest.mark.system
 def test_encoding_and_decoding_need_no_package_of_an_extra() -> None:
     code = """
 import sys

@@ -73,6 +73,7 @@ class TestOpenAndLoad:
             assert (image.format, image.mode, image.size) == ("GLC", mode, (70, 50))
             np.testing.assert_array_equal(np.asarray(image), np.asarray(micro.decode(files[mode])))
 
+    @pytest.mark.system
     def test_opening_costs_neither_torch_nor_weights(self, path):
         code = """
 import sys

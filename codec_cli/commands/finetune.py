@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 
 from codec_cli.support import exit_codes
@@ -50,7 +49,9 @@ def run(arguments: Sequence[str]) -> int:
     try:
         target = _target(options.out, options.install)
         start = _start(options.init)
-        code = import_module("glc.training").main(training_arguments(options, start, target))
+        from glc import training
+
+        code = training.main(training_arguments(options, start, target))
     except ModuleNotFoundError as error:
         say(f"glc finetune: {missing(error, 'train')}")
         return exit_codes.FAILED

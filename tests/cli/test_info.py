@@ -114,6 +114,7 @@ EXTRAS = (
 )
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("without", [EXTRAS, f"{EXTRAS},torch"])
 def test_help_of_every_command_needs_no_extra(without):
     """Or it says in one line which one it needs."""
@@ -148,6 +149,7 @@ def test_missing_extras_are_named(glc, monkeypatch, command):
     assert len(result.err_lines) == 1
 
 
+@pytest.mark.system
 def test_info_imports_neither_torch_nor_numpy(glc, coded, tmp_path):
     program = (
         "import sys; from codec_cli.support import codecs; "

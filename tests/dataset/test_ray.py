@@ -93,6 +93,7 @@ class TestEncoder:
         with pytest.raises(ValueError, match="'name'"):
             encoder({"image": []})
 
+    @pytest.mark.system
     def test_it_travels_light_and_imports_torch_late(self, encoder, micro_path):
         encoder({"image": [np.zeros((9, 9, 3), np.uint8)]})
         assert len(pickle.dumps(encoder)) < 1000

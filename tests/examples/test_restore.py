@@ -17,6 +17,8 @@ from PIL import Image
 from glc import Codec
 from glc.weights import manifest, registry
 
+pytestmark = pytest.mark.system
+
 PATH = Path(__file__).parents[2] / "examples" / "restore.py"
 
 

@@ -8,9 +8,12 @@ import shutil
 import sys
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from glc.weights import manifest, registry
+
+pytestmark = pytest.mark.system
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "train_classifier.py"
 

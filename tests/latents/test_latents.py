@@ -21,6 +21,12 @@ SIZES = [(64, 64), (200, 77), (1, 130)]
 
 
 @pytest.fixture(scope="module")
+def micro(micro_path, runtime):
+    """The codec with the micro weights, in each runtime."""
+    return Codec.from_pretrained(micro_path, runtime=runtime, device="cpu")
+
+
+@pytest.fixture(scope="module")
 def coded(micro, make_picture, version):
     """A file with enough bits for every step, and where its payload begins."""
     (data,) = micro.encode_batch([make_picture(72, 100)], 70, version=version)
@@ -81,8 +87,8 @@ def test_the_last_bytes_of_the_payload_bring_the_whole_picture(micro, coded):
     not any(model.default for model in registry.installed()),
     reason="no default model is installed (weights/ is empty)",
 )
-def test_the_installed_model_shows_more_the_more_has_arrived(make_picture):
-    codec = Codec.from_pretrained(device="cpu")
+def test_the_installed_model_shows_more_the_more_has_arrived(make_picture, runtime):
+    codec = Codec.from_pretrained(runtime=runtime, device="cpu")
     data = codec.encode(make_picture(128, 128), 60)
     whole = np.asarray(codec.decode(data), np.float64)
     errors = []
@@ -344,7 +350,7 @@ def test_the_way_stays_on_the_sphere():
 
 
 def test_pictures_in_tiles_cost_and_show_the_same(micro_path, micro, make_picture, version):
-    tiled = Codec.from_pretrained(micro_path, device="cpu", tile=192)
+    tiled = Codec.from_pretrained(micro_path, runtime=micro.runtime, device="cpu", tile=192)
     pixels = make_picture(300, 500)
     (data,) = tiled.encode_batch([pixels], 40, version=version)
     plain, cut = micro.bit_map(pixels, 40), tiled.bit_map(pixels, 40)

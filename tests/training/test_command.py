@@ -15,6 +15,8 @@ from glc.errors import WeightsError
 from glc.training import command
 from glc.training.losses.features import PerceptualLoss
 
+pytestmark = pytest.mark.system
+
 MICRO = Path(__file__).parent / "micro.toml"
 
 

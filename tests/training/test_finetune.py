@@ -21,6 +21,8 @@ from glc.training.losses.features import PerceptualLoss
 from glc.training.losses.rate_control import RateControl
 from glc.weights import registry
 
+pytestmark = pytest.mark.system
+
 MICRO = Path(__file__).parent / "micro.toml"
 SMALL = ["--batch", "2", "--crop", "64", "--set", "discriminator_width=4", "--set", "bf16=false"]
 SMALL += [

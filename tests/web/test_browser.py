@@ -16,6 +16,8 @@ from glc import Codec
 from glc.errors import GlcError
 from glc.weights import registry
 
+pytestmark = pytest.mark.system
+
 GOLDEN = Path(__file__).parents[1] / "golden"
 SIZES = ((64, 64), (45, 130), (200, 150), (129, 257), (96, 320))
 QUALITIES = (15, 60, 95)

@@ -9,6 +9,8 @@ from glc.coding.versions import order_of
 from glc.entropy import IndexTables, Order, RangeEncoder, ScaleTables
 from tests.conftest import narrow_tables
 
+pytestmark = pytest.mark.system
+
 
 def messages_of(rng: np.random.Generator, tables: ScaleTables, count: int) -> list[tuple]:
     """Return rows and symbols: some ordinary, some far beyond the half width, some empty."""

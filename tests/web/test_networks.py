@@ -12,6 +12,8 @@ import pytest
 from glc.runtime.onnx import open_model
 from glc.weights import checkpoint, registry
 
+pytestmark = pytest.mark.system
+
 GOLDEN = Path(__file__).parents[1] / "golden"
 # Channels that divide each other in all ways that the shortcuts tell apart, and depths of 0.
 CHANGES = {

@@ -16,6 +16,8 @@ from glc.training.engine.log import read_log
 from glc.training.engine.loop import Trainer
 from glc.training.engine.resume import read_state
 
+pytestmark = pytest.mark.system
+
 MICRO = Path(__file__).parents[1] / "micro.toml"
 STEPS = 40
 
