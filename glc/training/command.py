@@ -274,6 +274,8 @@ def _begin(args: argparse.Namespace, trainer: Trainer) -> bool:
     elif args.init is not None:
         trainer.initialise(args.init)
     else:
+        if trainer.settings.shape.linear:
+            _say("making a plain transform codec of the pictures, to start from")
         started = trainer.start()
         if started is not None:
             _say(f"step 0, a plain transform codec: {started}")
