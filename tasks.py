@@ -20,6 +20,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
+PARALLEL = ("-n", "2", "--dist", "loadfile")
+"""A process per core, and the tests of a file in one, for they share what is dear to make."""
+EVERYWHERE = "not gpu and not slow and not network"
+"""What pyproject.toml chooses; a second -m takes its place."""
 _BINARIES = "Scripts" if os.name == "nt" else "bin"
 
 
@@ -33,8 +37,14 @@ def setup(*extras: str) -> None:
 
 
 def test(*arguments: str) -> None:
-    """run pytest: all tests that need no GPU and no network, or those given"""
-    _run([_python(), "-m", "pytest", *arguments])
+    """run pytest: the fast tests, which start no program and train nothing, or those given"""
+    marks = [] if arguments else [*PARALLEL, "-m", f"{EVERYWHERE} and not system"]
+    _run([_python(), "-m", "pytest", *marks, *arguments])
+
+
+def system(*arguments: str) -> None:
+    """run pytest: the tests that `test` leaves out"""
+    _run([_python(), "-m", "pytest", *PARALLEL, "-m", f"{EVERYWHERE} and system", *arguments])
 
 
 def lint(*paths: str) -> None:
@@ -69,13 +79,13 @@ def wheel(*_: str) -> None:
 
 
 def check(*_: str) -> None:
-    """lint, types, docs, test"""
-    for task in (lint, types, docs, test):
+    """lint, types, docs, test, system"""
+    for task in (lint, types, docs, test, system):
         task()
 
 
 TASKS: dict[str, Callable[..., None]] = {
-    task.__name__: task for task in (setup, test, lint, types, docs, wheel, check)
+    task.__name__: task for task in (setup, test, system, lint, types, docs, wheel, check)
 }
 
 

@@ -16,7 +16,8 @@ import pdoc.render
 MODULES = (
     "glc",
     *(f"glc.{name}" for name in ("bitstream", "config", "dataset", "errors", "image", "pillow")),
-    *(f"glc.{name}" for name in ("analysis.heatmap", "tiling.geometry", "weights.checkpoint")),
+    *(f"glc.{name}" for name in ("rate.heatmap", "tiling.geometry", "weights.checkpoint")),
+    "glc.weights.registry",
 )
 """The public modules."""
 

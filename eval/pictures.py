@@ -40,6 +40,11 @@ def find(folder: Path, limit: int | None = None) -> list[Source]:
 
     Raises:
         ValueError: `folder` is no folder or holds no picture.
+
+    Example:
+        >>> from eval.pictures import find
+        >>> [picture.name for picture in find(Path("pictures"))]
+        ['one.jpg', 'two.jpg']
     """
     if not folder.is_dir():
         raise ValueError(f"--images: expected a folder of pictures, found {folder}")
@@ -59,10 +64,18 @@ def find(folder: Path, limit: int | None = None) -> list[Source]:
 
 
 def load(path: Path) -> Image.Image:
-    """Read a picture as RGB, upright; transparency is laid over white.
+    """Read the picture at `path` as RGB, upright; transparency is laid over white.
 
     Profile and metadata are left behind: codecs that store them would pay for bytes that others
     drop.
+
+    Raises:
+        OSError: it cannot be read, or is no picture that Pillow knows.
+
+    Example:
+        >>> from eval.pictures import load, pixels
+        >>> pixels(load(Path("photo.jpg"))).shape
+        (64, 96, 3)
     """
     with Image.open(path) as opened:
         upright = ImageOps.exif_transpose(opened)
@@ -74,12 +87,15 @@ def load(path: Path) -> Image.Image:
 
 
 def pixels(image: Image.Image) -> RGB:
-    """Return the picture as a new, contiguous (H, W, 3) uint8 array."""
+    """Return `image` as RGB in a new, contiguous (H, W, 3) uint8 array."""
     return np.array(image.convert("RGB"), dtype=np.uint8, order="C")
 
 
 def patches(picture: RGB, side: int, offset: int = 0) -> Sequence[RGB]:
-    """Cut non-overlapping squares of `side` pixels, the first at (offset, offset)."""
+    """Cut non-overlapping squares of `side` pixels, the first at (offset, offset).
+
+    What is left of `picture` at the right and below is in none; the squares are views of it.
+    """
     height, width = picture.shape[:2]
     return [
         picture[top : top + side, left : left + side]

@@ -30,7 +30,8 @@ from eval.metrics.frechet import SET_METRICS
 from eval.metrics.settings import Settings
 from eval.pictures import Source
 from eval.records import Journal, Record
-from eval.report import at_rate, results, summary
+from eval.report import at_rate, live, results, summary
+from eval.report.curves import is_ours
 from eval.report.results import Results
 from eval.runner import Plan, Task
 
@@ -65,6 +66,7 @@ def _run(arguments: argparse.Namespace) -> int:
         _say(f"metric {name} skipped: {reason}")
     if not built:
         raise ValueError("--codecs: none of them can be used here")
+    decoder = live.prepare(_tested(built, recipes)) if arguments.live else None
 
     out: Path = arguments.out
     out.mkdir(parents=True, exist_ok=True)
@@ -98,7 +100,7 @@ def _run(arguments: argparse.Namespace) -> int:
         "skipped": {**absent, **reasons},
     }
     done = Results(sources, found, summary.points(found, figures), run)
-    results.write(out, done, built, _say)
+    results.write(out, done, built, _say, decoder)
     table = summary.rows(done.points)
     print(summary.markdown(table) + summary.footnotes(table))
     same = at_rate.rows(done.points, arguments.at)
@@ -127,6 +129,12 @@ def _build_codecs(
         built.append(codec)
         recipes[codec.name] = recipe
     return built, recipes, absent
+
+
+def _tested(built: Sequence[Codec], recipes: dict[str, str]) -> str:
+    """Return the recipe of the codec that the report will be about."""
+    ours = [recipes[codec.name] for codec in built if is_ours(codec.name)]
+    return ours[0] if ours else recipes[built[0].name]
 
 
 def _qualities(codec: Codec, arguments: argparse.Namespace) -> tuple[float, ...]:
@@ -248,6 +256,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--limit", type=int, metavar="N", help="only the first N pictures")
     add("--quick", action="store_true", help="four pictures, few codecs, points and metrics")
+    add(
+        "--live",
+        action="store_true",
+        help="the report decodes its .glc files: the codec for browsers beside it, in live/",
+    )
     add("--device", default="cpu", help="cpu (default), cuda or auto")
     add("-j", "--jobs", type=int, default=1, metavar="N", help="processes (default 1)")
     return parser

@@ -56,7 +56,7 @@ class Record:
         return self.codec, self.version, self.quality, self.picture, self.digest
 
     def to_row(self, columns: Sequence[str]) -> list[str]:
-        """Return the CSV fields, blank where a column was not measured."""
+        """Return the CSV fields: FIXED, then `columns`, blank where one was not measured."""
         fixed = {name: getattr(self, name) for name in FIXED}
         fixed |= {
             "quality": f"{self.quality:g}",
@@ -69,7 +69,11 @@ class Record:
 
     @classmethod
     def from_row(cls, row: dict[str, str]) -> Record:
-        """Read one CSV line; KeyError or ValueError when it is damaged."""
+        """Read `row`, one line of the CSV by column; blank fields were not measured.
+
+        Raises:
+            KeyError, ValueError: the line is damaged.
+        """
         return cls(
             codec=row["codec"],
             version=row["version"],
@@ -86,7 +90,10 @@ class Record:
 
 
 def read(path: Path) -> list[Record]:
-    """Return the records of a CSV, none when it does not exist; a torn last line is left out."""
+    """Return the records of the CSV at `path`, none when it does not exist.
+
+    Lines that were torn, as the last one is when a run was killed, are left out.
+    """
     if not path.exists():
         return []
     found: list[Record] = []
@@ -103,7 +110,7 @@ class Journal:
     """The CSV of a run, opened for appending."""
 
     def __init__(self, path: Path, columns: Sequence[str]) -> None:
-        """Write the file anew with the records it had, so that the header fits `columns`."""
+        """Write the file at `path` anew with its records, so that the header fits `columns`."""
         earlier = read(path)
         known = [c for r in earlier for c in r.values]
         self.columns = tuple(dict.fromkeys([*columns, *known]))
@@ -116,7 +123,7 @@ class Journal:
         self._path = path
 
     def append(self, records: Iterable[Record]) -> None:
-        """Add lines and hand them to the operating system."""
+        """Add a line for each of `records` and hand them to the operating system."""
         with self._path.open("a", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows(r.to_row(self.columns) for r in records)
 

@@ -29,7 +29,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from glc import Codec
-from glc.weights import checkpoint
+from glc.weights import checkpoint, registry
 
 RGB = NDArray[np.uint8]
 SIGMA = 50.0
@@ -55,7 +55,7 @@ def open_codec(encoder: Path | None, device: str = "auto") -> Codec:
     """Load the default model, with another encoder if one is given."""
     if encoder is None:
         return Codec.from_pretrained(device=device)
-    return RestoringCodec(checkpoint.load(checkpoint.locate(None)), encoder, device)
+    return RestoringCodec(checkpoint.load(registry.locate(None)), encoder, device)
 
 
 def damage(
@@ -83,15 +83,15 @@ def damage(
 def train(kind: str, data: str, out: Path, steps: int, batch: int, side: int) -> None:
     """Train a copy of E and write it, as half floats, with the identity of its model."""
     from glc.networks.model import GlcModel
-    from glc.training.data.in_memory import PictureStore
+    from glc.training.data.in_memory import InMemoryImages
     from glc.training.engine.resume import load_shipped
 
-    weights = checkpoint.locate(None)
+    weights = registry.locate(None)
     loaded = checkpoint.load(weights)
     model = GlcModel(loaded.config).eval().requires_grad_(False)
     load_shipped(model, weights)
     encoder = copy.deepcopy(model.encoder).requires_grad_(True)
-    pictures = PictureStore(data, side, limit=400)
+    pictures = InMemoryImages(data, side, limit=400)
     optimiser = torch.optim.AdamW(encoder.parameters(), lr=1.0, weight_decay=0.0)
     generator = torch.Generator().manual_seed(1)
     window: list[float] = []

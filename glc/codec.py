@@ -1,27 +1,23 @@
-"""The codec: pictures to bytes and back, put together from bytes, integers and networks.
+"""The codec: every public call, and what each argument may be.
 
-``Codec.encode`` and ``Codec.decode`` are the library. What the payload holds, and in which order,
-is specified in docs/format.md, section 7.
+``Codec.encode`` and ``Codec.decode`` are the library. What they do is in ``glc.coding``; what the
+other calls do, in ``glc.latents`` and ``glc.rate``.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import threading
-from collections import OrderedDict
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from glc import image
-from glc.analysis import latent, rate_map, sampling
-from glc.analysis.bottleneck import Bottleneck
-from glc.analysis.preview import PartialPicture, Reading, missing, read
+from glc.arguments import check_quality, check_realism, check_size, whole_number
 from glc.bitstream import (
     FORMAT_VERSION,
     MODEL_BYTES,
@@ -32,33 +28,30 @@ from glc.bitstream import (
     unpack_prefix,
 )
 from glc.bitstream.container import check_version
+from glc.coding import assembly, decoding, encoding, partial
+from glc.coding.batch_coder import BatchCoder
+from glc.coding.partial import PartialPicture
+from glc.coding.payload import Message
+from glc.coding.tables import build_tables
 from glc.effort.levels import LEVELS, check_effort, check_torch
 from glc.effort.search import Refiner, Search, open_refiner
-from glc.entropy import IndexTables, ScaleTables
 from glc.errors import WeightsError
-from glc.file import assembly, payload
-from glc.file.payload import Message, Tables
-from glc.file.versions import order_of
 from glc.image import inputs
 from glc.image.inputs import Source
-from glc.pipeline import Pipeline
+from glc.latents import convert, generate, sampling
+from glc.latents.bottleneck import Bottleneck
+from glc.rate import expected
 from glc.runtime.choice import AUTO, FLOAT32, choose, open_networks
-from glc.runtime.out_of_memory import in_smaller_tiles
-from glc.runtime.protocol import Floats, Integers, Pixels
+from glc.runtime.protocol import Floats, Integers, Networks
 from glc.tiling.geometry import Tiling
 from glc.tiling.progress import Progress
-from glc.tiling.sizes import grid_of, inside, padded
-from glc.weights import checkpoint
-from glc.whole import whole
+from glc.weights import checkpoint, registry
 
 if TYPE_CHECKING:
-    from glc.weights.checkpoint import Checkpoint, ModelInfo
+    from glc.weights.checkpoint import Checkpoint
+    from glc.weights.registry import ModelInfo
 
 __all__ = ["Codec"]
-
-_Size: TypeAlias = "tuple[int, int]"
-"""Height and width."""
-_Kind = TypeVar("_Kind", bound="np.generic")
 
 
 class Codec:
@@ -69,13 +62,16 @@ class Codec:
     Encoding is deterministic: the same picture, quality, runtime and machine give the same bytes;
     and whatever decodes them, wherever, reads the same symbols.
 
+    Args:
+        weights: from ``glc.weights.checkpoint.load``; ``from_pretrained`` finds and loads them.
+        runtime: as in ``from_pretrained``.
+        device: as in ``from_pretrained``.
+        precision: as in ``from_pretrained``.
+        tile: as in ``from_pretrained``.
+
     Attributes:
-        identity: 32 bytes, SHA-256 of the weights file.
-        name: of the model.
         limits: what ``decode`` accepts.
-        tile: images of more than tile x tile pixels are processed in tiles, which bounds memory;
-            0 disables that, None picks a default. Pixels differ by the rounding of floats alone.
-        networks: what computes, see ``glc.runtime``.
+        coder: networks and tables at work on a batch, see ``glc.coding.batch_coder``.
 
     The examples of the methods go on with this one:
 
@@ -96,11 +92,11 @@ class Codec:
         precision: str = FLOAT32,
         tile: int | None = None,
     ) -> None:
-        self.identity, self.name = weights.identity, weights.name
         self.limits = Limits()
-        self.tile = Tiling(tile).side
-        self.networks = open_networks(weights, runtime, device, precision)
-        self._tables = _build_tables(weights)
+        side = Tiling(tile).side
+        networks = open_networks(weights, runtime, device, precision)
+        tables = build_tables(weights)
+        self.coder = BatchCoder(weights.identity, weights.name, networks, tables, side)
         layers = weights.bottleneck
         self._bottleneck = None if layers is None else Bottleneck(layers)
         self._how, self._path = (runtime, device, precision), ""
@@ -144,7 +140,7 @@ class Codec:
         wanted = None if name_or_path is None else os.fspath(name_or_path)
         # First what needs no file.
         choose(runtime, device, precision)
-        path = checkpoint.locate(wanted)
+        path = registry.locate(wanted)
         how = {"runtime": runtime, "device": device, "precision": precision}
         codec = cls(checkpoint.load(path), **how, tile=tile)
         codec._path = str(path.absolute())
@@ -182,7 +178,7 @@ class Codec:
             >>> glc.Codec.for_file(data).name == codec.name
             True
         """
-        info: ModelInfo = checkpoint.find(unpack(data, limits).model)
+        info: ModelInfo = registry.find(unpack(data, limits).model)
         how = {"runtime": runtime, "device": device, "precision": precision}
         codec = cls.from_pretrained(info.path, **how, tile=tile)
         codec.limits = limits or Limits()
@@ -191,6 +187,33 @@ class Codec:
     def __reduce__(self) -> tuple[Any, ...]:
         known = self._path, self.name, self.identity, self._how, self.limits, self.tile
         return _restore, known
+
+    @property
+    def identity(self) -> bytes:
+        """SHA-256 of the weights file, 32 bytes."""
+        return self.coder.identity
+
+    @property
+    def name(self) -> str:
+        """Of the model."""
+        return self.coder.name
+
+    @property
+    def networks(self) -> Networks:
+        """What computes, see ``glc.runtime``."""
+        return self.coder.networks
+
+    @property
+    def tile(self) -> int | None:
+        """Images of more than tile x tile pixels are processed in tiles, which bounds memory.
+
+        0 disables that, None picks a default. Pixels differ by the rounding of floats alone.
+        """
+        return self.coder.tile
+
+    @tile.setter
+    def tile(self, side: int | None) -> None:
+        self.coder.tile = side
 
     @property
     def runtime(self) -> str:
@@ -279,23 +302,13 @@ class Codec:
             >>> len(files)
             2
         """
-        quality = assembly.check_quality(quality)
+        quality = check_quality(quality)
         search = self._searching(effort)
         check_version(version)
         loaded = [inputs.load(picture) for picture in pictures]
-        files: list[bytes] = [b""] * len(loaded)
-        done = 0
-        for members in _group([padded(p.height, p.width) for p in loaded]):
-            batch = [loaded[index] for index in members]
-            tiling = Tiling(self.tile, progress).share(done, len(members), len(loaded))
-            share = 0.05 if search.level.steps else 0.5
-            latents = self.analyse(batch, tiling=tiling.within(0.0, share))
-            rest = tiling.within(share, 1.0)
-            coded = self._code(batch, latents, quality, version, rest, search)
-            for index, own in zip(members, coded, strict=True):
-                files[index] = self._pack(loaded[index], quality, keep_metadata, *own, version)
-            done += len(members)
-        return files
+        tiling = Tiling(self.tile, progress)
+        how = quality, keep_metadata, version
+        return encoding.encode(self.coder, loaded, *how, tiling, search)
 
     def encode_to_size(
         self,
@@ -328,29 +341,9 @@ class Codec:
             True
         """
         search = self._searching(effort)
-        max_bytes, loaded = assembly.check_size(max_bytes), inputs.load(picture)
-        tiling = Tiling(self.tile, progress)
-        first = tiling.within(0.0, 0.3) if search.level.steps else tiling
-        # A search among 101 qualities tries at most seven.
-        latents = self.analyse([loaded], tiling=first.share(0, 1, 8))
-        tried: dict[int, bytes] = {}
-
-        def code(quality: int) -> bytes:
-            own = first.share(len(tried) + 1, 1, 8)
-            ((coded, symbols),) = self._code([loaded], latents, quality, tiling=own)
-            tried[quality] = self._pack(loaded, quality, keep_metadata, coded, symbols)
-            return tried[quality]
-
-        data = assembly.best_fit(code, max_bytes)
-        if not search.level.steps:
-            return data
-        quality = max(quality for quality, one in tried.items() if one == data)
-        filling = dataclasses.replace(search, spare_bits=8.0 * (max_bytes - len(data)))
-        last = tiling.within(0.3, 1.0)
-        ((coded, symbols),) = self._code([loaded], latents, quality, tiling=last, search=filling)
-        filled = self._pack(loaded, quality, keep_metadata, coded, symbols)
-        # Bits are counted without the ending of the stream, which may take a byte more.
-        return filled if len(filled) <= max_bytes else data
+        max_bytes, loaded = check_size(max_bytes), inputs.load(picture)
+        how = max_bytes, keep_metadata, Tiling(self.tile, progress)
+        return encoding.encode_to_size(self.coder, loaded, *how, search)
 
     @property
     def takes_realism(self) -> bool:
@@ -393,25 +386,24 @@ class Codec:
     ) -> list[Image.Image]:
         """Decompress several files of any sizes; those of one padded size run as one batch.
 
-        Arguments and errors are those of ``decode``.
+        Args:
+            files: whole ``.glc`` files, made with this model.
+            realism: as in ``decode``, for all of them.
+            progress: told how far the whole is, 0 to 1.
+
+        Returns:
+            The images in the order of the files.
+
+        Raises:
+            GlcError, ValueError: as ``decode``; one bad file ends all.
 
         Example:
             >>> [image.size for image in codec.decode_batch([data, data])]
             [(96, 64), (96, 64)]
         """
-        shown = assembly.check_realism(realism)
+        shown = check_realism(realism)
         containers = [self._open(data) for data in files]
-        tiling = Tiling(self.tile, progress)
-        pictures: dict[int, Image.Image] = {}
-        for members, y_hat in self._decode_symbols(containers, tiling):
-            sizes = [(containers[i].height, containers[i].width) for i in members]
-            own = tiling.share(len(pictures), len(members), len(files)).within(0.5, 1.0)
-            quality = containers[members[0]].quality
-            x_hat = self._synthesise(sizes, quality, y_hat, shown, tiling=own)
-            del y_hat
-            for index, pixels in zip(members, x_hat, strict=True):
-                pictures[index] = assembly.finish(containers[index], pixels)
-        return [pictures[index] for index in range(len(files))]
+        return decoding.decode(self.coder, containers, shown, Tiling(self.tile, progress))
 
     def verify(self, data: bytes, progress: Progress | None = None) -> None:
         """Decode the symbols of a file and compare its checksum, without making pixels.
@@ -435,39 +427,35 @@ class Codec:
     def verify_batch(self, files: Sequence[bytes], progress: Progress | None = None) -> None:
         """Verify several files of any sizes, batched as in ``decode_batch``.
 
+        Args:
+            files: whole ``.glc`` files, made with this model.
+            progress: told how far the whole is, 0 to 1.
+
+        Raises:
+            GlcError: as ``verify``; one bad file ends all.
+
         Example:
             >>> codec.verify_batch([data, data])
         """
         containers = [self._open(data) for data in files]
-        tiling, done = Tiling(self.tile, progress), 0
-        for members, some in _alike(containers):
-            self._read_symbols(some, tiling=tiling.share(done, len(members), len(containers)))
-            done += len(members)
-        for container in containers:
-            assembly.alpha_of(container)
-
-    def _decode_symbols(
-        self, containers: list[Container], tiling: Tiling | None = None
-    ) -> Iterator[tuple[list[int], Floats]]:
-        """Yield the members of each batch, as positions in ``containers``, and their y_hat."""
-        tiling, done = tiling or Tiling(self.tile), 0
-        for members, some in _alike(containers):
-            own = tiling.share(done, len(members), len(containers))
-            sizes = [(container.height, container.width) for container in some]
-            integers = self._read_symbols(some, tiling=own.within(0.0, 0.25))
-            tail = own.within(0.25, 0.5)
-            yield members, self._dequantise(sizes, some[0].quality, *integers, tiling=tail)
-            done += len(members)
+        decoding.verify(self.coder, containers, Tiling(self.tile, progress))
 
     def bits(self, picture: Source, quality: int = 50) -> float:
         """Return the bits that the model itself expects for a picture: z and y, no container.
+
+        Args:
+            picture: as in ``encode``.
+            quality: 0 to 100.
+
+        Raises:
+            GlcError, ValueError: as ``encode``.
 
         Example:
             >>> codec.bits("photo.jpg") < 8 * len(codec.encode("photo.jpg"))
             True
         """
-        quality = assembly.check_quality(quality)
-        return self._bits_of([inputs.load(picture)], quality)[0]
+        quality = check_quality(quality)
+        return expected.bits(self.coder, [inputs.load(picture)], quality)[0]
 
     def bit_map(self, picture: Source | bytes, quality: int = 50) -> NDArray[np.float64]:
         """Return where the bits of a picture, or of a ``.glc`` file, are spent.
@@ -490,31 +478,22 @@ class Codec:
         """
         if isinstance(picture, bytes):
             self._open(picture)
-            prefix = self._open_prefix(picture)
-            reading = self._read(prefix)
-            self._check(prefix, reading)
-            height, width, quality = (
-                prefix.header.height,
-                prefix.header.width,
-                prefix.header.quality,
-            )
-            indices, rows, symbols = reading.indices, reading.rows, reading.symbols
-        else:
-            quality = assembly.check_quality(quality)
-            loaded = inputs.load(picture)
-            height, width = loaded.height, loaded.width
-            coded = self.quantise([loaded], self.analyse([loaded]), quality)
-            indices, symbols = coded[0][0], coded[2][0]
-            rows = rate_map.place_rows(coded[1][0], symbols.shape, height, width)
-        of_z = self._tables.indices
-        z_bits = of_z.bits(indices.ravel(), self.bank(quality)).reshape(indices.shape)
-        return rate_map.bits_per_position(self._tables.scales, rows, symbols, z_bits, height, width)
+            return expected.map_of_file(self.coder, self._open_prefix(picture))
+        quality = check_quality(quality)
+        return expected.map_of_picture(self.coder, inputs.load(picture), quality)
 
     def surprise(self, picture: Source, quality: int = 50) -> float:
         """Return the bits per pixel that the model expects for a picture: how new it is to it.
 
         A picture is dear when it is new *and* when it is merely complex; docs/latent.md measures
         how far the two can be told apart.
+
+        Args:
+            picture: as in ``encode``.
+            quality: 0 to 100.
+
+        Raises:
+            GlcError, ValueError: as ``encode``.
 
         Example:
             >>> codec.surprise("photo.jpg") == codec.bits("photo.jpg") / (64 * 96)
@@ -525,18 +504,24 @@ class Codec:
     def surprise_batch(self, pictures: Iterable[Source], quality: int = 50) -> list[float]:
         """Return the surprise of several pictures; those of one padded size run as one batch.
 
+        Args:
+            pictures: each as in ``encode``.
+            quality: 0 to 100, of all of them.
+
+        Returns:
+            Bits per pixel, in the order of the pictures.
+
+        Raises:
+            GlcError, ValueError: as ``encode``.
+
         Example:
             >>> len(codec.surprise_batch(["a.jpg", "b.jpg"]))
             2
         """
-        quality = assembly.check_quality(quality)
+        quality = check_quality(quality)
         loaded = [inputs.load(picture) for picture in pictures]
-        scores = [0.0] * len(loaded)
-        for members in _group([padded(p.height, p.width) for p in loaded]):
-            bits = self._bits_of([loaded[index] for index in members], quality)
-            for index, total in zip(members, bits, strict=True):
-                scores[index] = total / (loaded[index].width * loaded[index].height)
-        return scores
+        bits = expected.bits(self.coder, loaded, quality)
+        return [b / (p.width * p.height) for b, p in zip(bits, loaded, strict=True)]
 
     def preview(self, data: bytes, realism: int | None = None) -> Image.Image:
         """Show what the hyper-latent alone says: the first bytes of a file, or of a part of it.
@@ -555,8 +540,8 @@ class Codec:
             >>> codec.preview(data[:30]).size
             (96, 64)
         """
-        shown, prefix = assembly.check_realism(realism), self._open_prefix(data)
-        return self._show(prefix, self._read(prefix, with_symbols=False), shown)
+        shown = check_realism(realism)
+        return partial.preview(self.coder, self._open_prefix(data), shown)
 
     def decode_partial(self, data: bytes, realism: int | None = None) -> PartialPicture:
         """Decode what has arrived of a file: every symbol that is certain, 0 for the others.
@@ -577,18 +562,8 @@ class Codec:
             >>> partial.is_complete, partial.image.size
             (False, (96, 64))
         """
-        shown, prefix = assembly.check_realism(realism), self._open_prefix(data)
-        reading = self._read(prefix)
-        self._check(prefix, reading)
-        return PartialPicture(
-            image=self._show(prefix, reading, shown),
-            is_complete=prefix.container is not None,
-            payload_bytes=len(prefix.payload),
-            payload_expected=prefix.header.payload_bytes,
-            steps=reading.steps,
-            symbols=int(np.count_nonzero(reading.rows)),
-            notices=missing(prefix),
-        )
+        shown = check_realism(realism)
+        return partial.decode_partial(self.coder, self._open_prefix(data), shown)
 
     def sample(
         self,
@@ -621,53 +596,28 @@ class Codec:
             >>> [image.size for image in codec.sample(2, size=(64, 64), seed=1)]
             [(64, 64), (64, 64)]
         """
-        quality = assembly.check_quality(quality)
-        shown = assembly.check_realism(realism)
-        count, seed = whole("count", count, 0), whole("seed", seed, 0)
-        width, height = size = whole("width", size[0], 1), whole("height", size[1], 1)
+        quality, shown = check_quality(quality), check_realism(realism)
+        count, seed = whole_number("count", count, 0), whole_number("seed", seed, 0)
+        width, height = whole_number("width", size[0], 1), whole_number("height", size[1], 1)
         if prior not in sampling.PRIORS:
             raise ValueError(f"prior: expected one of {sampling.PRIORS}, found {prior!r}")
-        if prior == "normal":
-            draws = (sampling.Draw(seed, number, temperature) for number in range(count))
-            return self._sample_normal(draws, size, realism)
-        grid, pictures = grid_of(height, width), []
-        for number in range(count):
-            draw = sampling.Draw(seed, number, temperature)
-            tables, bank = self._tables, self.bank(quality)
-            z = draw.indices(tables.indices, bank, grid[0] * grid[1]).reshape(1, *grid)
-            # What lies in the padding is drawn as well, so that a sample depends on its grid alone.
-            sizes = [padded(height, width)]
-            side = Tiling(self.tile).side_for(height, width)
-            pipeline = Pipeline(self.networks, sizes, quality, side)
-            symbols = sampling.draw_symbols(pipeline, tables.scales, z, draw)
-            y_hat = self._dequantise(sizes, quality, z, symbols)
-            (rgb,) = self._synthesise([(height, width)], quality, y_hat, shown)
-            pictures.append(Image.fromarray(rgb))
-        return pictures
-
-    def _sample_normal(
-        self, draws: Iterable[sampling.Draw], size: tuple[int, int], realism: int | None
-    ) -> list[Image.Image]:
+        draws = (sampling.Draw(seed, number, temperature) for number in range(count))
+        if prior != "normal":
+            return generate.from_tables(self.coder, draws, (width, height), quality, shown)
         if self._bottleneck is None:
             raise WeightsError(
                 f"model {self.name} has no prior 'normal': its phase 1 was not trained with "
                 "--regulariser kl; use the prior 'learned'"
             )
-        rows, columns = inside(size[1], size[0])
-        pictures = []
-        for draw in draws:
-            channels = self.networks.config.latent_channels
-            z = sampling.draw_normal(channels, rows, columns, draw)
-            (l,) = latent.to_arrays(self._bottleneck.expand(z))
-            pictures.append(self.from_latents(l, size, realism))
-        return pictures
+        layers = self._bottleneck
+        return generate.from_noise(self.networks, layers, draws, (width, height), shown)
 
     def interpolate(
         self, a: Source, b: Source, steps: int = 8, realism: int | None = None
     ) -> list[Image.Image]:
         """Decode pictures on the way from one latent to another, both ends included.
 
-        The way is spherical at every position, see ``glc.analysis.sampling.spherical``.
+        The way is spherical at every position, see ``glc.latents.sampling.spherical``.
 
         Args:
             a: a picture as in ``encode``.
@@ -683,13 +633,12 @@ class Codec:
             >>> len(codec.interpolate("a.jpg", "b.jpg", steps=3))
             3
         """
-        ends = [inputs.load(a), inputs.load(b)]
+        ends = inputs.load(a), inputs.load(b)
         sizes = [(end.width, end.height) for end in ends]
-        steps = whole("steps", steps, 2)
+        steps, shown = whole_number("steps", steps, 2), check_realism(realism)
         if sizes[0] != sizes[1]:
             raise ValueError(f"pictures: expected two of one size, found {sizes}")
-        path = self._shown(sampling.path(self.analyse(ends), steps))
-        return [self.from_latents(l, sizes[0], realism) for l in latent.to_arrays(path)]
+        return generate.between(self.coder, ends, steps, self._bottleneck, shown)
 
     def latents(self, picture: Source | bytes) -> NDArray[np.float32]:
         """Return the latent l of a picture, or the l_hat that a ``.glc`` file decodes to.
@@ -720,19 +669,8 @@ class Codec:
             >>> [l.shape[:2] for l in codec.latents_batch(["photo.jpg", data])]
             [(4, 8), (4, 8)]
         """
-        items = list(pictures)
-        found: dict[int, NDArray[np.float32]] = {}
-        files = [index for index, item in enumerate(items) if isinstance(item, bytes)]
-        containers = [self._open(item) for item in items if isinstance(item, bytes)]
-        for members, y_hat in self._decode_symbols(containers):
-            l_hat = self.networks.synthesis(y_hat, containers[members[0]].quality)
-            found |= zip([files[index] for index in members], latent.to_arrays(l_hat), strict=True)
-        others = [index for index in range(len(items)) if index not in found]
-        loaded = [inputs.load(item) for item in items if not isinstance(item, bytes)]
-        for members in _group([padded(p.height, p.width) for p in loaded]):
-            l = self._shown(self.analyse([loaded[index] for index in members]))
-            found |= zip([others[index] for index in members], latent.to_arrays(l), strict=True)
-        return [found[index] for index in range(len(items))]
+        items = [self._open(p) if isinstance(p, bytes) else inputs.load(p) for p in pictures]
+        return convert.to_latents(self.coder, items, self._bottleneck)
 
     def from_latents(
         self,
@@ -758,57 +696,7 @@ class Codec:
             >>> codec.from_latents(codec.latents("photo.jpg"), size=(96, 64)).size
             (96, 64)
         """
-        width, height = latent.check(latents, self.networks.config.latent_channels, size)
-        shown = assembly.check_realism(realism)
-        features = self.networks.decode_coarse(latent.to_batch(latents), shown)
-        (rgb,) = self.networks.decode_fine(features, shown)
-        return Image.fromarray(np.ascontiguousarray(rgb[:height, :width]))
-
-    def _shown(self, l: Floats) -> Floats:
-        """Return what D was trained to decode of l: itself, or what a Gaussian makes of it."""
-        return l if self._bottleneck is None else self._bottleneck.clean(l)
-
-    def _bits_of(self, pictures: list[image.Picture], quality: int) -> list[float]:
-        """Return the bits of every picture, all of one padded size."""
-        indices, messages, _ = self.quantise(pictures, self.analyse(pictures), quality)
-        totals = []
-        for z, message in zip(indices, messages, strict=True):
-            total = float(self._tables.indices.bits(z.ravel(), self.bank(quality)).sum())
-            total += sum(float(self._tables.scales.bits(s, rows).sum()) for rows, s in message)
-            totals.append(total)
-        return totals
-
-    def _open(self, data: bytes) -> Container:
-        return assembly.open_file(data, self.limits, self.identity, self.name)
-
-    def _open_prefix(self, data: bytes) -> Prefix:
-        prefix = unpack_prefix(data, self.limits)
-        assembly.check_model(prefix.header.model, self.identity, self.name)
-        return prefix
-
-    @in_smaller_tiles
-    def _read(
-        self, prefix: Prefix, with_symbols: bool = True, *, tiling: Tiling | None = None
-    ) -> Reading:
-        """Read what has arrived of a file; its integers alone."""
-        header = prefix.header
-        sizes = [(header.height, header.width)]
-        ((_, pipeline, progress),) = self._split(sizes, header.quality, tiling)
-        bank = self.bank(header.quality)
-        return read(self._tables, pipeline, prefix, bank, with_symbols, progress)
-
-    def _check(self, prefix: Prefix, reading: Reading) -> None:
-        """Compare the checksum of a file that has arrived whole."""
-        if prefix.container is not None:
-            self._compare(prefix.container, reading.indices, reading.symbols)
-
-    def _show(self, prefix: Prefix, reading: Reading, realism: float) -> Image.Image:
-        header = prefix.header
-        fields = (header.width, header.height, header.quality, header.model)
-        container = Container(*fields, prefix.payload, prefix.chunks, version=header.version)
-        what = [(header.height, header.width)], header.quality
-        y_hat = self._dequantise(*what, reading.indices[None], reading.symbols[None])
-        return assembly.finish(container, self._synthesise(*what, y_hat, realism)[0])
+        return convert.to_picture(self.networks, latents, size, check_realism(realism))
 
     @property
     def hyper_size(self) -> int:
@@ -822,26 +710,14 @@ class Codec:
             >>> codec.bank(0)
             0
         """
-        return assembly.bank_of(quality, self.networks.config.quality_anchors)
+        return self.coder.bank(quality)
 
-    def _split(
-        self, sizes: Sequence[_Size], quality: int, tiling: Tiling | None = None
-    ) -> Iterator[tuple[slice, Pipeline, Progress | None]]:
-        """Yield what works on pictures of one padded size: all at once, or in tiles one by one.
-
-        Each comes with the positions of its pictures, and what it tells its progress to.
-        """
-        tiling, count = tiling or Tiling(self.tile), len(sizes)
-        side = tiling.side_for(*sizes[0])
-        together = 1 if side else count
-        for start in range(0, count, together):
-            members = slice(start, start + together)
-            own = tiling.share(start, together, count)
-            yield members, Pipeline(self.networks, sizes[members], quality, side), own.progress
-
-    @in_smaller_tiles
     def analyse(self, pictures: list[image.Picture], *, tiling: Tiling | None = None) -> Floats:
-        """Return the latent l of pictures of one padded size: (B, C_l, h, w).
+        """Return the latent l of pictures of one padded size: (B, C_l, h, w), float32.
+
+        Args:
+            pictures: as ``glc.image.load`` gives them; h and w are 1/16 of the padded size.
+            tiling: how large pictures are cut, and who is told of it; None as the codec has it.
 
         Example:
             >>> from glc import image
@@ -849,11 +725,7 @@ class Codec:
             >>> codec.analyse([picture]).shape[2:]
             (4, 8)
         """
-        sizes = [(picture.height, picture.width) for picture in pictures]
-        rgb = [picture.rgb for picture in pictures]
-        # E knows no quality.
-        split = self._split(sizes, 0, tiling)
-        return _join([pipeline.latent(rgb[own], progress) for own, pipeline, progress in split])
+        return self.coder.analyse(pictures, tiling=tiling)
 
     def _searching(self, effort: Any) -> Search:
         """Return the search of an effort.
@@ -864,14 +736,13 @@ class Codec:
         """
         level = LEVELS[check_effort(effort)]
         if not level.steps:
-            return Search(level, self._tables.scales)
+            return Search(level, self.coder.tables.scales)
         check_torch(effort)
         with self._lock:
             if self._refiner is None:
                 self._refiner = open_refiner(self.networks, self._weights)
-            return Search(level, self._tables.scales, self._refiner)
+            return Search(level, self.coder.tables.scales, self._refiner)
 
-    @in_smaller_tiles
     def quantise(
         self,
         pictures: list[image.Picture],
@@ -901,112 +772,15 @@ class Codec:
             >>> z.shape, len(messages[0]), symbols.shape[2:]
             ((1, 1, 2), 4, (4, 8))
         """
-        sizes = [(picture.height, picture.width) for picture in pictures]
-        indices, everything = [], []
-        messages: list[list[Message]] = []
-        for own, pipeline, progress in self._split(sizes, quality, tiling):
-            y, z = pipeline.transform(latents[own])
-            if search is None or not search.level.steps:
-                steps, symbols = pipeline.write(y, z, progress)
-            else:
-                rgb = [picture.rgb for picture in pictures[own]]
-                steps, symbols = search(pipeline, rgb, y, z, quality, progress)
-            indices.append(z)
-            everything.append(symbols)
-            for index in range(len(z)):
-                one = [(rows[index], of[index], coded[index]) for rows, of, coded in steps]
-                messages.append([(rows[coded], of[coded]) for rows, of, coded in one])
-        return _join(indices), messages, _join(everything)
+        return self.coder.quantise(pictures, latents, quality, tiling=tiling, search=search)
 
-    def _code(
-        self,
-        pictures: list[image.Picture],
-        latents: Floats,
-        quality: int,
-        version: int = FORMAT_VERSION,
-        tiling: Tiling | None = None,
-        search: Search | None = None,
-    ) -> list[tuple[bytes, bytes]]:
-        """Return (payload, canonical symbol bytes) of every picture."""
-        indices, messages, symbols = self.quantise(
-            pictures, latents, quality, tiling=tiling, search=search
-        )
-        coded = []
-        for index, message in enumerate(messages):
-            how = self.bank(quality), order_of(version)
-            written = payload.write(self._tables, indices[index], message, *how)
-            coded.append((written, assembly.canonical(indices[index], symbols[index])))
-        return coded
+    def _open(self, data: bytes) -> Container:
+        return assembly.open_file(data, self.limits, self.identity, self.name)
 
-    def _pack(
-        self,
-        picture: image.Picture,
-        quality: int,
-        keep_metadata: bool,
-        coded: bytes,
-        symbols: bytes,
-        version: int = FORMAT_VERSION,
-    ) -> bytes:
-        return assembly.to_file(
-            picture, quality, keep_metadata, self.identity, coded, symbols, version
-        )
-
-    @in_smaller_tiles
-    def _read_symbols(
-        self, containers: list[Container], *, tiling: Tiling | None = None
-    ) -> tuple[Integers, NDArray[np.int16]]:
-        """Decode payloads of one padded size and quality, and compare their checksums.
-
-        No float is computed.
-
-        Returns:
-            Indices of z (B, h / 4, w / 4) and symbols (B, C_y, h, w).
-
-        Raises:
-            CorruptError: a payload cannot be decoded, or decodes to something else.
-        """
-        sizes = [(container.height, container.width) for container in containers]
-        quality, found = containers[0].quality, []
-        for own, pipeline, progress in self._split(sizes, quality, tiling):
-            some, bank = containers[own], self.bank(quality)
-            indices, symbols = payload.read(self._tables, pipeline, some, bank, progress)
-            for index, container in enumerate(some):
-                self._compare(container, indices[index], symbols[index])
-            found.append((indices, symbols))
-        return _join([z for z, _ in found]), _join([symbols for _, symbols in found])
-
-    def _compare(self, container: Container, indices: Integers, symbols: Integers) -> None:
-        """Raise CorruptError if these are not the integers that the file was made of."""
-        assembly.check_symbols(container, self.identity, assembly.canonical(indices, symbols))
-
-    @in_smaller_tiles
-    def _dequantise(
-        self,
-        sizes: Sequence[_Size],
-        quality: int,
-        indices: Integers,
-        symbols: Integers,
-        *,
-        tiling: Tiling | None = None,
-    ) -> Floats:
-        """Return the y_hat of symbols of one padded size: (B, C_y, h, w) -> same."""
-        split = self._split(sizes, quality, tiling)
-        return _join([p.y_hat(indices[own], symbols[own], progress) for own, p, progress in split])
-
-    @in_smaller_tiles
-    def _synthesise(
-        self,
-        sizes: Sequence[_Size],
-        quality: int,
-        y_hat: Floats,
-        realism: float,
-        *,
-        tiling: Tiling | None = None,
-    ) -> list[Pixels]:
-        """Return the pixels of y_hat, (H, W, 3) each, at a realism of 0 to 1."""
-        split = self._split(sizes, quality, tiling)
-        found = (p.pictures(y_hat[own], realism, progress) for own, p, progress in split)
-        return [pixels for pictures in found for pixels in pictures]
+    def _open_prefix(self, data: bytes) -> Prefix:
+        prefix = unpack_prefix(data, self.limits)
+        assembly.check_model(prefix.header.model, self.identity, self.name)
+        return prefix
 
 
 def _restore(
@@ -1028,7 +802,7 @@ def _restore(
         codec = Codec.from_pretrained(path, **wanted, tile=tile)
     if codec is None or codec.identity != identity:
         try:
-            codec = Codec.from_pretrained(checkpoint.find(identity).path, **wanted, tile=tile)
+            codec = Codec.from_pretrained(registry.find(identity).path, **wanted, tile=tile)
         except WeightsError as error:
             raise WeightsError(
                 f"the pickled codec was of model {name} ({identity[:MODEL_BYTES].hex()}), whose "
@@ -1036,42 +810,3 @@ def _restore(
             ) from error
     codec.limits = limits
     return codec
-
-
-def _build_tables(weights: Checkpoint) -> Tables:
-    """Rebuild the probability tables.
-
-    Raises:
-        WeightsError: they are missing, unexpected, or of another shape.
-    """
-    name = "tables.index.frequencies"
-    shape = weights.config.quality_anchors, weights.config.hyper_size
-    found = weights.tensors.get(name)
-    if found is None or found.shape != shape:
-        raise WeightsError(f"weights: {name}: expected shape {shape}")
-    scales, indices = (_below(weights, f"tables.{kind}.") for kind in ("scale", "index"))
-    return Tables(ScaleTables.from_arrays(scales), IndexTables.from_arrays(indices))
-
-
-def _below(weights: Checkpoint, prefix: str) -> dict[str, NDArray[np.generic]]:
-    """Return the tensors under a prefix without it."""
-    return {n[len(prefix) :]: a for n, a in weights.tensors.items() if n.startswith(prefix)}
-
-
-def _alike(containers: Sequence[Container]) -> Iterator[tuple[list[int], list[Container]]]:
-    """Yield the positions, and the files, of each padded size and quality."""
-    for members in _group([(*padded(c.height, c.width), c.quality) for c in containers]):
-        yield members, [containers[index] for index in members]
-
-
-def _group(kinds: Sequence[Hashable]) -> list[list[int]]:
-    """Return the positions of each kind, in the order in which kinds first come."""
-    groups: OrderedDict[Hashable, list[int]] = OrderedDict()
-    for index, kind in enumerate(kinds):
-        groups.setdefault(kind, []).append(index)
-    return list(groups.values())
-
-
-def _join(batches: Sequence[NDArray[_Kind]]) -> NDArray[_Kind]:
-    """Put batches into one; a single one is not copied."""
-    return batches[0] if len(batches) == 1 else np.concatenate(batches)

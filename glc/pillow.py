@@ -86,9 +86,9 @@ def register(
     global _model, _device, _realism  # noqa: PLW0603 - Pillow has no other place for options
     if realism is not None:
         # Brings numpy along, which a program that only opens files does without.
-        from glc.file import assembly
+        from glc.arguments import check_realism
 
-        assembly.check_realism(realism)
+        check_realism(realism)
     _model, _realism = None if model is None else os.fspath(model), realism
     _device = device
     Image.register_open(FORMAT, GlcImageFile, _accept)

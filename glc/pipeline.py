@@ -1,4 +1,6 @@
-"""The coding loop, written once: the networks over pictures, tile by tile or in one piece.
+"""The coding loop of files, written once: both directions, both runtimes, in tiles or in one piece.
+
+Training has its own on tensors with gradients, ``glc.networks.model``, over the same step masks.
 
 Knows nothing of bytes, nor of what computes: that is handed in as ``Networks``. Around each tile a
 network is given what ``glc.tiling.geometry`` says that it reads, so that results differ from those

@@ -158,6 +158,13 @@ def version(request: pytest.FixtureRequest) -> int:
     return found
 
 
+@pytest.fixture(scope="session", params=["torch", "onnxruntime"])
+def runtime(request: pytest.FixtureRequest) -> str:
+    """Either of what computes: what holds for one holds for both."""
+    found: str = request.param
+    return found
+
+
 @pytest.fixture(scope="session")
 def micro_config() -> CodecConfig:
     return MICRO
@@ -304,7 +311,7 @@ def symbols_of() -> Callable[..., list[bytes]]:
     All must have the same padded size and quality. Their checksums are compared, too.
     """
     from glc.bitstream import unpack
-    from glc.file import assembly
+    from glc.coding import assembly
 
     def read(codec: Any, *files: bytes) -> list[bytes]:
         seen: list[bytes] = []
@@ -315,7 +322,7 @@ def symbols_of() -> Callable[..., list[bytes]]:
             return seen[-1]
 
         with mock.patch.object(assembly, "canonical", recording):
-            codec._read_symbols([unpack(data) for data in files])
+            codec.coder.read_symbols([unpack(data) for data in files])
         return seen
 
     return read

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import threading
 import tracemalloc
+from functools import partial
 
 import numpy as np
 import pytest
@@ -25,15 +26,27 @@ from glc.errors import (
     VersionError,
     WeightsError,
 )
-from glc.weights import checkpoint
+from glc.weights import registry
 
 SIZES = [(1, 1), (1, 400), (63, 65), (128, 64), (200, 77)]
 
 
-@pytest.fixture(params=["micro", "linear"])
-def codec(request):
-    """A codec of each architecture."""
-    return request.getfixturevalue(request.param)
+@pytest.fixture(scope="module")
+def load_micro(micro_path, runtime):
+    """Return a function that gives a new codec with the micro weights, in each runtime."""
+    return partial(Codec.from_pretrained, micro_path, runtime=runtime, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def micro(load_micro):
+    return load_micro()
+
+
+@pytest.fixture(scope="module", params=["micro", "linear"])
+def codec(request, runtime):
+    """A codec of each architecture, in each runtime."""
+    path = request.getfixturevalue(f"{request.param}_path")
+    return Codec.from_pretrained(path, runtime=runtime, device="cpu")
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -51,15 +64,18 @@ def test_round_trip(codec, make_picture, size, quality, version):
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("quality", [0, 50, 100])
-def test_the_decoder_shows_what_the_encoder_meant(codec, make_picture, size, quality):
+def test_the_decoder_shows_what_the_encoder_meant(
+    codec, micro_path, linear_path, make_picture, size, quality
+):
     """The same networks on the encoder's own symbols give the decoded picture."""
     from glc import image
 
     picture = image.from_array(make_picture(*size))
+    path = micro_path if codec.name == "micro" else linear_path
+    model = Codec.from_pretrained(path, runtime="torch", device="cpu").networks.model
     with torch.inference_mode():
         latents = codec.analyse([picture])
         indices, _, symbols = codec.quantise([picture], latents, quality)
-        model = codec.networks.model
         digits = model.hyper_codebook.to_digits(torch.from_numpy(indices).long())
         levels = torch.tensor([quality])
 
@@ -70,7 +86,8 @@ def test_the_decoder_shows_what_the_encoder_meant(codec, make_picture, size, qua
         x_hat = model.decoder(model.synthesis(y_hat, levels))[0, :, : size[0], : size[1]]
     expected = ((x_hat.clamp(-1, 1) + 1) * 127.5).permute(1, 2, 0).numpy()
     decoded = np.asarray(codec.decode(codec.encode(picture, quality)), np.float32)
-    assert np.abs(decoded - expected).max() <= 1.0
+    # Rounded, and then what is added in another order.
+    assert np.abs(decoded - expected).max() <= (1.0 if codec.runtime == "torch" else 1.1)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -342,7 +359,7 @@ def test_a_giant_claim_is_refused_before_anything_is_allocated(micro):
 
 
 def test_limits_reach_the_codec_of_a_file(micro, micro_path, make_picture, monkeypatch):
-    monkeypatch.setenv(checkpoint.MODELS_VARIABLE, str(micro_path.parent))
+    monkeypatch.setenv(registry.MODELS_VARIABLE, str(micro_path.parent))
     data = micro.encode(make_picture(20, 30))
     assert Codec.for_file(data, device="cpu", limits=Limits(max_side=30)).limits.max_side == 30
     with pytest.raises(LimitError):
@@ -364,17 +381,17 @@ def test_another_model_is_refused_by_name(micro, make_model, make_picture, expor
 
 def test_the_checksum_covers_the_whole_identity(load_micro, make_picture):
     codec, twin = load_micro(), load_micro()
-    twin.identity = codec.identity[:-1] + bytes([codec.identity[-1] ^ 1])
+    twin.coder.identity = codec.identity[:-1] + bytes([codec.identity[-1] ^ 1])
     with pytest.raises(CorruptError, match="checksum"):
         twin.verify(codec.encode(make_picture(20, 20)))
 
 
 def test_for_file_finds_the_model(micro, micro_path, make_picture, monkeypatch):
     data = micro.encode(make_picture(20, 20))
-    monkeypatch.setenv(checkpoint.MODELS_VARIABLE, str(micro_path.parent))
+    monkeypatch.setenv(registry.MODELS_VARIABLE, str(micro_path.parent))
     codec = Codec.for_file(data, device="cpu")
     assert (codec.name, codec.identity) == (micro.name, micro.identity)
-    monkeypatch.delenv(checkpoint.MODELS_VARIABLE)
+    monkeypatch.delenv(registry.MODELS_VARIABLE)
     with pytest.raises(WeightsError, match=micro.identity[:3].hex()):
         Codec.for_file(data, device="cpu")
     with pytest.raises(BitstreamError):

@@ -19,7 +19,7 @@ import pytest
 
 from glc import Codec, WeightsError
 from glc.runtime.choice import RUNTIMES
-from glc.weights import checkpoint
+from glc.weights import checkpoint, registry
 
 ROOT = Path(__file__).parent.parent
 
@@ -89,7 +89,7 @@ def test_a_moved_model_is_found_by_identity(micro_path, tmp_path, monkeypatch):
     path.rename(other / "there.safetensors")
     with pytest.raises(WeightsError, match=f"pickled codec was of model micro .*{path}"):
         pickle.loads(data)
-    monkeypatch.setenv(checkpoint.MODELS_VARIABLE, str(other))
+    monkeypatch.setenv(registry.MODELS_VARIABLE, str(other))
     assert pickle.loads(data).identity == codec.identity
     # Another model in its old place is not taken for it.
     path.write_bytes((ROOT / "tests/golden/v1/golden.safetensors").read_bytes())
@@ -100,7 +100,7 @@ def test_a_codec_made_from_a_checkpoint_is_found_by_identity(micro_path, monkeyp
     codec = Codec(checkpoint.load(micro_path), device="cpu")
     with pytest.raises(WeightsError, match="neither at a path nor installed"):
         pickle.loads(pickle.dumps(codec))
-    monkeypatch.setenv(checkpoint.MODELS_VARIABLE, str(micro_path.parent))
+    monkeypatch.setenv(registry.MODELS_VARIABLE, str(micro_path.parent))
     assert pickle.loads(pickle.dumps(codec)).identity == codec.identity
 
 
@@ -147,6 +147,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import inspect
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,19 +14,26 @@ from PIL import Image
 
 import glc
 import glc.pillow
+from eval import pictures
+from eval.codecs import adapters
+from eval.metrics import grid, pixels
 from glc import bitstream, dataset, image
-from glc.weights import checkpoint
+from glc.weights import checkpoint, registry
 
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
-WITHOUT = {"glc.weights.checkpoint.save"}
-"""What is for training alone."""
+WITHOUT = {
+    "glc.weights.checkpoint.save",
+    "glc.weights.checkpoint.read_with_metadata",
+    "glc.weights.registry.model_folders",
+}
+"""What is for training, or for other modules of ``glc.weights``, alone."""
 
 
 def public_calls() -> Iterator[tuple[str, Any]]:
     """Yield name and object of every function, and every method of a class, that is public."""
-    modules = {"glc": glc, "glc.bitstream": bitstream, "glc.weights.checkpoint": checkpoint}
-    modules["glc.image"] = image
+    modules = {"glc": glc, "glc.bitstream": bitstream, "glc.image": image}
+    modules |= {"glc.weights.checkpoint": checkpoint, "glc.weights.registry": registry}
     for module_name, module in modules.items():
         for name in module.__all__:
             found = getattr(module, name)
@@ -43,6 +51,10 @@ def public_calls() -> Iterator[tuple[str, Any]]:
     yield "glc.Codec", glc.Codec
     yield "glc.bitstream.Container.checksum_of", bitstream.Container.checksum_of
     yield "glc.pillow.register", glc.pillow.register
+    for call in (adapters.build, grid.grid_score_db, pictures.find, pictures.load):
+        yield f"{call.__module__}.{call.__name__}", call
+    for call in (pixels.psnr_db, pixels.colour16, pixels.ms_ssim_db):
+        yield f"{call.__module__}.{call.__name__}", call
 
 
 CALLS = {name: found for name, found in public_calls() if name not in WITHOUT}
@@ -62,7 +74,8 @@ def world(codec, tmp_path, monkeypatch, make_picture):
     monkeypatch.chdir(tmp_path)
     # What a user has who chooses nothing.
     monkeypatch.delenv("GLC_RUNTIME", raising=False)
-    return {"glc": glc, "codec": codec, "data": codec.encode("photo.jpg"), "np": np}
+    data = codec.encode("photo.jpg")
+    return {"glc": glc, "codec": codec, "data": data, "np": np, "Path": Path}
 
 
 @pytest.mark.parametrize("name", CALLS)

@@ -19,7 +19,7 @@ from PIL import Image
 
 from glc import Codec
 from glc.runtime.precision import in_autocast_of_caller
-from glc.weights import checkpoint
+from glc.weights import registry
 
 QUALITIES = (0, 31, 100)
 
@@ -227,7 +227,7 @@ def test_cuda_and_cpu_read_each_other(micro, load_micro, symbols_of, make_pictur
 
 @pytest.fixture(scope="module")
 def shipped() -> Codec:
-    models = checkpoint.installed()
+    models = registry.installed()
     if not models:
         pytest.skip("no trained weights in weights/")
     return Codec.from_pretrained(models[0].path, device="cpu")

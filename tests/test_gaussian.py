@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from glc import Codec
-from glc.analysis.sampling import Draw, draw_normal
 from glc.errors import WeightsError
+from glc.latents.sampling import Draw, draw_normal
 from glc.runtime.torch import bottleneck_tensors
-from glc.weights import checkpoint
+from glc.weights import checkpoint, manifest, registry
 
 
 @pytest.fixture(scope="module")
@@ -33,14 +33,14 @@ def test_the_file_gives_back_both_parts(gaussian_path, micro_path, gaussian_laye
     assert loaded.bottleneck.keys() == stored.keys()
     for name, array in stored.items():
         assert np.array_equal(loaded.bottleneck[name], array), name
-    assert loaded.identity == checkpoint.identity_of(gaussian_path.read_bytes()) != plain.identity
+    assert loaded.identity == manifest.identity_of(gaussian_path.read_bytes()) != plain.identity
 
 
 def test_parameters_are_those_of_the_codec(gaussian_path, micro_path, monkeypatch):
     told = []
     for file in (gaussian_path, micro_path):
-        monkeypatch.setattr(checkpoint, "model_folders", lambda file=file: [file.parent])
-        told.append(checkpoint.installed()[0].parameters)
+        monkeypatch.setattr(registry, "model_folders", lambda file=file: [file.parent])
+        told.append(registry.installed()[0].parameters)
     assert told[0] == told[1]
 
 

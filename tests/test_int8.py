@@ -15,7 +15,8 @@ from glc.runtime.graphs.proto import Graph
 from glc.runtime.graphs.session import open_session
 from glc.training.export.calibration import best_range
 from glc.weights import checkpoint
-from glc.weights.checkpoint import RANGE_MAX, RANGE_MIN, RANGED, Checkpoint
+from glc.weights.checkpoint import Checkpoint
+from glc.weights.extras import RANGE_MAX, RANGE_MIN, RANGED
 
 
 def load(weights: Checkpoint, precision: str = "float32", tile: int | None = None) -> Codec:

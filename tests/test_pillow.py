@@ -19,8 +19,8 @@ from PIL import ExifTags, Image, ImageDraw, ImageFile, UnidentifiedImageError
 import glc.pillow
 from glc.bitstream import Chunk, Container, pack, unpack
 from glc.errors import WeightsError
-from glc.weights.checkpoint import MODELS_VARIABLE
 from glc.weights.model_cache import codec_for_files, codec_named
+from glc.weights.registry import MODELS_VARIABLE
 
 REGISTRIES = ("OPEN", "SAVE", "EXTENSION", "MIME")
 
@@ -73,6 +73,7 @@ class TestOpenAndLoad:
             assert (image.format, image.mode, image.size) == ("GLC", mode, (70, 50))
             np.testing.assert_array_equal(np.asarray(image), np.asarray(micro.decode(files[mode])))
 
+    @pytest.mark.system
     def test_opening_costs_neither_torch_nor_weights(self, path):
         code = """
 import sys

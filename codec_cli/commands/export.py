@@ -11,7 +11,7 @@ from codec_cli.support.batch import reason_of
 from codec_cli.support.options import Parser
 from codec_cli.support.report import say
 from glc.errors import GlcError
-from glc.weights import checkpoint
+from glc.weights import checkpoint, registry
 
 __all__ = ["run"]
 
@@ -32,7 +32,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         from glc.runtime.graphs.export import model_files
 
-        weights = checkpoint.load(checkpoint.locate(options.model))
+        weights = checkpoint.load(registry.locate(options.model))
         files = model_files(weights.config, weights.tensors, weights.name, weights.identity)
         with Outputs(options.force) as outputs:
             for name, data in files.items():

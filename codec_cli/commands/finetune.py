@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 
 from codec_cli.support import exit_codes
@@ -50,7 +49,9 @@ def run(arguments: Sequence[str]) -> int:
     try:
         target = _target(options.out, options.install)
         start = _start(options.init)
-        code = import_module("glc.training").main(training_arguments(options, start, target))
+        from glc import training
+
+        code = training.main(training_arguments(options, start, target))
     except ModuleNotFoundError as error:
         say(f"glc finetune: {missing(error, 'train')}")
         return exit_codes.FAILED
@@ -96,16 +97,16 @@ def _target(out: Path, install: bool) -> Path:
     name = out.name if out.suffix == _SUFFIX else out.name + _SUFFIX
     target = out.with_name(name)
     if install:
-        from glc.weights import checkpoint
+        from glc.weights import registry
 
-        folder = os.environ.get(checkpoint.MODELS_VARIABLE, "").split(os.pathsep)[0]
+        folder = os.environ.get(registry.MODELS_VARIABLE, "").split(os.pathsep)[0]
         if not folder:
             raise exit_codes.UsageError(
-                f"--install needs a folder: set {checkpoint.MODELS_VARIABLE} to one"
+                f"--install needs a folder: set {registry.MODELS_VARIABLE} to one"
             )
         if out.parent != Path():
             raise exit_codes.UsageError(f"--install: expected a name, found {out}")
-        if any(model.name == target.stem for model in checkpoint.installed()):
+        if any(model.name == target.stem for model in registry.installed()):
             raise exit_codes.UsageError(f"--out: a model named {target.stem} is installed already")
         target = Path(folder) / name
     if target.exists():
@@ -117,11 +118,11 @@ def _target(out: Path, install: bool) -> Path:
 
 def _start(init: str | None) -> Path:
     """Return the run or the weights to start from."""
-    from glc.weights import checkpoint
+    from glc.weights import registry
 
     if init is not None and Path(init).exists():
         return Path(init)
-    return checkpoint.locate(init)
+    return registry.locate(init)
 
 
 def _parser() -> Parser:

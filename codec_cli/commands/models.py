@@ -13,7 +13,7 @@ from codec_cli.support.report import one_line, say
 from glc.errors import GlcError
 
 if TYPE_CHECKING:
-    from glc.weights.checkpoint import ModelInfo
+    from glc.weights.registry import ModelInfo
 
 __all__ = ["run"]
 
@@ -30,10 +30,10 @@ def run(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     if options.cost:
         return _print_costs(options.json)
-    from glc.weights import checkpoint
+    from glc.weights import registry
 
     try:
-        models = checkpoint.installed()
+        models = registry.installed()
     except (GlcError, OSError) as error:
         say(f"glc models: {reason_of(error)}")
         return exit_codes.FAILED

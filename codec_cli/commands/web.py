@@ -16,10 +16,10 @@ from codec_cli.support.report import say
 from codec_cli.support.serve import open_server
 from codec_cli.support.site import INDEX, find_runtime, site_files
 from glc.errors import GlcError, WeightsError
-from glc.weights import checkpoint
+from glc.weights import registry
 
 if TYPE_CHECKING:
-    from glc.weights.checkpoint import ModelInfo
+    from glc.weights.registry import ModelInfo
 
 __all__ = ["run"]
 
@@ -91,12 +91,12 @@ def _models(names: Sequence[str] | None) -> list[ModelInfo]:
     Raises:
         WeightsError: one of them is not installed, or none is.
     """
-    installed = checkpoint.installed()
+    installed = registry.installed()
     if names is None:
         if not installed:
             raise WeightsError("no model is installed; --model PATH takes a weights file")
         return installed
-    return [checkpoint.describe(checkpoint.locate(name)) for name in names]
+    return [registry.describe(registry.locate(name)) for name in names]
 
 
 def _check(folder: Path, force: bool) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-    from glc.analysis.preview import PartialPicture
+    from glc.coding.partial import PartialPicture
     from glc.image import Picture
 
 __all__ = [
@@ -122,19 +122,19 @@ def no_device(device: str) -> str:
 
 def installed_path(model: bytes) -> Path:
     """Return where the weights are whose identity begins with these bytes."""
-    from glc.weights import checkpoint
+    from glc.weights import registry
 
-    path: Path = checkpoint.find(model).path
+    path: Path = registry.find(model).path
     return path
 
 
 @lru_cache
 def installed_name(model: bytes) -> str | None:
     """Return what the installed weights of this identity are called; None if there are none."""
-    from glc.weights import checkpoint
+    from glc.weights import registry
 
     try:
-        name: str = checkpoint.find(model).name
+        name: str = registry.find(model).name
     except GlcError:
         return None
     return name

@@ -7,7 +7,7 @@ from importlib import import_module
 
 from codec_cli.support import exit_codes
 from codec_cli.support.report import say
-from glc.distribution import install
+from glc.install_hint import install_command
 
 __all__ = ["hand_over", "missing", "package_of"]
 
@@ -27,7 +27,7 @@ def package_of(module: str) -> str:
     """Say that a package is missing, and what brings it."""
     package = module.partition(".")[0]
     extra = _EXTRA_OF.get(package)
-    command = install(extra) if extra else f"pip install {package}"
+    command = install_command(extra) if extra else f"pip install {package}"
     return f"the package {package} is missing; {command} brings it"
 
 
@@ -53,4 +53,4 @@ def hand_over(command: str, module: str, extra: str, arguments: Sequence[str]) -
 
 def missing(error: ModuleNotFoundError, extra: str) -> str:
     """Say which package a command did not find, and that an extra brings it."""
-    return f"the package {error.name} is missing; {install(extra)} brings it"
+    return f"the package {error.name} is missing; {install_command(extra)} brings it"

@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _draw(job: Job, codecs: Codecs, outputs: Outputs, quality: int | None) -> Outcome:
     from glc import image
-    from glc.analysis import heatmap
+    from glc.rate import heatmap
 
     data = read(job.source)
     if data[:1] == MAGIC[:1]:

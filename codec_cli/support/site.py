@@ -13,7 +13,7 @@ from typing import Any
 
 import glc
 from glc.errors import GlcError
-from glc.weights.checkpoint import ModelInfo
+from glc.weights.registry import ModelInfo
 
 __all__ = ["INDEX", "PARTS", "RUNTIME_FILES", "RuntimeMissingError", "find_runtime", "site_files"]
 

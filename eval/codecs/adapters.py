@@ -47,10 +47,15 @@ class Codec(Protocol):
         """The points of its curve, lowest rate first."""
 
     def encode(self, image: Image.Image, quality: float) -> bytes:
-        """Return the file of an RGB picture."""
+        """Return the file of an RGB picture.
+
+        Args:
+            image: RGB, of any size.
+            quality: one of the encoder's own scale, higher being better; see ``qualities``.
+        """
 
     def decode(self, data: bytes) -> Image.Image:
-        """Return the RGB picture of a file made by `encode`."""
+        """Return the RGB picture of `data`, a file made by `encode`."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +69,11 @@ class PillowCodec:
     options: dict[str, Any] = field(default_factory=dict)
 
     def encode(self, image: Image.Image, quality: float) -> bytes:
-        """Return the file at the encoder's quality, a whole number."""
+        """Return the file of an RGB `image` at the encoder's `quality`, rounded."""
         return self._save(image, quality=round(quality))
 
     def decode(self, data: bytes) -> Image.Image:
-        """Return the picture as RGB."""
+        """Return the picture of `data` as RGB."""
         return Image.open(io.BytesIO(data), formats=[self.format]).convert("RGB")
 
     def _save(self, image: Image.Image, **choices: Any) -> bytes:
@@ -82,7 +87,7 @@ class Jpeg2000Codec(PillowCodec):
     """JPEG 2000 with the 9/7 wavelet; its quality is the rate in bits per pixel."""
 
     def encode(self, image: Image.Image, quality: float) -> bytes:
-        """Return the file of about `quality` bits per pixel."""
+        """Return the file of an RGB `image`, of about `quality` bits per pixel."""
         return self._save(image, quality_layers=[24 / quality])
 
 
@@ -100,13 +105,13 @@ class ShrunkCodec:
     qualities: tuple[float, ...]
 
     def encode(self, image: Image.Image, quality: float) -> bytes:
-        """Shrink with Lanczos, then encode."""
+        """Shrink `image` with Lanczos, then encode at the inner codec's `quality`."""
         size = (max(1, image.width // self.factor), max(1, image.height // self.factor))
         small = image.resize(size, Image.Resampling.LANCZOS)
         return struct.pack(">HH", *image.size) + self.inner.encode(small, quality)
 
     def decode(self, data: bytes) -> Image.Image:
-        """Decode, then enlarge with Lanczos."""
+        """Decode `data`, then enlarge with Lanczos to the size of the original."""
         size = struct.unpack(">HH", data[:4])
         return self.inner.decode(data[4:]).resize(size, Image.Resampling.LANCZOS)
 
@@ -170,12 +175,12 @@ class GlcCodec:
         self.version = self._codec.identity.hex()[:12]
 
     def encode(self, image: Image.Image, quality: float) -> bytes:
-        """Return the .glc file at a quality of 0..100."""
+        """Return the .glc file of an RGB `image` at a `quality` of 0..100, rounded."""
         data: bytes = self._codec.encode(image, quality=round(quality), effort=self._effort)
         return data
 
     def decode(self, data: bytes) -> Image.Image:
-        """Return the decoded picture."""
+        """Return the picture of `data`, a .glc file, as RGB."""
         image: Image.Image = self._codec.decode(data, realism=self._realism)
         return image
 
@@ -184,11 +189,22 @@ GLC_KINDS = tuple(_HOW)
 
 
 def build(name: str, device: str = "cpu") -> Codec:
-    """Make the codec called `name`.
+    """Make the codec called `name`, as the head of this module lists them.
+
+    Args:
+        name: such as ``glc:base``, ``heic`` or ``jpeg@1/2``.
+        device: where networks run, as torch calls it; others compute on the CPU.
 
     Raises:
         Unavailable: a library or model it needs is not installed.
         ValueError: there is no such codec.
+
+    Example:
+        >>> from eval.codecs import adapters
+        >>> from eval.pictures import load
+        >>> half = adapters.build("jpeg@1/2")
+        >>> half.decode(half.encode(load(Path("photo.jpg")), quality=30)).size
+        (96, 64)
     """
     shrunk = re.fullmatch(r"(.+)@1/([2-9]|1[0-6])", name)
     if shrunk:

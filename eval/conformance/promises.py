@@ -26,7 +26,7 @@ from eval.conformance.cross_decode import Crossing, cross, cross_golden, started
 from eval.pictures import find
 from glc import Codec, GlcError, image
 from glc.bitstream import unpack
-from glc.weights import checkpoint
+from glc.weights import registry
 
 _SETTINGS = {"quick": environments.QUICK, "full": environments.FULL}
 _USUAL = "as it is,oldest"
@@ -35,7 +35,7 @@ _USUAL = "as it is,oldest"
 def main(argv: Sequence[str] | None = None) -> int:
     """Run all checks and print what they found; returns the exit code."""
     args = _arguments(argv)
-    model = checkpoint.locate(args.model)
+    model = registry.locate(args.model)
     codec = Codec.from_pretrained(model, runtime="torch", device="cpu")
     pictures = [image.load(source.path) for source in find(args.images, args.limit)]
     if args.crop:

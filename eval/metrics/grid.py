@@ -34,14 +34,28 @@ _LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def grid_score_db(x: RGB, x_hat: RGB) -> float:
-    """Return the grid score of `x_hat` against `x` in dB; NaN when a side is below 128 pixels."""
+    """Return the grid score of `x_hat` against `x` in dB; NaN when a side is below 128 pixels.
+
+    Both are (H, W, 3), uint8. Above 0 the decoded picture has lines that the original has not.
+
+    Example:
+        >>> from eval.metrics.grid import grid_score_db
+        >>> x = np.random.default_rng(0).integers(60, 190, (128, 128, 3), np.uint8)
+        >>> x_hat = x.copy()
+        >>> x_hat[::16] += np.uint8(40)
+        >>> grid_score_db(x, x), grid_score_db(x, x_hat) > 1
+        (0.0, True)
+    """
     if min(x.shape[:2]) < SEGMENT:
         return math.nan
     return line_level_db(x_hat) - line_level_db(x)
 
 
 def line_level_db(picture: RGB) -> float:
-    """Return the mean height of the spectral lines at multiples of 1/16 cycle per pixel, in dB."""
+    """Return the mean height of the spectral lines at multiples of 1/16 cycle per pixel, in dB.
+
+    `picture` is (H, W, 3), uint8, with sides of at least 128 pixels.
+    """
     luma = picture.astype(np.float64) @ _LUMA
     return float(np.mean([_lines_along_rows(luma), _lines_along_rows(luma.T)]))
 

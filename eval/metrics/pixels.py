@@ -16,7 +16,18 @@ COLOUR_SQUARE = 16
 
 
 def psnr_db(x: RGB, x_hat: RGB) -> float:
-    """Return the peak signal-to-noise ratio over all RGB samples, in dB; inf when identical."""
+    """Return the peak signal-to-noise ratio over all RGB samples, in dB; inf when identical.
+
+    Args:
+        x: the original, (H, W, 3), uint8.
+        x_hat: the decoded picture, of the same shape.
+
+    Example:
+        >>> from eval.metrics.pixels import psnr_db
+        >>> x = np.full((8, 8, 3), 100, np.uint8)
+        >>> round(psnr_db(x, x + np.uint8(5)), 2)
+        34.15
+    """
     error = np.mean((x.astype(np.float64) - x_hat.astype(np.float64)) ** 2)
     return math.inf if error == 0 else float(10 * math.log10(255**2 / error))
 
@@ -26,6 +37,16 @@ def colour16(x: RGB, x_hat: RGB) -> float:
 
     It sees colours that shift where the eye does and texture does not disturb it. Squares that the
     right and lower edges cut are left out; NaN when not one fits.
+
+    Args:
+        x: the original, (H, W, 3), uint8.
+        x_hat: the decoded picture, of the same shape.
+
+    Example:
+        >>> from eval.metrics.pixels import colour16
+        >>> x = np.full((16, 32, 3), 100, np.uint8)
+        >>> colour16(x, x + np.uint8(5))
+        5.0
     """
     height, width = (side // COLOUR_SQUARE for side in x.shape[:2])
     if not height or not width:
@@ -40,6 +61,11 @@ def ms_ssim(x: RGB, x_hat: RGB, device: str = "cpu") -> float:
     """Return MS-SSIM on RGB (Wang et al., Asilomar 2003), in [0, 1].
 
     NaN when a side is below 161 pixels, where the five scales do not fit.
+
+    Args:
+        x: the original, (H, W, 3), uint8.
+        x_hat: the decoded picture, of the same shape.
+        device: where it is computed, as torch calls it.
     """
     # Here, so that what only needs tables of figures, as eval.speed.bench_gpu, does without the
     # package.
@@ -56,5 +82,11 @@ def ms_ssim(x: RGB, x_hat: RGB, device: str = "cpu") -> float:
 
 
 def ms_ssim_db(value: float) -> float:
-    """Return MS-SSIM on the usual dB scale, -10 log10(1 - value); inf at 1."""
+    """Return MS-SSIM on the usual dB scale, -10 log10(1 - value); inf at 1.
+
+    Example:
+        >>> from eval.metrics.pixels import ms_ssim_db
+        >>> round(ms_ssim_db(0.99), 6)
+        20.0
+    """
     return math.inf if value >= 1 else -10 * math.log10(1 - value)

@@ -94,6 +94,10 @@ QUICK = ("psnr", "lpips-alex", "ms-ssim", "colour16", "grid", "judge", "lpips-sq
 def build(name: str, settings: Settings) -> Metric:
     """Make the metric called `name`.
 
+    Args:
+        name: a key of PICTURE_METRICS.
+        settings: where networks run and where their weights are.
+
     Raises:
         Unavailable: a package or weight file is missing; the message says which and where.
     """
@@ -102,6 +106,13 @@ def build(name: str, settings: Settings) -> Metric:
 
 def usable(names: Sequence[str], settings: Settings) -> tuple[list[str], dict[str, str]]:
     """Split `names` into those that work here and those that do not, with the reason.
+
+    Args:
+        names: of ALL.
+        settings: where networks run and where their weights are.
+
+    Returns:
+        The usable names in their order, and a reason for each of the others.
 
     Raises:
         ValueError: a name that no metric has.

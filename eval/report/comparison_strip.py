@@ -19,6 +19,7 @@ from eval.codecs.adapters import Codec
 from eval.metrics.registry import COLUMNS
 from eval.pictures import Source, load
 from eval.records import Record
+from eval.report.live import data_uri
 from eval.report.summary import show
 from eval.runner import stored_file
 
@@ -54,6 +55,8 @@ class Strip:
     original: Layer
     tested: Layer
     rivals: tuple[Layer, ...]
+    coded: str = ""
+    """The file of the tested codec as a data URI, where the page is to decode it."""
 
 
 def strips(
@@ -62,8 +65,18 @@ def strips(
     records: Sequence[Record],
     codecs: Sequence[Codec],
     tested: str,
+    with_files: bool = False,
 ) -> list[Strip]:
-    """Return the strips of the first pictures, decoded from the files of the run."""
+    """Return the strips of the first pictures, decoded from the files of the run.
+
+    Args:
+        out: folder of the run.
+        sources: the pictures.
+        records: what was measured.
+        codecs: that made the files.
+        tested: the codec that the run is about.
+        with_files: put its files in.
+    """
     by_name = {codec.name: codec for codec in codecs}
     measured = {record.codec for record in records}
     known = [name for name in RIVALS if name in measured and name != tested]
@@ -84,6 +97,7 @@ def strips(
                 original=_original(source, ours),
                 tested=_layer(out, ours, by_name),
                 rivals=tuple(_layer(out, rival, by_name) for rival in rivals if rival),
+                coded=data_uri(_file_of(out, ours).read_bytes()) if with_files else "",
             )
         )
     return found
@@ -113,8 +127,7 @@ def _original(source: Source, record: Record) -> Layer:
 
 
 def _layer(out: Path, record: Record, codecs: dict[str, Codec]) -> Layer:
-    path = stored_file(out, record.codec, record.quality, record.picture)
-    image = codecs[record.codec].decode(path.read_bytes())
+    image = codecs[record.codec].decode(_file_of(out, record).read_bytes())
     figures = [
         f"{COLUMNS[key].title}: {show(record.values[key], COLUMNS[key].digits)}"
         for key in _FIGURES
@@ -128,6 +141,10 @@ def _layer(out: Path, record: Record, codecs: dict[str, Codec]) -> Layer:
         figures=", ".join(figures),
         image=_data_uri(image),
     )
+
+
+def _file_of(out: Path, record: Record) -> Path:
+    return stored_file(out, record.codec, record.quality, record.picture)
 
 
 def _data_uri(image: Image.Image) -> str:

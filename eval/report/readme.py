@@ -115,7 +115,10 @@ def fill(text: str, results_text: str) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Make the figures; 0 when all went well, else the exit code of the run, or 2."""
-    arguments, for_rd = _parser().parse_known_args(argv)
+    parser = _parser()
+    arguments, for_rd = parser.parse_known_args(argv)
+    if for_rd and not arguments.images:
+        parser.error(f"{' '.join(for_rd)}: what is for eval.rd needs --images")
     if arguments.images:
         code = rd.main(["--images", str(arguments.images), "--out", str(arguments.run), *for_rd])
         if code != 0:

@@ -14,6 +14,7 @@ from eval.records import Record, mean
 from eval.records import read as read_records
 from eval.report import at_rate, curves, summary, verdict
 from eval.report.comparison_strip import strips
+from eval.report.live import Live
 from eval.report.page import Page
 from eval.report.published import for_pictures
 from eval.report.summary import Point
@@ -33,9 +34,21 @@ class Results:
 
 
 def write(
-    out: Path, found: Results, codecs: Sequence[Codec], report: Callable[[str], None]
+    out: Path,
+    found: Results,
+    codecs: Sequence[Codec],
+    report: Callable[[str], None],
+    live: Live | None = None,
 ) -> None:
-    """Write every output into `out`; what needs a package that is absent is left out and said."""
+    """Write every output into `out`; what needs a package that is absent is left out and said.
+
+    Args:
+        out: folder of the run.
+        found: by the run.
+        codecs: that made its files.
+        report: is told what was left out.
+        live: what decodes the files in the page, if it is to do so.
+    """
     _dump(out / "run.json", found.run)
     _dump(out / "summary.json", [asdict(point) for point in found.points])
     pictures = f"{found.run['pictures']} pictures of {Path(found.run['images']).name}"
@@ -52,17 +65,21 @@ def write(
     except ImportError as error:
         report(f"plots and page left out: {error}; pip install matplotlib")
         return
+    tested = under_test(found.points)
     names = [source.name for source in found.sources]
     published = {metric: for_pictures(names, metric) for metric in plots.PLOTTED}
     plots.write(out / "plots", found.points, published)
     page = Page(
-        title=f"{under_test(found.points)} on {pictures}",
+        title=f"{tested} on {pictures}",
         run=found.run,
         tables=tables,
         plots={name: text for name in plots.PLOTTED if (text := _plot(out, name))},
-        pictures=strips(out, found.sources, found.records, codecs, under_test(found.points)),
+        pictures=strips(out, found.sources, found.records, codecs, tested, live is not None),
         verdicts=_verdicts(found),
+        live=live,
     )
+    if live is not None:
+        live.write(out)
     (out / "report.html").write_text(page.render(), encoding="utf-8")
 
 

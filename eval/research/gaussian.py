@@ -21,7 +21,7 @@ from eval.pictures import RGB, find, load, pixels
 from eval.research.latent import psnr_db, strip
 from glc import Codec, image
 from glc.config import LATENT_STRIDE
-from glc.weights import checkpoint
+from glc.weights import checkpoint, registry
 
 Floats = NDArray[np.float64]
 
@@ -142,7 +142,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", default="auto")
     options = parser.parse_args(argv)
-    weights = checkpoint.load(checkpoint.locate(options.model))
+    weights = checkpoint.load(registry.locate(options.model))
     if weights.bottleneck is None:
         parser.error(f"--model {options.model}: its phase 1 had no Gaussian bottleneck")
     codec = Codec(weights, device=options.device)

@@ -20,7 +20,6 @@ import math
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -122,14 +121,20 @@ def prepare(photographs: Path, examples: Path, out: Path) -> None:
 
 
 def train(shown: str, crops: int, out: Path, more: Sequence[str]) -> Path:
-    """Train one codec up to so many crops, going on from the point before; returns its weights."""
+    """Train one codec up to so many crops, going on from the point before; returns its weights.
+
+    Raises:
+        SystemExit: training failed.
+    """
     name = shown.replace(" ", "-")
     weights = out / f"{name}-{crops:06d}.safetensors"
     if not weights.exists():
         told = ["--preset", str(SETTINGS), "--data", str(out / "data" / shown), "--phase", "3"]
         told += ["--out", str(out / f"{name}-run"), "--set", f"steps_3={crops // BATCH}"]
         told += ["--export", str(weights), "--device", "cpu", *more]
-        code = import_module("glc.training").main(told)
+        from glc import training
+
+        code = training.main(told)
         if code or not weights.exists():
             raise SystemExit(f"eval.research.learning: training on {shown} ended with {code}")
     return weights

@@ -39,8 +39,8 @@ from eval.report.summary import markdown
 from eval.speed import arithmetic as rates
 from eval.speed import profile
 from glc.config import IMAGE_STRIDE
-from glc.distribution import install
-from glc.weights import checkpoint
+from glc.install_hint import install_command
+from glc.weights import checkpoint, registry
 
 DEFAULT = (
     "jpeg",
@@ -97,7 +97,7 @@ COMMANDS = (
         # As the installed ``glc`` does, also where that is not on the PATH.
         (sys.executable, "-m", "codec_cli", "encode", "IN", "-o", "OUT"),
         (sys.executable, "-m", "codec_cli", "decode", "IN", "-o", "OUT"),
-        f"none: {install()}",
+        f"none: {install_command()}",
     ),
     Command(
         "avif",
@@ -165,6 +165,7 @@ def in_own_process(name: str, arguments: argparse.Namespace) -> Speed:
 
     Raises:
         Unavailable: it cannot be had; the process has said why.
+        ValueError: the process refused what it was asked for.
     """
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "speed.json"
@@ -186,7 +187,7 @@ def arithmetic(
     arguments: argparse.Namespace, image: Path, size: tuple[int, int]
 ) -> dict[str, list[list[str]]]:
     """Return a table for each way in which glc runs its networks on a CPU."""
-    path = checkpoint.locate(None)
+    path = registry.locate(None)
     config = checkpoint.load(path).config
     pixels = math.prod(-(-side // IMAGE_STRIDE) * IMAGE_STRIDE for side in size)
     tables = {}

@@ -8,7 +8,8 @@ The measuring itself is in ``glc.training.engine.bench``, which may look into th
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 
 if __name__ == "__main__":
-    sys.exit(import_module("glc.training.engine.bench").main())
+    from glc.training.engine.bench import main
+
+    sys.exit(main())

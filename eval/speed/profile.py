@@ -28,7 +28,7 @@ from eval.report.summary import markdown
 from eval.speed import random_weights
 from glc import Codec, GlcError
 from glc.config import PRESETS
-from glc.weights import checkpoint
+from glc.weights import registry
 
 
 def whole_process(
@@ -91,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if arguments.preset:
                 model = random_weights.write(folder, arguments.preset)
             else:
-                model = checkpoint.locate(arguments.model)
+                model = registry.locate(arguments.model)
             coded = folder / "picture.glc"
             coded.write_bytes(Codec.from_pretrained(model, device="cpu").encode(arguments.image))
         except (GlcError, OSError) as error:

@@ -158,7 +158,7 @@ class Parts:
             self._wrap(model, "_run", _name_of_graph)
         for method in ("base", "context", "to_rows"):
             self._wrap(model.scale_map, method, lambda *_: "scale map")
-        for tables in codec._tables:
+        for tables in codec.coder.tables:
             for method in ("encode", "decode"):
                 self._wrap(tables, method, lambda *_: "coding")
 

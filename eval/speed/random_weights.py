@@ -15,7 +15,7 @@ from glc.config import PRESETS
 from glc.entropy import IndexTables, ScaleTables
 from glc.networks.model import GlcModel
 from glc.runtime.torch import model_tensors
-from glc.weights import checkpoint
+from glc.weights import checkpoint, manifest
 
 _SEED = 20
 
@@ -41,5 +41,5 @@ def write(folder: Path, preset: str) -> Path:
     name = f"{preset}-random"
     path = folder / f"{name}.safetensors"
     checkpoint.save(path, config, name, "random weights, for measuring", tensors)
-    checkpoint.write_manifest(folder, name)
+    manifest.write_manifest(folder, name)
     return path

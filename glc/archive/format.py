@@ -63,7 +63,11 @@ class Group(NamedTuple):
 
 
 def encode_header(identity: bytes, file_version: int) -> bytes:
-    """Return the first 42 bytes of an archive of this model's pictures, in files of one version."""
+    """Return the first 42 bytes of an archive of this model's pictures, in files of one version.
+
+    Raises:
+        ValueError: an identity that has not 32 bytes, or a version that is not written.
+    """
     if len(identity) != IDENTITY_BYTES:
         raise ValueError(f"identity: expected {IDENTITY_BYTES} bytes, found {len(identity)}")
     check_version(file_version)

@@ -24,6 +24,10 @@ class RandomAccess:
     Attributes:
         source: what was given.
         size: bytes of the file.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: a stream that cannot seek.
     """
 
     def __init__(self, source: Path | BinaryIO) -> None:

@@ -37,6 +37,9 @@ class Archive:
     Opened from a path it can be pickled, and is opened again where it arrives. An archive whose
     index is missing, because its writing was interrupted, is scanned: every whole picture is there.
 
+    Args:
+        source: a path, or a binary stream that can seek; the caller closes a stream.
+
     Attributes:
         identity: 32 bytes, of the model that made all its pictures.
         version: the format version of all its .glc files.
@@ -46,6 +49,7 @@ class Archive:
     Raises:
         NotGlcError, VersionError, TruncatedError, CorruptError: there is not even a header.
         OSError: the file cannot be read.
+        ValueError: a stream that cannot seek.
 
     Example:
         >>> from glc.dataset import Archive, compress
@@ -112,10 +116,11 @@ class Archive:
         return self._load_keys()[key]
 
     def key(self, index: int) -> str:
-        """Return the key of one picture; unlike ``keys`` this reads its group only.
+        """Return the key of picture ``index``; unlike ``keys`` this reads its group only.
 
         Raises:
-            IndexError, CorruptError: as for ``read``.
+            IndexError: there is no such picture; negative numbers count from the end.
+            CorruptError: what was read does not fit its checksum.
         """
         index = range(len(self))[index]
         group = bisect_right(self._first_records, index) - 1
@@ -143,7 +148,8 @@ class Archive:
 
         Raises:
             TruncatedError: the archive has no index, since its writing was interrupted.
-            BitstreamError: something is damaged.
+            CorruptError: something is damaged, or index and records do not fit.
+            BitstreamError: a picture's file is damaged in another way.
         """
         if not self.is_complete:
             raise TruncatedError(

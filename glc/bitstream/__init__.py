@@ -22,7 +22,7 @@ from glc.bitstream.container import (
     pack,
     unpack,
 )
-from glc.bitstream.prefix import Prefix, unpack_prefix
+from glc.bitstream.file_prefix import Prefix, unpack_prefix
 
 __all__ = [
     "ALPHA",

@@ -272,7 +272,12 @@ class Header:
 
 
 def read_header(cursor: Cursor, limits: Limits) -> Header:
-    """Read and check everything before the payload; errors as in ``unpack``."""
+    """Read and check everything before the payload.
+
+    Raises:
+        CorruptError: a field has a value that no writer gives it.
+        NotGlcError, VersionError, TruncatedError, LimitError: as in ``unpack``.
+    """
     version = _read_version(cursor)
     model = cursor.take(MODEL_BYTES, "model identity")
     flags = cursor.byte("quality")
@@ -354,7 +359,13 @@ def _check_size(width: int, height: int, limits: Limits) -> None:
 
 
 def read_chunks(cursor: Cursor, limits: Limits) -> Iterator[Chunk]:
-    """Read the count and that many chunks, each yielded as soon as it is whole."""
+    """Read the count and that many chunks, each yielded as soon as it is whole.
+
+    Raises:
+        CorruptError: a count, tag or length that no writer gives, or a tag twice.
+        LimitError: the chunks together are longer than ``limits`` allow.
+        TruncatedError: the data ends within them.
+    """
     count = cursor.varint("chunk count")
     # Tags are unique letters, so a larger count cannot be honest and need not be walked.
     if not 1 <= count <= _MAX_CHUNKS:

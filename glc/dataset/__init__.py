@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from glc.distribution import install
+from glc.install_hint import install_command
 
 if TYPE_CHECKING:
     from glc.archive.reader import Archive, ArchiveWriter
@@ -54,7 +54,7 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
-        why = f"glc.dataset.{name} needs the package torch; {install('torch')} brings it"
+        why = f"glc.dataset.{name} needs the package torch; {install_command('torch')} brings it"
         raise ModuleNotFoundError(why, name="torch") from error
     globals()[name] = value
     return value

@@ -12,7 +12,7 @@ import shutil
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
-from glc.distribution import install
+from glc.install_hint import install_command
 
 __all__ = ["Files", "Found", "LocalFiles", "is_url", "needs_extra", "open_place"]
 
@@ -144,6 +144,6 @@ def open_place(name: str | os.PathLike[str]) -> tuple[Files, str]:
 def needs_extra(error: ModuleNotFoundError, what: str) -> ModuleNotFoundError:
     """Return the error that says which packages are missing for something."""
     return ModuleNotFoundError(
-        f"{what}: no module {error.name}; {install('dataset')} brings what it needs",
+        f"{what}: no module {error.name}; {install_command('dataset')} brings what it needs",
         name=error.name,
     )

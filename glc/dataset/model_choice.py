@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from glc.archive.entry import version_of
 from glc.bitstream import FORMAT_VERSION, MAGIC, MODEL_BYTES
-from glc.weights import checkpoint
+from glc.weights import checkpoint, manifest, registry
 
 if TYPE_CHECKING:
     from glc.codec import Codec
@@ -52,11 +52,11 @@ class ModelChoice:
             return
         if model is None and first is not None and self.is_coded:
             start = len(MAGIC)
-            info = checkpoint.find(first[start : start + MODEL_BYTES])
+            info = registry.find(first[start : start + MODEL_BYTES])
             self._path, self.identity = info.path, info.identity
             return
-        self._path = checkpoint.locate(None if model is None else os.fspath(model))
-        self.identity = checkpoint.identity_of(self._path.read_bytes())
+        self._path = registry.locate(None if model is None else os.fspath(model))
+        self.identity = manifest.identity_of(self._path.read_bytes())
 
     @property
     def codec(self) -> Codec:

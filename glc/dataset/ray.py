@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from glc.arguments import check_realism
 from glc.dataset.batching import BATCH_PIXELS, split
 from glc.effort.levels import check_effort, check_torch
 from glc.errors import GlcError, WeightsError
-from glc.file import assembly
 from glc.tiling.sizes import padded
-from glc.weights import checkpoint
+from glc.weights import manifest, registry
 
 if TYPE_CHECKING:
     from glc.codec import Codec
@@ -56,6 +56,7 @@ class GlcEncoder:
 
     Raises:
         ModuleNotFoundError: the effort needs torch, which is not installed.
+        ValueError: a quality or an effort out of range.
         WeightsError: the model is not installed.
 
     Example:
@@ -81,7 +82,7 @@ class GlcEncoder:
             raise ValueError(f"quality: expected 0 to 100, found {quality}")
         self.quality, self.device, self.keep_metadata = quality, device, keep_metadata
         self.column, self.key = column, key
-        self.model = os.fspath(checkpoint.locate(None if model is None else os.fspath(model)))
+        self.model = os.fspath(registry.locate(None if model is None else os.fspath(model)))
         self.identity = _identity(self.model)
 
     def __call__(self, batch: Batch) -> dict[str, Any]:
@@ -162,7 +163,10 @@ class GlcDecoder:
         device: where the networks run.
         model: weights that are not installed, by path; must exist where the batches come.
         column: holds the files.
-        realism: how pictures are shown, 0 to 100: see ``glc.Codec.decode``; no matter to latents.
+        realism: how pictures are shown, 0 faithful to 100 realistic; no matter to latents.
+
+    Raises:
+        ValueError: another output, or a realism that is no whole number from 0 to 100.
 
     Example:
         >>> from glc.dataset import GlcDecoder
@@ -178,7 +182,7 @@ class GlcDecoder:
         column: str = "glc",
         realism: int | None = None,
     ) -> None:
-        assembly.check_realism(realism)
+        check_realism(realism)
         if output not in ("image", "latent"):
             raise ValueError(f"output: expected image or latent, found {output!r}")
         self.output, self.device, self.column = output, device, column
@@ -215,7 +219,7 @@ class GlcDecoder:
 
 
 def _identity(path: str) -> bytes:
-    return checkpoint.identity_of(Path(path).read_bytes())
+    return manifest.identity_of(Path(path).read_bytes())
 
 
 def _choose(batch: Batch, given: str | None, names: Sequence[str]) -> str | None:

@@ -150,7 +150,11 @@ class ParquetStore:
 
 
 class JoinedStore:
-    """Several stores, one after the other; keys may repeat."""
+    """Several stores, one after the other; keys may repeat.
+
+    Raises:
+        ValueError: not even one store.
+    """
 
     def __init__(self, parts: Sequence[Store]) -> None:
         if not parts:

@@ -27,11 +27,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, default_collate, get_worker_info
 
+from glc.arguments import check_realism
 from glc.dataset.batching import BATCH_PIXELS
 from glc.dataset.decoding import OUTPUTS, Output, decode_files
 from glc.dataset.readers import Source, open_store
 from glc.errors import GlcError
-from glc.file import assembly
 from glc.weights.model_cache import codec_named
 
 __all__ = ["BatchDecoder", "GlcDataset", "GlcStream"]
@@ -53,7 +53,10 @@ class BatchDecoder:
         transform: applied to each picture or latent on the CPU; should make all of one size.
         model: weights to decode with that are not installed, by path.
         limit: pixels that are decoded at once.
-        realism: how pictures are shown, 0 to 100: see ``Codec.decode``; no matter to latents.
+        realism: how pictures are shown, 0 faithful to 100 realistic; no matter to latents.
+
+    Raises:
+        ValueError: another output, or a realism that is no whole number from 0 to 100.
 
     Example:
         >>> from glc.dataset import BatchDecoder
@@ -71,7 +74,7 @@ class BatchDecoder:
         limit: int = BATCH_PIXELS,
         realism: int | None = None,
     ) -> None:
-        assembly.check_realism(realism)
+        check_realism(realism)
         if output not in OUTPUTS:
             raise ValueError(f"output: expected one of {OUTPUTS}, found {output!r}")
         self.output, self.device, self.transform = output, device, transform
@@ -216,7 +219,7 @@ class GlcStream(IterableDataset[Sample]):
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the order of the next pass, in all workers too, before the loader is iterated."""
+        """Choose the order of pass ``epoch``, in all workers too, before the loader is iterated."""
         self._epoch.fill_(epoch)
 
     def __len__(self) -> int:

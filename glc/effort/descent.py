@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from glc.config import DEFAULT_REALISM, IMAGE_STRIDE, LATENT_STRIDE, REALISM_MAX
+from glc.effort.differentiable_rate import symbol_bits
 from glc.effort.levels import Level
-from glc.effort.likelihood import symbol_bits
 from glc.effort.look import looks_through
 from glc.networks.model import GlcModel
 from glc.networks.quantize import round_from, round_through

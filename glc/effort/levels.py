@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
-from glc.distribution import install
-from glc.whole import whole
+from glc.arguments import whole_number
+from glc.install_hint import install_command
 
 __all__ = ["EFFORT_MAX", "LEVELS", "Level", "check_effort", "check_torch"]
 
@@ -49,7 +49,7 @@ def check_effort(effort: Any) -> int:
     Raises:
         ValueError: it is not a whole number from 0 to 9.
     """
-    return whole("effort", effort, 0, EFFORT_MAX)
+    return whole_number("effort", effort, 0, EFFORT_MAX)
 
 
 def check_torch(effort: int) -> None:
@@ -61,6 +61,6 @@ def check_torch(effort: int) -> None:
     if LEVELS[effort].steps and find_spec("torch") is None:
         raise ModuleNotFoundError(
             f"effort {effort} descends on gradients, for which it needs torch; "
-            f"{install('effort')} brings it; effort 0 does without",
+            f"{install_command('effort')} brings it; effort 0 does without",
             name="torch",
         )

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from glc.distribution import install
 from glc.errors import WeightsError
+from glc.install_hint import install_command
 
 __all__ = ["Perception", "installed"]
 
@@ -141,7 +141,8 @@ def _heads() -> dict[str, Tensor]:
     spec = find_spec("lpips")
     if spec is None or spec.origin is None:
         raise WeightsError(
-            f"the heads of LPIPS are those of the package lpips; {install('effort')} brings it"
+            "the heads of LPIPS are those of the package lpips; "
+            f"{install_command('effort')} brings it"
         )
     path = Path(spec.origin).parent / "weights" / "v0.1" / "squeeze.pth"
     stored = torch.load(path, map_location="cpu", weights_only=True)

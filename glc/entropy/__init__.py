@@ -22,7 +22,7 @@ from glc.entropy.categorical import PRECISION, Categorical
 from glc.entropy.escape import MAX_MAGNITUDE
 from glc.entropy.index_tables import IndexTables
 from glc.entropy.order import Order
-from glc.entropy.prefix import PrefixDecoder, decode_known
+from glc.entropy.prefix_decoder import PrefixDecoder, decode_known
 from glc.entropy.range_coder import RangeDecoder, RangeEncoder
 from glc.entropy.scale_tables import ROWS, SIGMA_MAX, SIGMA_MIN, ScaleTables, sigma_of_row
 

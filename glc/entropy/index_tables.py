@@ -66,6 +66,11 @@ class IndexTables:
     def decode(self, decoder: RangeDecoder, count: int, row: int) -> Int32Array:
         """Return the next ``count`` indices: (count,), int32.
 
+        Args:
+            decoder: the stream.
+            count: >= 0.
+            row: in [0, K), that they were written with.
+
         Raises:
             CorruptError: data that no encoder writes.
             ValueError: no such row, or a negative count.
@@ -73,7 +78,15 @@ class IndexTables:
         return decoder.decode(self._models[self._checked_row(row)], count)
 
     def bits(self, indices: IntArray, row: int) -> NDArray[np.float64]:
-        """Return what encode spends on each index, in bits: (n,), float64. Errors as in encode."""
+        """Return what ``encode`` spends on each index, in bits: (n,), float64.
+
+        Args:
+            indices: (n,), integers in [0, N).
+            row: in [0, K).
+
+        Raises:
+            TypeError, ValueError: arguments that break these rules.
+        """
         costs: NDArray[np.float64] = self._costs[
             self._checked_row(row), self._checked_indices(indices)
         ]

@@ -169,10 +169,17 @@ class ScaleTables:
         return symbols
 
     def bits(self, symbols: IntArray, rows: IntArray) -> NDArray[np.float64]:
-        """Return what encode spends on each symbol, in bits: (n,), float64, >= 0.
+        """Return what ``encode`` spends on each symbol, in bits: (n,), float64, >= 0.
 
         The sum is the size of the stream but for its ending (below one byte on average) and the
-        coder's own rounding (about 0.0001 bits per symbol). Arguments and errors as in encode.
+        coder's own rounding (about 0.0001 bits per symbol).
+
+        Args:
+            symbols: (n,), integers of magnitude <= MAX_MAGNITUDE; 0 where the row is 0.
+            rows: (n,), integers in [0, 64).
+
+        Raises:
+            TypeError, ValueError: arguments that break these rules.
         """
         rows = _checked_rows(rows)
         symbols = _checked_symbols(symbols, rows)

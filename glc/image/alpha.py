@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from glc.errors import CorruptError, LimitError
-from glc.image.picture import Plane
+from glc.image.bands import Plane
 
 __all__ = ["decode_alpha", "encode_alpha"]
 

@@ -69,6 +69,9 @@ class ScalarCodebook(nn.Module):
     """Finite scalar quantisation (FSQ, arXiv 2309.15505): project, bound, round, project back.
 
     ``codes`` must be a power of four: each digit has four levels. (B, C, h, w) -> same.
+
+    Raises:
+        ValueError: it is none.
     """
 
     def __init__(self, channels: int, codes: int) -> None:

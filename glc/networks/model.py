@@ -1,7 +1,7 @@
-"""The whole codec as float tensors: composition, and the one loop that both directions share.
+"""The whole codec as float tensors: composition, and the coding loop of training.
 
-Knows nothing of bytes: what encoder, decoder and training do with the symbols of a step is the
-``exchange`` callback that they hand in.
+Files are coded by ``glc.pipeline``, over arrays and in either runtime. What is done with the
+symbols of a step is the ``exchange`` callback that is handed in.
 """
 
 from __future__ import annotations

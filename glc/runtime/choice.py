@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glc.distribution import install
+from glc.install_hint import install_command
 
 if TYPE_CHECKING:
     from glc.runtime.protocol import Networks
@@ -52,7 +52,7 @@ def choose(runtime: str = AUTO, device: str = AUTO, precision: str = FLOAT32) ->
     if runtime == ONNX and not on_cpu:
         raise ValueError(f"device {device}: {ONNX} computes on a CPU; take the runtime {TORCH}")
     if find_spec(runtime) is None:
-        brings = install(TORCH if runtime == TORCH else "")
+        brings = install_command(TORCH if runtime == TORCH else "")
         why = f"the runtime {runtime} is not installed; {brings} brings it"
         raise ModuleNotFoundError(why, name=runtime)
     return runtime

@@ -18,8 +18,8 @@ _Result = TypeVar("_Result")
 def in_smaller_tiles(method: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
     """Call a method again with smaller tiles whenever the GPU has not enough memory for it.
 
-    The method has a keyword ``tiling``, and its object attributes ``tile`` and ``networks``. What a
-    failed call has changed must not matter to the next.
+    The method has a keyword ``tiling``, and its object, or a function's first argument, attributes
+    ``tile`` and ``networks``. What a failed call has changed must not matter to the next.
 
     Warns:
         SmallerTilesWarning: each time.
@@ -27,14 +27,14 @@ def in_smaller_tiles(method: Callable[_Parameters, _Result]) -> Callable[_Parame
 
     @functools.wraps(method)
     def fitting(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Result:
-        codec = cast("Any", args[0])
-        tiling = cast("Tiling | None", kwargs.get("tiling")) or Tiling(codec.tile)
+        coder = cast("Any", args[0])
+        tiling = cast("Tiling | None", kwargs.get("tiling")) or Tiling(coder.tile)
         while True:
             kwargs["tiling"] = tiling
             try:
                 return method(*args, **kwargs)
             except Exception as error:
-                smaller = tiling.smaller() if codec.networks.ran_out(error) else None
+                smaller = tiling.smaller() if coder.networks.ran_out(error) else None
                 if smaller is None:
                     raise
             # Only here: the error, and with it the tensors of the attempt, are gone.
@@ -43,7 +43,7 @@ def in_smaller_tiles(method: Callable[_Parameters, _Result]) -> Callable[_Parame
                 SmallerTilesWarning,
                 stacklevel=2,
             )
-            codec.networks.free()
+            coder.networks.free()
             tiling = smaller
 
     return fitting

@@ -61,14 +61,14 @@ class Tiling:
             )
 
     def side_for(self, height: int, width: int) -> int:
-        """Return the side of the tiles of a picture of this size, 0 if it is not cut."""
+        """Return the side of the tiles of ``height`` x ``width`` pixels, 0 if they are not cut."""
         uncut = UNCUT_SIDE if self.side is None else self.side
         side = TILE_SIDE if self.side is None else self.side
         height, width = round_up(height, IMAGE_STRIDE), round_up(width, IMAGE_STRIDE)
         return side if self.takes_all or height * width > uncut * uncut else 0
 
     def within(self, start: float, stop: float) -> Tiling:
-        """Return the same for a stage that is this part, from 0 to 1, of the work."""
+        """Return the same for a stage of the work, from ``start`` to ``stop`` of 0 to 1."""
         return replace(self, progress=part(self.progress, start, stop))
 
     def share(self, done: int, count: int, total: int) -> Tiling:
@@ -92,7 +92,7 @@ class Window:
 
     @classmethod
     def padded(cls, height: int, width: int) -> Window:
-        """Return the whole of a picture of this size, padded to the grid of the hyper-latent."""
+        """Return all of ``height`` x ``width`` pixels, padded to the grid of the hyper-latent."""
         return cls(0, 0, round_up(height, IMAGE_STRIDE), round_up(width, IMAGE_STRIDE))
 
     def grown(self, reach: int, grid: int, limit: Window) -> Window:
@@ -122,7 +122,7 @@ class Window:
         )
 
     def inside(self, outer: Window) -> Window:
-        """Return this window in the coordinates of one that holds it."""
+        """Return this window in the coordinates of ``outer``, which holds it."""
         top, left = self.top - outer.top, self.left - outer.left
         height, width = self.bottom - self.top, self.right - self.left
         return Window(top, left, top + height, left + width)

@@ -6,7 +6,8 @@ Nothing else in ``glc`` imports this package; ``glc train`` and ``python -m glc.
     command        arguments and the order of the phases; settings: what a run is told
     data           pictures: where they lie (sources), which windows (crops), in memory or streaming
     losses         what judges a picture or a latent (features, discriminator, predictor, grid), and
-                   rate: estimated bits, and the controller that holds them to a target
+                   rate_control, which holds the rate to a target; bits themselves are estimated by
+                   ``glc.effort.differentiable_rate``
     engine         loop: one run; phases: what each optimises; optimizers, muon; ema; validation;
                    distributed; resume: files to go on from; start, net2net: what a new model begins
                    with; step_budget, bench: how many steps fit into a time

@@ -19,8 +19,8 @@ from glc.errors import GlcError
 from glc.networks.codebook import GaussianBottleneck
 from glc.runtime.torch import pick_device
 from glc.training.data.crops import Pictures
-from glc.training.data.in_memory import PictureStore
-from glc.training.data.streaming import StreamedPictures
+from glc.training.data.in_memory import InMemoryImages
+from glc.training.data.streaming import StreamingImages
 from glc.training.engine import resume
 from glc.training.engine.loop import Trainer
 from glc.training.engine.nonfinite_guard import TrainingError
@@ -32,7 +32,7 @@ from glc.training.export.weights_file import export
 from glc.training.losses.feature_files import FeatureFiles
 from glc.training.losses.features import PerceptualLoss
 from glc.training.settings import TrainingSettings
-from glc.weights import checkpoint
+from glc.weights import manifest
 
 _EPILOG = """\
 examples:
@@ -274,6 +274,8 @@ def _begin(args: argparse.Namespace, trainer: Trainer) -> bool:
     elif args.init is not None:
         trainer.initialise(args.init)
     else:
+        if trainer.settings.shape.linear:
+            _say("making a plain transform codec of the pictures, to start from")
         started = trainer.start()
         if started is not None:
             _say(f"step 0, a plain transform codec: {started}")
@@ -312,7 +314,7 @@ def _pictures(
     args: argparse.Namespace, smallest: int, device: torch.device
 ) -> tuple[Pictures, Pictures | None]:
     """Training and held-out pictures; small sets may have none to hold out."""
-    kind = StreamedPictures if args.stream else PictureStore
+    kind = StreamingImages if args.stream else InMemoryImages
     pictures: Pictures = kind(args.data, smallest, device=device, limit=args.limit)
     try:
         return pictures, kind(args.data, smallest, held_out=True, device=device, limit=args.limit)
@@ -361,10 +363,10 @@ def _export(
 
 def _renew_manifest(folder: Path) -> None:
     """List the new model where a manifest lists those of a folder; it could not be loaded else."""
-    manifest = folder / "manifest.json"
-    if manifest.is_file():
-        default = json.loads(manifest.read_text(encoding="utf-8"))["default"]
-        checkpoint.write_manifest(folder, default)
+    listed = folder / "manifest.json"
+    if listed.is_file():
+        default = json.loads(listed.read_text(encoding="utf-8"))["default"]
+        manifest.write_manifest(folder, default)
 
 
 def _pick_device(name: str) -> str:

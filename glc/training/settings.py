@@ -17,6 +17,11 @@ from glc.config import PRESETS, CodecConfig
 CONFIG_DIR = Path(__file__).parent / "configs"
 """TOML files of the shipped models, one per preset."""
 
+PARTS = (
+    "encoder", "decoder", "analysis", "synthesis", "hyper_analysis", "hyper_synthesis",
+    "hyper_codebook", "context", "scale_map",
+)  # fmt: skip
+"""Parts of ``glc.networks.model.GlcModel`` that ``trained_parts`` may name."""
 
 _WITHOUT_SQUARED_ERROR = {
     "mse_weight": 0.0,
@@ -64,6 +69,9 @@ class TrainingSettings:
     muon: bool = False
     """Matrices and convolutions by Muon (``glc.training.engine.muon``), the rest by AdamW. From
     nothing two to three times AdamW's learning rate; docs/decisions.md, section 15."""
+    trained_parts: str = ""
+    """Parts of the model that phase 3 trains, by the names of ``GlcModel``, such as
+    ``encoder,analysis``; all others stay as they are. Empty trains all."""
     weight_decay: float = 0.0
     clip_norm: float = 1.0
     ema_decay: float = 0.999
@@ -168,6 +176,11 @@ class TrainingSettings:
                 raise ValueError(f"crop must be a multiple of 64, got {self.crop(phase)}")
             if self.batch(phase) < 1:
                 raise ValueError(f"batch must be at least 1, got {self.batch(phase)}")
+        unknown = sorted(set(self.parts) - set(PARTS))
+        if unknown:
+            raise ValueError(
+                f"no part of the model is called {unknown[0]!r}; expected {', '.join(PARTS)}"
+            )
         if self.encoder_pace < 0:
             raise ValueError(f"encoder_pace must be at least 0, got {self.encoder_pace}")
         if not 0 < self.bpp_low < self.bpp_high:
@@ -240,6 +253,11 @@ class TrainingSettings:
         fields = dataclasses.asdict(self)
         fields["codec"] = None if self.codec is None else self.codec.to_dict()
         return fields
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """``trained_parts`` as names; empty where all are trained."""
+        return tuple(part.strip() for part in self.trained_parts.split(",") if part.strip())
 
     @property
     def shape(self) -> CodecConfig:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glc.bitstream import MODEL_BYTES
-from glc.weights import checkpoint
+from glc.weights import checkpoint, registry
 
 if TYPE_CHECKING:
     from glc.codec import Codec
@@ -39,11 +39,11 @@ def codec_named(model: str | os.PathLike[str] | None = None, device: str = "auto
     name = "" if model is None else os.fspath(model)
     path = Path(name)
     changed = path.stat().st_mtime_ns if path.is_file() else 0
-    key = (name, os.environ.get(checkpoint.MODELS_VARIABLE, ""), changed)
+    key = (name, os.environ.get(registry.MODELS_VARIABLE, ""), changed)
     with _lock:
         codec = _loaded.get((_named.get(key, b""), device))
         if codec is None:
-            codec = _load(checkpoint.locate(name or None), device)
+            codec = _load(registry.locate(name or None), device)
             _named[key] = codec.identity
         return codec
 
@@ -56,6 +56,7 @@ def codec_for_files(model: bytes, device: str = "auto") -> Codec:
         device: as for ``Codec.from_pretrained``.
 
     Raises:
+        ValueError: fewer than 3 bytes.
         WeightsError: it is not installed, and was not loaded by ``codec_named`` either.
     """
     if len(model) < MODEL_BYTES:
@@ -64,7 +65,7 @@ def codec_for_files(model: bytes, device: str = "auto") -> Codec:
         for (identity, loaded_on), codec in _loaded.items():
             if identity.startswith(model) and loaded_on == device:
                 return codec
-        return _load(checkpoint.find(model).path, device)
+        return _load(registry.find(model).path, device)
 
 
 def _load(path: Path, device: str) -> Codec:

@@ -201,6 +201,7 @@ with Outputs(force=True) as outputs:
 """
 
 
+@pytest.mark.system
 def test_kill_leaves_a_name_that_says_so(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],

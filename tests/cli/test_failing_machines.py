@@ -43,6 +43,7 @@ def check_interrupted(out: Path, expected: dict[str, bytes]) -> int:
     return len(found)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     ("command", "jobs", "kills"),
     [
@@ -78,6 +79,7 @@ def test_killed_runs_are_completed(glc_process, glc, album, tmp_path, command, j
     assert contents(tmp_path / "out") == expected
 
 
+@pytest.mark.system
 @pytest.mark.slow
 def test_a_killed_run_with_real_networks(make_picture, micro_path, tmp_path):
     """The files that are made afterwards have the bytes of an undisturbed run."""
@@ -114,6 +116,7 @@ def test_a_killed_run_with_real_networks(make_picture, micro_path, tmp_path):
         assert contents(tmp_path / killed) == expected
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("command", ["encode", "decode"])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signals_end_a_run_cleanly(glc_process, glc, album, tmp_path, command, number, code):
@@ -214,6 +217,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(folder)], check=True)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("command", ["encode", "decode"])
 def test_a_disk_that_fills_up(glc, album, small_disk, command):
     source = {"encode": "in", "decode": "coded"}[command]
@@ -238,6 +242,7 @@ def without_privileges() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, 0, 0, 0)
 
 
+@pytest.mark.system
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
 def test_a_folder_that_is_read_only(glc_process, picture, tmp_path):
     picture("a.png")
@@ -256,6 +261,7 @@ def test_a_folder_that_is_read_only(glc_process, picture, tmp_path):
         out.chmod(0o755)
 
 
+@pytest.mark.system
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize(
     ("arguments", "message"),
@@ -281,6 +287,7 @@ def test_a_standard_output_that_is_full(glc, glc_process, picture, arguments, me
     assert err == message
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     ("descriptor", "arguments", "code", "lines"),
     [

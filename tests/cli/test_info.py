@@ -51,11 +51,11 @@ def test_info_json(glc, coded, picture):
 
 
 def test_names_of_models_cannot_reach_the_terminal(glc, monkeypatch, tmp_path):
-    from glc.weights import checkpoint
+    from glc.weights import registry
 
     path = tmp_path / "m.safetensors"
-    hostile = checkpoint.ModelInfo("n\x1b[2J", path, bytes(32), 1, 1, True, "a\nb")
-    monkeypatch.setattr(checkpoint, "installed", lambda: [hostile])
+    hostile = registry.ModelInfo("n\x1b[2J", path, bytes(32), 1, 1, True, "a\nb")
+    monkeypatch.setattr(registry, "installed", lambda: [hostile])
     out = glc("models").out
     assert out.count("\n") == 1
     assert out.rstrip("\n").isprintable()
@@ -114,6 +114,7 @@ EXTRAS = (
 )
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("without", [EXTRAS, f"{EXTRAS},torch"])
 def test_help_of_every_command_needs_no_extra(without):
     """Or it says in one line which one it needs."""
@@ -148,6 +149,7 @@ def test_missing_extras_are_named(glc, monkeypatch, command):
     assert len(result.err_lines) == 1
 
 
+@pytest.mark.system
 def test_info_imports_neither_torch_nor_numpy(glc, coded, tmp_path):
     program = (
         "import sys; from codec_cli.support import codecs; "

@@ -11,12 +11,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from glc.weights import checkpoint
+from glc.weights import registry
 
-pytestmark = pytest.mark.skipif(
-    not any(model.default for model in checkpoint.installed()),
-    reason="no default model is installed (weights/ is empty)",
-)
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.skipif(
+        not any(model.default for model in registry.installed()),
+        reason="no default model is installed (weights/ is empty)",
+    ),
+]
 
 
 def run(*arguments: str, data: bytes | None = None) -> subprocess.CompletedProcess:

@@ -41,6 +41,7 @@ def run(word: str, **variables: str) -> list[str]:
     return done.stdout.split()
 
 
+@pytest.mark.system
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of glibc")
 def test_freed_memory_is_used_again():
     pages = ROUNDS * (MEGABYTES << 20) // os.sysconf("SC_PAGE_SIZE")
@@ -51,6 +52,7 @@ def test_freed_memory_is_used_again():
     assert int(faults) < 0.05 * pages
 
 
+@pytest.mark.system
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of glibc")
 def test_what_the_user_has_set_stays():
     kept, _ = run("keep", MALLOC_MMAP_MAX_="65536")

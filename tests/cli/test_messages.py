@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from glc.bitstream import Container, pack
-from glc.weights import checkpoint
+from glc.weights import registry
 
 
 @pytest.fixture
@@ -52,8 +52,8 @@ def world(glc, picture, tmp_path, monkeypatch):
     picture("-dash.png")
     monkeypatch.setenv("GLC_MODELS", "")
     # Whatever is shipped, or is not.
-    only = checkpoint.ModelInfo("fake", Path("fake.safetensors"), bytes(range(32)), 1, 2, True, "")
-    monkeypatch.setattr(checkpoint, "installed", lambda: [only])
+    only = registry.ModelInfo("fake", Path("fake.safetensors"), bytes(range(32)), 1, 2, True, "")
+    monkeypatch.setattr(registry, "installed", lambda: [only])
 
 
 MESSAGES: dict[str, tuple[int, str]] = {

@@ -13,6 +13,8 @@ import pytest
 
 from glc.bitstream import unpack
 
+pytestmark = pytest.mark.system
+
 
 def wait_for(condition, seconds=20):
     end = time.monotonic() + seconds

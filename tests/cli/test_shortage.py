@@ -109,6 +109,7 @@ def test_weights_ask_for_memory_before_native_code_does(micro_path, monkeypatch)
     assert called == []
 
 
+@pytest.mark.system
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits of Linux")
 @pytest.mark.parametrize("megabytes", range(80, 400, 40))

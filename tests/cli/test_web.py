@@ -89,6 +89,7 @@ def test_a_model_that_is_not_there(runtime, tmp_path, capsys):
     assert "missing" in capsys.readouterr().err
 
 
+@pytest.mark.system
 def test_serving(runtime, micro_path):
     arguments = ["--serve", "--port", "0", "--model", str(micro_path), "--runtime", str(runtime)]
     process = subprocess.Popen(

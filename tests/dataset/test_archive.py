@@ -158,6 +158,7 @@ def _check_in_child(archive, items, order):
         raise SystemExit(1)
 
 
+@pytest.mark.system
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork")
 def test_forked_processes_do_not_share_a_position(path, items):

@@ -193,6 +193,7 @@ def test_packing_an_interrupted_archive_repairs_it(run, packed, one_by_one):
         assert list(archive) == list(one_by_one.items())[:11]
 
 
+@pytest.mark.system
 def test_list_and_info_cost_no_torch(tmp_path, identity):
     path = tmp_path / "x.glca"
     with ArchiveWriter(path, identity) as writer:

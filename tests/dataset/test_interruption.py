@@ -14,6 +14,8 @@ import pytest
 
 from glc.dataset import Archive, compress
 
+pytestmark = pytest.mark.system
+
 REPOSITORY = Path(__file__).parents[2]
 
 # One interpreter loads torch once, and forks a process for every run.

@@ -130,6 +130,7 @@ time.sleep(60)
 
 
 class TestLock:
+    @pytest.mark.system
     @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
     def test_dies_with_its_process(self, tmp_path):
         path = tmp_path / "x.lock"

@@ -16,9 +16,9 @@ from PIL import Image
 
 from glc.bitstream import unpack
 from glc.dataset import GlcDecoder, GlcEncoder
-from glc.distribution import install
 from glc.errors import WeightsError
-from glc.weights.checkpoint import MODELS_VARIABLE
+from glc.install_hint import install_command
+from glc.weights.registry import MODELS_VARIABLE
 
 ROOT = Path(__file__).parents[2]
 
@@ -93,6 +93,7 @@ class TestEncoder:
         with pytest.raises(ValueError, match="'name'"):
             encoder({"image": []})
 
+    @pytest.mark.system
     def test_it_travels_light_and_imports_torch_late(self, encoder, micro_path):
         encoder({"image": [np.zeros((9, 9, 3), np.uint8)]})
         assert len(pickle.dumps(encoder)) < 1000
@@ -173,8 +174,8 @@ class MortalEncoder(GlcEncoder):
 
 def test_ray_with_a_worker_that_is_killed(micro_path, make_picture, tmp_path, monkeypatch):
     """Two workers, one of them killed: every row comes out once, as if nothing had happened."""
-    ray = pytest.importorskip("ray", reason=f"ray is not installed: {install('ray')}")
-    pytest.importorskip("ray.data", reason=f"ray has no data part here: {install('ray')}")
+    ray = pytest.importorskip("ray", reason=f"ray is not installed: {install_command('ray')}")
+    pytest.importorskip("ray.data", reason=f"ray has no data part here: {install_command('ray')}")
     # Workers import glc, and this module, from where the tests do.
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))

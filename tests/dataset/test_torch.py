@@ -285,6 +285,7 @@ class TestGlcStream:
         assert np.abs(np.diff(first)).mean() > 700
         assert numbers(GlcStream(Numbered(9), shuffle=False)) == list(range(9))
 
+    @pytest.mark.system
     def test_workers_that_outlive_an_epoch_see_the_next_one(self):
         stream = GlcStream(Numbered(40), target=int)
         loader = DataLoader(
@@ -317,6 +318,7 @@ class TestGlcStream:
         with pytest.raises(ValueError, match="rank: expected 0 to 1, found 2"):
             GlcStream(Numbered(7), rank=2, world_size=2)
 
+    @pytest.mark.system
     def test_real_processes_with_real_workers(self, coded, tmp_path):
         """Two processes of torch.distributed, two workers each, without RANK in the environment."""
         code = """

@@ -114,8 +114,8 @@ class Browser:
                 return result
             self.events.append(answer)
 
-    def open(self, page: Path, width: int, height: int) -> None:
-        """Load a file in a window of that size and wait for it."""
+    def open(self, page: Path | str, width: int, height: int) -> None:
+        """Load a file or an address in a window of that size and wait for it."""
         self.events.clear()
         self.call(
             "Emulation.setDeviceMetricsOverride",
@@ -124,7 +124,7 @@ class Browser:
             deviceScaleFactor=1,
             mobile=False,
         )
-        self.call("Page.navigate", url=page.as_uri())
+        self.call("Page.navigate", url=page if isinstance(page, str) else page.as_uri())
         while not any(e.get("method") == "Page.loadEventFired" for e in self.events):
             self.events.append(self._receive())
 

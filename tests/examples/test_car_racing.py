@@ -14,6 +14,8 @@ from PIL import Image
 
 from glc import Codec
 
+pytestmark = pytest.mark.system
+
 PATH = Path(__file__).parents[2] / "examples" / "car_racing.py"
 
 

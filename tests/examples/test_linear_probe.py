@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytestmark = pytest.mark.system
+
 PATH = Path(__file__).parents[2] / "examples" / "linear_probe.py"
 
 

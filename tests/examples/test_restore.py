@@ -15,7 +15,9 @@ import torch
 from PIL import Image
 
 from glc import Codec
-from glc.weights import checkpoint
+from glc.weights import manifest, registry
+
+pytestmark = pytest.mark.system
 
 PATH = Path(__file__).parents[2] / "examples" / "restore.py"
 
@@ -34,8 +36,8 @@ def restore() -> ModuleType:
 def plain(micro_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Codec:
     """The micro model as the default one."""
     (tmp_path / micro_path.name).write_bytes(micro_path.read_bytes())
-    checkpoint.write_manifest(tmp_path, "micro")
-    monkeypatch.setenv(checkpoint.MODELS_VARIABLE, str(tmp_path))
+    manifest.write_manifest(tmp_path, "micro")
+    monkeypatch.setenv(registry.MODELS_VARIABLE, str(tmp_path))
     return Codec.from_pretrained(device="cpu")
 
 

@@ -8,9 +8,12 @@ import shutil
 import sys
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
-from glc.weights import checkpoint
+from glc.weights import manifest, registry
+
+pytestmark = pytest.mark.system
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "train_classifier.py"
 
@@ -19,8 +22,8 @@ def test_the_example_runs(micro_path, make_picture, tmp_path, monkeypatch, capsy
     models = tmp_path / "models"
     models.mkdir()
     shutil.copy(micro_path, models)
-    checkpoint.write_manifest(models, "micro")
-    monkeypatch.setenv(checkpoint.MODELS_VARIABLE, str(models))
+    manifest.write_manifest(models, "micro")
+    monkeypatch.setenv(registry.MODELS_VARIABLE, str(models))
     for number in range(12):
         path = tmp_path / "pictures" / f"class{number % 2}" / f"photo{number}-0.png"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "v1"
 
@@ -78,6 +80,7 @@ print(json.dumps({"cases": len(cases), "decoded": decoded, "events": events}))
 """
 
 
+@pytest.mark.system
 def test_only_the_folders_of_models_are_opened(tmp_path):
     models, canary = tmp_path / "models", tmp_path / "canary"
     models.mkdir()

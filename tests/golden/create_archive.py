@@ -10,7 +10,7 @@ from pathlib import Path
 
 from glc.bitstream import FORMAT_VERSION, Chunk, Container, pack
 from glc.dataset import Archive, ArchiveWriter
-from glc.weights import checkpoint
+from glc.weights import manifest
 
 HERE = Path(__file__).parent
 FOLDER = {1: "archive-v1", 2: "archive-v1-files-v2"}[FORMAT_VERSION]
@@ -41,7 +41,7 @@ def main() -> int:
         sys.stderr.write(f"{folder} exists; golden files are only ever added\n")
         return 1
     folder.mkdir()
-    identity = checkpoint.identity_of((files_folder / "golden.safetensors").read_bytes())
+    identity = manifest.identity_of((files_folder / "golden.safetensors").read_bytes())
     photos = [(path.stem, path.read_bytes()) for path in sorted(files_folder.glob("*.glc"))]
     expected = {}
     for name, files in (("photos", photos), ("many", many(identity[:3])), ("empty", [])):

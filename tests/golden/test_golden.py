@@ -95,6 +95,6 @@ def test_golden_files_hold_what_they_are_for(symbols_of, version):
     indices, y = np.frombuffer(symbols[:6], "<u2"), np.frombuffer(symbols[6:], "<i2")
     assert len(set(indices)) == 3
     assert y.size == 8 * 4 * 12
-    escapes = np.abs(y) > codec._tables.scales.half_widths.max()
+    escapes = np.abs(y) > codec.coder.tables.scales.half_widths.max()
     assert escapes.sum() > 10
     assert (y == 0).sum() > 50

@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 
 from glc.errors import CorruptError, GlcError, ImageError
-from glc.image import decode_alpha, encode_alpha, from_array, load, to_pil
-from glc.image import picture as image_module
+from glc.image import bands, decode_alpha, encode_alpha, from_array, load, to_pil
 from tests.picture_files import png, tiff
 
 RNG = np.random.default_rng(7)
@@ -565,7 +564,7 @@ class TestBands:
         for name, data in self.files().items():
             expected = load(data)
             with monkeypatch.context() as patch:
-                patch.setattr(image_module, "_BAND_PIXELS", pixels)
+                patch.setattr(bands, "_BAND_PIXELS", pixels)
                 found = load(data)
             assert np.array_equal(found.rgb, expected.rgb), name
             assert (found.alpha is None) == (expected.alpha is None), name

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 
 from glc.networks.blank import WithoutRandomNumbers
@@ -27,6 +28,7 @@ def test_the_generator_does_not_move(micro_config):
     assert {name: value.shape for name, value in blank.state_dict().items()} == shapes
 
 
+@pytest.mark.system
 def test_loading_a_codec_imports_no_compiler(micro_path):
     """Which torch does by itself for some operations, and which takes a second."""
     code = """

@@ -197,6 +197,7 @@ except ModuleNotFoundError as error:
 """
 
 
+@pytest.mark.system
 def test_every_method_works_without_torch(micro_path, make_picture, tmp_path):
     source = tmp_path / "x.png"
     Image.fromarray(make_picture(70, 90)).save(source)

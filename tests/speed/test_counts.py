@@ -105,6 +105,7 @@ def largest_tensors(call: Callable[[], object]) -> int:
     return max(accumulate(event.nbytes() for event in events))
 
 
+@pytest.mark.system
 def test_what_info_imports(tmp_path: Path) -> None:
     """Nothing but the standard library and few modules of this project."""
     path = tmp_path / "photo.glc"

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from glc.training.data.in_memory import PictureStore
+from glc.training.data.in_memory import InMemoryImages
 from glc.training.engine.loop import Trainer
 from glc.training.losses.features import PerceptualLoss
 from glc.training.settings import TrainingSettings
@@ -49,8 +49,8 @@ def _save_picture(path: Path, height: int, width: int, seed: int) -> None:
 
 
 @pytest.fixture(scope="session")
-def store(folder: Path) -> PictureStore:
-    return PictureStore(str(folder), 64)
+def store(folder: Path) -> InMemoryImages:
+    return InMemoryImages(str(folder), 64)
 
 
 @pytest.fixture(scope="session")
@@ -63,10 +63,10 @@ Make = Callable[..., Trainer]
 
 
 @pytest.fixture
-def make(tmp_path: Path, store: PictureStore, perceptual: PerceptualLoss) -> Make:
+def make(tmp_path: Path, store: InMemoryImages, perceptual: PerceptualLoss) -> Make:
     """Build a trainer of the micro model; keywords override its settings."""
 
-    def build(out: str = "run", pictures: PictureStore = store, **changes: object) -> Trainer:
+    def build(out: str = "run", pictures: InMemoryImages = store, **changes: object) -> Trainer:
         settings = dataclasses.replace(TrainingSettings.load(str(MICRO), {}), **changes)
         device = torch.device("cpu")
         return Trainer(settings, pictures, None, tmp_path / out, device, perceptual)

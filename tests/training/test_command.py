@@ -15,6 +15,8 @@ from glc.errors import WeightsError
 from glc.training import command
 from glc.training.losses.features import PerceptualLoss
 
+pytestmark = pytest.mark.system
+
 MICRO = Path(__file__).parent / "micro.toml"
 
 
@@ -48,7 +50,7 @@ def test_pictures_to_a_codec(
     assert str(folder) not in card
 
     # A manifest that knows the file of this name by another content must not stand in the way.
-    glc.weights.checkpoint.write_manifest(tmp_path, "micro")
+    glc.weights.manifest.write_manifest(tmp_path, "micro")
     # From the compact file and the folder alone, elsewhere, with the same result but for halves.
     again = weights.with_name("again.safetensors")
     moved = arguments(folder, compact, "--export-only", "--export", str(again))

@@ -18,8 +18,10 @@ from glc.training import command
 from glc.training.engine import resume
 from glc.training.engine.log import read_log
 from glc.training.losses.features import PerceptualLoss
-from glc.training.losses.rate import RateControl
-from glc.weights import checkpoint
+from glc.training.losses.rate_control import RateControl
+from glc.weights import registry
+
+pytestmark = pytest.mark.system
 
 MICRO = Path(__file__).parent / "micro.toml"
 SMALL = ["--batch", "2", "--crop", "64", "--set", "discriminator_width=4", "--set", "bf16=false"]
@@ -40,7 +42,7 @@ def _elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     untrained = functools.partial(PerceptualLoss, trained=False)
     monkeypatch.setattr(command, "PerceptualLoss", untrained)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv(checkpoint.MODELS_VARIABLE, raising=False)
+    monkeypatch.delenv(registry.MODELS_VARIABLE, raising=False)
 
 
 @pytest.fixture(scope="module")
@@ -93,15 +95,15 @@ def test_from_a_run_within_a_time(
 def test_from_weights_installed(
     folder: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(checkpoint.MODELS_VARIABLE, str(tmp_path / "models"))
+    monkeypatch.setenv(registry.MODELS_VARIABLE, str(tmp_path / "models"))
     weights = trained.parent / "micro.safetensors"
     begun = ["--init", str(weights), "--out", "cats", "--steps", "2", "--install"]
     assert finetune(folder, *begun, "--run", "elsewhere", "--set", "warmup_steps=2") == 0
-    info = next(info for info in checkpoint.installed() if info.name == "cats")
+    info = next(info for info in registry.installed() if info.name == "cats")
     assert info.path == tmp_path / "models" / "cats.safetensors"
     codec = Codec.from_pretrained("cats", device="cpu")
     data = codec.encode(np.zeros((64, 64, 3), np.uint8))
-    assert checkpoint.find(data[2:5]).identity == codec.identity
+    assert registry.find(data[2:5]).identity == codec.identity
 
     log = read_log(tmp_path / "elsewhere")
     assert json.loads((tmp_path / "elsewhere" / "config.json").read_text())["code_weight_3"] == 0
@@ -148,7 +150,7 @@ def test_installed_names_are_taken_once(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv(checkpoint.MODELS_VARIABLE, str(trained.parent))
+    monkeypatch.setenv(registry.MODELS_VARIABLE, str(trained.parent))
     assert finetune(folder, "--out", "micro", "--install") == 2
     assert "is installed already" in capsys.readouterr().err
     assert finetune(folder, "--out", "x/micro", "--install") == 2

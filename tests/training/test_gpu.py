@@ -12,7 +12,7 @@ import torch
 
 import glc.training
 from glc.codec import Codec
-from glc.training.data.in_memory import PictureStore
+from glc.training.data.in_memory import InMemoryImages
 from glc.training.engine.loop import Trainer
 from glc.training.losses.features import PerceptualLoss
 from glc.training.settings import TrainingSettings
@@ -38,7 +38,7 @@ def test_no_step_waits_for_the_gpu(tmp_path: Path, large: Path) -> None:
     device = torch.device("cuda")
     settings = TrainingSettings.load(str(LINEAR), {})
     perceptual = PerceptualLoss(settings.networks([3]), trained=False)
-    pictures = PictureStore(str(large), 128, device=device)
+    pictures = InMemoryImages(str(large), 128, device=device)
     trainer = Trainer(settings, pictures, None, tmp_path / "run", device, perceptual)
     assert trainer.start() is not None
     trainer.begin_phase(3)

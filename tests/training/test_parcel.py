@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from glc.training import parcel
-from glc.training.data.in_memory import PictureStore
+from glc.training.data.in_memory import InMemoryImages
 from glc.training.data.sources import list_pictures
 from glc.training.engine.nonfinite_guard import TrainingError
 from glc.training.losses.feature_files import ALEX_FILE, SQUEEZE_FILE, FeatureFiles
@@ -50,7 +50,7 @@ def test_parts_keep_the_limit_and_share_the_pictures(
     assert 0 < counts[0] < len(every)
     # The second holds pictures alone, and those that were left are used from both.
     assert [path.name for path in (out / "part-2").iterdir()] == ["data"]
-    assert PictureStore(str(out / "part-1" / "data"), 64).count > 0
+    assert InMemoryImages(str(out / "part-1" / "data"), 64).count > 0
 
 
 def test_what_goes_along(folder: Path, tmp_path: Path) -> None:

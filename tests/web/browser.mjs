@@ -118,6 +118,27 @@ const commands = {
     return { cards, sizes, about: await textOf(page, "#about") };
   },
 
+  /** Drop files on the page, all at once; returns the names on its cards, the last one first. */
+  async drop(page, { files }) {
+    await ready(page);
+    const given = files.map((file) => [file.split("/").pop(), base64(file)]);
+    const prevented = await page.evaluate((given) => {
+      const dataTransfer = new DataTransfer();
+      for (const [name, data] of given) {
+        dataTransfer.items.add(new File([window.toBytes(data)], name));
+      }
+      const options = { dataTransfer, bubbles: true, cancelable: true };
+      const send = (type) => !document.body.dispatchEvent(new DragEvent(type, options));
+      return ["dragenter", "dragover", "drop"].map(send);
+    }, given);
+    await page.waitForFunction((count) => {
+      const cards = [...document.querySelectorAll(".card")];
+      return cards.length === count && cards.every((card) => card.querySelector(".controls"));
+    }, LONG, files.length);
+    const names = await page.$$eval(".card h2", (heads) => heads.map((head) => head.textContent));
+    return { prevented, names };
+  },
+
   /** Work on a photo with the keyboard alone; returns what the page says on the way. */
   async keyboard(page, { photo }) {
     await ready(page);
@@ -177,8 +198,8 @@ const commands = {
   },
 
   /**
-   * What loading, decoding and encoding cost: seconds by the clock and of the processor, the first
-   * time and warm, and the most memory that the page's process has had, in MB.
+   * What loading, decoding and encoding cost: seconds of the processor, each time, and the most
+   * memory that the page's process has had, in MB.
    */
   async measure(page, { model, threads, file, picture, repeat }) {
     const cdp = await page.browser().target().createCDPSession();
@@ -189,9 +210,9 @@ const commands = {
     const [{ id }] = (await renderers(cdp)).filter((own) => !before.has(own.id));
     const cpu = async () => (await renderers(cdp)).find((own) => own.id === id).cpuTime;
     const timed = async (work, ...given) => {
-      const [clock, used] = [performance.now(), await cpu()];
+      const used = await cpu();
       await fresh.evaluate(work, ...given);
-      return [(performance.now() - clock) / SECONDS, (await cpu()) - used];
+      return (await cpu()) - used;
     };
     const found = { decode: [], encode: [] };
     await fresh.evaluate((data, image) => {
@@ -279,9 +300,10 @@ process.stdin.setEncoding("utf8");
 const argument = JSON.parse((await process.stdin.toArray()).join(""));
 const command = process.argv[2];
 const browser = await puppeteer.launch({
+  browser: argument.kind ?? "chrome",
   executablePath: argument.browser,
   // Without a sandbox of its own, since tests may run as root; what is opened is this project's.
-  args: ["--no-sandbox", "--disable-dev-shm-usage"],
+  args: argument.kind === "firefox" ? [] : ["--no-sandbox", "--disable-dev-shm-usage"],
   protocolTimeout: LONG.timeout,
 });
 const [foreign, errors] = [[], []];

@@ -16,13 +16,19 @@ import pytest
 
 from codec_cli.support.serve import open_server
 from codec_cli.support.site import RuntimeMissingError, find_runtime, site_files
-from glc.weights import checkpoint
+from glc.weights import registry
 
 HERE = Path(__file__).parent
 WEB = HERE.parents[1] / "web"
 NODE_OLDEST = (20, 12)
 """The first with raw deflate as browsers have it."""
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+BROWSERS = {
+    "chrome": ("chromium", "chromium-browser", "google-chrome", "chrome"),
+    "firefox": ("firefox", "firefox-esr"),
+}
+"""Names of programs, by how puppeteer calls the browser."""
+VARIABLES = {"chrome": "GLC_BROWSER", "firefox": "GLC_FIREFOX"}
+"""Environment variables that name another program."""
 SECONDS = 600
 
 
@@ -76,14 +82,26 @@ def browse(runtime: Path) -> Callable[..., Any]:
     What must never happen is checked each time: a violation of the page's policy, a request to
     another host, an error that nobody caught.
     """
+    return driver("chrome")
+
+
+@pytest.fixture(scope="session")
+def browse_firefox(runtime: Path) -> Callable[..., Any]:
+    """Return the same for Firefox."""
+    return driver("firefox")
+
+
+def driver(kind: str) -> Callable[..., Any]:
     if not (WEB / "node_modules" / "puppeteer-core").is_dir():
         pytest.skip("needs puppeteer-core: npm install in web/")
-    found = os.environ.get("GLC_BROWSER") or next(filter(None, map(shutil.which, BROWSERS)), None)
+    names = map(shutil.which, BROWSERS[kind])
+    found = os.environ.get(VARIABLES[kind]) or next(filter(None, names), None)
     if found is None:
-        pytest.skip("needs a browser: chromium, or GLC_BROWSER")
+        pytest.skip(f"needs a browser: {BROWSERS[kind][0]}, or {VARIABLES[kind]}")
 
     def run(command: str, url: str, **argument: Any) -> Any:
-        answer = call("browser.mjs", command, {"browser": found, "url": url} | argument)
+        given = {"kind": kind, "browser": found, "url": url} | argument
+        answer = call("browser.mjs", command, given)
         assert answer["violations"] == []
         assert answer["foreign"] == []
         assert answer["errors"] == []
@@ -99,7 +117,7 @@ def serve(runtime: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
 
     def show(*paths: Path) -> tuple[str, Path]:
         folder = tmp_path_factory.mktemp("site")
-        models = [checkpoint.describe(path) for path in paths]
+        models = [registry.describe(path) for path in paths]
         for name, read in site_files(models, runtime).items():
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,8 @@ from PIL import Image
 
 from glc.image import decode_alpha, encode_alpha
 
+pytestmark = pytest.mark.system
+
 
 def planes() -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)

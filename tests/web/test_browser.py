@@ -14,7 +14,9 @@ from PIL import Image
 
 from glc import Codec
 from glc.errors import GlcError
-from glc.weights import checkpoint
+from glc.weights import registry
+
+pytestmark = pytest.mark.system
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SIZES = ((64, 64), (45, 130), (200, 150), (129, 257), (96, 320))
@@ -30,11 +32,13 @@ def pixels_of(path: str, size: list[int]) -> np.ndarray:
 
 
 def model_of(path: Path) -> str:
-    return f"models/{checkpoint.describe(path).identity.hex()[:16]}.safetensors"
+    return f"models/{registry.describe(path).identity.hex()[:16]}.safetensors"
 
 
+@pytest.mark.parametrize("fixture", ["browse", "browse_firefox"])
 @pytest.mark.parametrize("folder", ["v1", "v2"])
-def test_golden_files(folder, browse, serve, tmp_path):
+def test_golden_files(folder, fixture, request, serve, tmp_path):
+    browse = request.getfixturevalue(fixture)
     weights = GOLDEN / folder / "golden.safetensors"
     url, _ = serve(weights)
     expected = json.loads((GOLDEN / folder / "expected.json").read_text())["files"]

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytestmark = pytest.mark.system
+
 SIZES = ((64, 64), (45, 130), (200, 150))
 QUALITIES = (15, 60, 95)
 

@@ -10,6 +10,8 @@ import pytest
 from glc.bitstream import Chunk, Container, pack, unpack
 from glc.errors import GlcError
 
+pytestmark = pytest.mark.system
+
 GOLDEN = sorted((Path(__file__).parents[1] / "golden").glob("v*/*.glc"))
 
 

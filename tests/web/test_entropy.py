@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from glc.coding.versions import order_of
 from glc.entropy import IndexTables, Order, RangeEncoder, ScaleTables
-from glc.file.versions import order_of
 from tests.conftest import narrow_tables
+
+pytestmark = pytest.mark.system
 
 
 def messages_of(rng: np.random.Generator, tables: ScaleTables, count: int) -> list[tuple]:

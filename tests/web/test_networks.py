@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from glc.runtime.onnx import open_model
-from glc.weights import checkpoint
+from glc.weights import checkpoint, registry
+
+pytestmark = pytest.mark.system
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 # Channels that divide each other in all ways that the shortcuts tell apart, and depths of 0.
@@ -49,7 +51,7 @@ def test_graphs_of_golden_weights(version, probe):
 
 @pytest.mark.slow
 def test_graphs_of_installed_models(probe):
-    for info in checkpoint.installed():
+    for info in registry.installed():
         assert probe("graphs", str(info.path)) == digests_of(info.path)
 
 

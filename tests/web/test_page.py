@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytestmark = pytest.mark.system
+
 NARROW, WIDE = 400, 1400
 
 
@@ -55,6 +57,13 @@ def test_a_file_and_a_photo(browse, serve, micro_path, linear_path, coded, photo
     for key, shown in found["sizes"].items():
         assert f"{shown['width']} " in f"{key} ", "the page is wider than the screen"
     assert len({shown["back"] for shown in found["sizes"].values()}) == 2
+
+
+def test_files_can_be_dropped(browse, serve, micro_path, coded, photo):
+    url, _ = serve(micro_path)
+    found = browse("drop", url, files=[str(coded), str(photo)])
+    assert found["names"] == ["photo.png", "coded.glc"]
+    assert found["prevented"] == [True] * 3, "else the browser opens the file itself"
 
 
 def test_the_keyboard_is_enough(browse, serve, micro_path, photo):

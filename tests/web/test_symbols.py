@@ -12,6 +12,8 @@ import pytest
 from glc import Codec
 from glc.errors import GlcError
 
+pytestmark = pytest.mark.system
+
 GOLDEN = Path(__file__).parents[1] / "golden"
 FILES = sorted(GOLDEN.glob("v*/*.glc"))
 

@@ -16,9 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glc import Codec
+from glc.coding import tables
 from glc.config import PRESETS, CodecConfig
 from glc.errors import WeightsError
-from glc.weights import checkpoint
+from glc.weights import checkpoint, manifest, registry
 
 DIGEST = "sha256"
 
@@ -29,14 +30,14 @@ def folder(micro_path, tmp_path, monkeypatch):
     target = tmp_path / "models"
     target.mkdir()
     shutil.copy(micro_path, target)
-    monkeypatch.setattr(checkpoint, "model_folders", lambda: [target])
+    monkeypatch.setattr(registry, "model_folders", lambda: [target])
     return target
 
 
 def test_identity_is_the_digest_of_the_file(micro_path):
     data = micro_path.read_bytes()
     loaded = checkpoint.load(micro_path)
-    assert loaded.identity == checkpoint.identity_of(data) == hashlib.sha256(data).digest()
+    assert loaded.identity == manifest.identity_of(data) == hashlib.sha256(data).digest()
 
 
 def test_saving_gives_back_config_tensors_and_bytes(micro_path, micro_config, tmp_path):
@@ -52,7 +53,9 @@ def test_saving_gives_back_config_tensors_and_bytes(micro_path, micro_config, tm
 def test_a_loaded_model_exports_the_same_weights(micro, micro_path):
     from glc.runtime.torch import model_tensors
 
-    tensors = model_tensors(micro.networks.model, micro._tables.scales, micro._tables.indices)
+    tensors = model_tensors(
+        micro.networks.model, micro.coder.tables.scales, micro.coder.tables.indices
+    )
     stored = checkpoint.load(micro_path).tensors
     assert tensors.keys() == stored.keys()
     for name, array in tensors.items():
@@ -189,12 +192,10 @@ def test_a_configuration_cannot_make_a_reader_allocate(micro_path, field, value)
 
 
 def test_rows_of_tables_are_counted_before_they_are_built(micro_path, monkeypatch):
-    from glc import codec
-
     loaded = checkpoint.load(micro_path)
     rows = np.full((1 << 20, 1), 1 << 16, np.int32)
     tensors = loaded.tensors | {"tables.index.frequencies": rows}
-    monkeypatch.setattr(codec.IndexTables, "from_arrays", lambda arrays: pytest.fail("built"))
+    monkeypatch.setattr(tables.IndexTables, "from_arrays", lambda arrays: pytest.fail("built"))
     with pytest.raises(WeightsError, match=r"tables\.index"):
         Codec(dataclasses.replace(loaded, tensors=tensors), device="cpu")
 
@@ -256,8 +257,8 @@ def test_files_that_are_no_weights(tmp_path, monkeypatch, kind):
     with pytest.raises(WeightsError, match="bad"):
         checkpoint.load(path)
     # And such a file does not hide the others.
-    monkeypatch.setattr(checkpoint, "model_folders", lambda: [tmp_path])
-    assert len(checkpoint.installed()) == kind.startswith("config")
+    monkeypatch.setattr(registry, "model_folders", lambda: [tmp_path])
+    assert len(registry.installed()) == kind.startswith("config")
 
 
 JSON = st.recursive(
@@ -313,8 +314,8 @@ def test_weights_of_another_program(tmp_path):
 
 
 def test_installed_describes_the_model(folder, micro):
-    checkpoint.write_manifest(folder, "micro")
-    (info,) = checkpoint.installed()
+    manifest.write_manifest(folder, "micro")
+    (info,) = registry.installed()
     assert (info.name, info.identity, info.default) == ("micro", micro.identity, True)
     assert info.path == folder / "micro.safetensors"
     assert info.size_bytes == info.path.stat().st_size
@@ -323,13 +324,13 @@ def test_installed_describes_the_model(folder, micro):
 
 
 def test_a_manifest_holds_every_digest(folder, micro):
-    checkpoint.write_manifest(folder, "micro")
-    manifest = json.loads((folder / "manifest.json").read_text())
-    assert manifest == {"default": "micro", DIGEST: {"micro.safetensors": micro.identity.hex()}}
+    manifest.write_manifest(folder, "micro")
+    written = json.loads((folder / "manifest.json").read_text())
+    assert written == {"default": "micro", DIGEST: {"micro.safetensors": micro.identity.hex()}}
 
 
 def test_changed_weights_beside_a_manifest_are_refused(folder, make_model, export_model):
-    checkpoint.write_manifest(folder, "micro")
+    manifest.write_manifest(folder, "micro")
     path = folder / "micro.safetensors"
     checkpoint.load(path)
     export_model(path, make_model(8), "micro")
@@ -343,32 +344,32 @@ def test_changed_weights_beside_a_manifest_are_refused(folder, make_model, expor
 def test_a_broken_manifest_is_as_none(folder, text):
     (folder / "manifest.json").write_text(text)
     checkpoint.load(folder / "micro.safetensors")
-    assert [info.default for info in checkpoint.installed()] == [False]
+    assert [info.default for info in registry.installed()] == [False]
 
 
 def test_locate(folder, micro_path):
-    assert checkpoint.locate("micro") == folder / "micro.safetensors"
-    assert checkpoint.locate(str(micro_path)) == checkpoint.locate(micro_path) == micro_path
+    assert registry.locate("micro") == folder / "micro.safetensors"
+    assert registry.locate(str(micro_path)) == registry.locate(micro_path) == micro_path
     with pytest.raises(WeightsError, match=r"a default model.*installed: micro \([0-9a-f]{6}\)"):
-        checkpoint.locate()
+        registry.locate()
     with pytest.raises(WeightsError, match=r"'huge'.*installed: micro"):
-        checkpoint.locate("huge")
+        registry.locate("huge")
     with pytest.raises(WeightsError, match=r"no weights file .*gone\.safetensors"):
-        checkpoint.locate(folder / "gone.safetensors")
-    checkpoint.write_manifest(folder, "micro")
-    assert checkpoint.locate() == folder / "micro.safetensors"
+        registry.locate(folder / "gone.safetensors")
+    manifest.write_manifest(folder, "micro")
+    assert registry.locate() == folder / "micro.safetensors"
 
 
 def test_find(folder, micro):
     for length in (3, 32):
-        assert checkpoint.find(micro.identity[:length]).name == "micro"
+        assert registry.find(micro.identity[:length]).name == "micro"
     with pytest.raises(WeightsError) as caught:
-        checkpoint.find(b"\x01\x02\x03")
-    for part in ("010203", "micro", micro.identity[:3].hex(), checkpoint.MODELS_VARIABLE):
+        registry.find(b"\x01\x02\x03")
+    for part in ("010203", "micro", micro.identity[:3].hex(), registry.MODELS_VARIABLE):
         assert part in str(caught.value)
     (folder / "micro.safetensors").unlink()
     with pytest.raises(WeightsError, match="no model is installed"):
-        checkpoint.find(b"\x01\x02\x03")
+        registry.find(b"\x01\x02\x03")
 
 
 def test_folders_of_the_variable_come_first(
@@ -379,13 +380,13 @@ def test_folders_of_the_variable_come_first(
     export_model(second / "another.safetensors", make_model(6), "another")
     shutil.copy(first / "one.safetensors", second / "one-again.safetensors")
     for place, name in ((first, "one"), (second, "another")):
-        checkpoint.write_manifest(place, name)
+        manifest.write_manifest(place, name)
     value = f"{first}:{tmp_path / 'absent'}::{second}".replace(":", os.pathsep)
-    monkeypatch.setenv(checkpoint.MODELS_VARIABLE, value)
-    assert checkpoint.model_folders()[:3] == [first, tmp_path / "absent", second]
-    models = {info.name: info for info in checkpoint.installed()}
+    monkeypatch.setenv(registry.MODELS_VARIABLE, value)
+    assert registry.model_folders()[:3] == [first, tmp_path / "absent", second]
+    models = {info.name: info for info in registry.installed()}
     assert models["one"].path.parent == first
     # Both folders name a default: there is one nevertheless, that of the first.
-    assert [info.name for info in checkpoint.installed() if info.default] == ["one"]
+    assert [info.name for info in registry.installed() if info.default] == ["one"]
     assert Codec.from_pretrained(device="cpu").name == "one"
     assert Codec.from_pretrained("another", device="cpu").name == "another"

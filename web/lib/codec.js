@@ -126,9 +126,8 @@ export class LocalCodec {
       this.scales.encode(encoder, step.symbols, step.rows, FORMAT_VERSION);
     }
     const chunks = [];
-    const alpha = planeOf(picture, 3);
-    if (alpha.some((value) => value !== 255)) {
-      chunks.push({ tag: ALPHA, data: await encodeAlpha(alpha, picture.width) });
+    if (isMasked(picture)) {
+      chunks.push({ tag: ALPHA, data: await encodeAlpha(planeOf(picture, 3), picture.width) });
     }
     if (picture.grey) chunks.push({ tag: GREY, data: new Uint8Array(0) });
     const { width, height } = picture;
@@ -189,6 +188,12 @@ export class LocalCodec {
   #work({ width, height }, quality, side) {
     return new Pipeline(this.model, this.reach, height, width, quality, side);
   }
+}
+
+/** @param {Picture} picture @returns {boolean} whether anything shines through. */
+function isMasked({ data }) {
+  for (let at = 3; at < data.length; at += 4) if (data[at] !== 255) return true;
+  return false;
 }
 
 /** @param {Picture} picture @param {number} channel @returns {Uint8Array} (H, W). */

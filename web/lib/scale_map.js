@@ -3,7 +3,7 @@
  *
  * Exact: every number here is an integer below 2^53, held by a double, which is also what
  * JavaScript is fastest with. Only the quarter of the channels that a step codes is computed, and
- * only what is not 0 is looked at.
+ * only symbols that are not 0 are looked at.
  */
 
 import { QUALITY_MAX, STEPS, STEP_CORNERS } from "./config.js";
@@ -15,6 +15,8 @@ const ROW_MAX = 63;
 const MAGNITUDE_MAX = 3;
 const INT8 = 127;
 const INT24 = 1 << 23;
+/** Positions that are computed at once, so that each weight is fetched once for all of them. */
+const TOGETHER = 8;
 
 /** Rows of the scale table from z digits, quality and decoded symbols, of one picture. */
 export class ScaleMap {
@@ -72,27 +74,28 @@ export class ScaleMap {
         values[at + k] = clamp(sum, 0, HIDDEN_MAX);
       }
     }
-    const { weight } = this;
     const bias = this.#qualityBias(quality);
     const total = new Float64Array(16 * area * channels);
-    const places = new Int32Array(9 * hidden);
-    const column = new Float64Array(9 * hidden);
-    for (let position = 0; position < area; position++) {
-      const [y, x] = [Math.floor(position / width), position % width];
-      let count = 0;
-      for (let at = 0; at < 9 * hidden; at++) {
-        const [k, r, s] = [Math.floor(at / 9), Math.floor(at / 3) % 3, at % 3];
-        const value = values[(y + r) * stride + (x + s) * hidden + k];
-        places[count] = at;
-        column[count] = value;
-        if (value) count++;
+    const places = Int32Array.from(usedOf(values, hidden).flatMap((k) =>
+      Array.from({ length: 9 }, (_, tap) => 9 * k + tap)));
+    const columns = new Float64Array(TOGETHER * places.length);
+    const sums = new Float64Array(TOGETHER);
+    for (let first = 0; first < area; first += TOGETHER) {
+      const count = Math.min(TOGETHER, area - first);
+      for (let n = 0; n < count; n++) {
+        const [y, x] = [Math.floor((first + n) / width), (first + n) % width];
+        for (let at = 0; at < places.length; at++) {
+          const [k, r, s] = [Math.floor(places[at] / 9), Math.floor(places[at] / 3) % 3, at % 3];
+          columns[TOGETHER * at + n] = values[(y + r) * stride + (x + s) * hidden + k];
+        }
       }
       for (let row = 0; row < 16 * channels; row++) {
-        let sum = bias[row >> 4];
-        const start = row * 9 * hidden;
-        for (let at = 0; at < count; at++) sum += weight[start + places[at]] * column[at];
+        addProducts(this.weight, row * 9 * hidden, places, columns, sums.fill(bias[row >> 4]));
         const [i, j] = [(row >> 2) & 3, row & 3];
-        total[((row >> 4) * 4 * height + 4 * y + i) * 4 * width + 4 * x + j] = sum;
+        for (let n = 0; n < count; n++) {
+          const [y, x] = [Math.floor((first + n) / width), (first + n) % width];
+          total[((row >> 4) * 4 * height + 4 * y + i) * 4 * width + 4 * x + j] = sums[n];
+        }
       }
     }
     return total;
@@ -110,25 +113,39 @@ export class ScaleMap {
   rows(step, base, symbols, height, width) {
     const hidden = step ? this.#contextHidden(step, symbols, height, width) : undefined;
     const wide = 2 * this.hidden;
-    const { contextWeight } = this;
+    const [down, across] = [height / 2, width / 2];
+    const area = down * across;
     const rows = new Uint8Array(base.length / 4);
     const quarter = this.channels / 4;
-    let at = 0;
-    for (let channel = 0; channel < this.channels; channel++) {
-      const corner = STEP_CORNERS[step][Math.floor(channel / quarter)];
-      const weight = ((step - 1) * this.channels + channel) * wide;
-      for (let y = corner >> 1; y < height; y += 2) {
-        for (let x = corner & 1; x < width; x += 2) {
-          const position = y * width + x;
-          let total = base[channel * height * width + position];
-          if (hidden) {
-            const from = position * wide;
-            for (let k = 0; k < wide; k++) total += contextWeight[weight + k] * hidden[from + k];
+    const used = Int32Array.from(hidden ? usedOf(hidden, wide) : []);
+    const columns = new Float64Array(TOGETHER * used.length);
+    const sums = new Float64Array(TOGETHER);
+    const places = new Int32Array(TOGETHER);
+    STEP_CORNERS[step].forEach((corner, part) => {
+      for (let first = 0; first < area; first += TOGETHER) {
+        const count = Math.min(TOGETHER, area - first);
+        for (let n = 0; n < count; n++) {
+          const y = 2 * Math.floor((first + n) / across) + (corner >> 1);
+          const x = 2 * ((first + n) % across) + (corner & 1);
+          places[n] = y * width + x;
+          for (let k = 0; hidden && k < used.length; k++) {
+            columns[TOGETHER * k + n] = hidden[places[n] * wide + used[k]];
           }
-          rows[at++] = clamp(Math.floor((total + ROW_UNIT / 2) / ROW_UNIT), 0, ROW_MAX);
+        }
+        for (let channel = part * quarter; channel < (part + 1) * quarter; channel++) {
+          sums.fill(0);
+          if (hidden) {
+            const start = ((step - 1) * this.channels + channel) * wide;
+            addProducts(this.contextWeight, start, used, columns, sums);
+          }
+          for (let n = 0; n < count; n++) {
+            const total = base[channel * height * width + places[n]] + sums[n];
+            const row = Math.floor((total + ROW_UNIT / 2) / ROW_UNIT);
+            rows[channel * area + first + n] = clamp(row, 0, ROW_MAX);
+          }
         }
       }
-    }
+    });
     return rows;
   }
 
@@ -180,6 +197,54 @@ export class ScaleMap {
       return Math.floor((below * (span - part) + above * part) / span);
     });
   }
+}
+
+/**
+ * Return which of so many values per position are not 0 everywhere.
+ * @param {Float64Array} values (positions, size). @param {number} size
+ * @returns {number[]}
+ */
+function usedOf(values, size) {
+  const isUsed = new Uint8Array(size);
+  for (let at = 0; at < values.length; at++) if (values[at]) isUsed[at % size] = 1;
+  return Array.from(isUsed.keys()).filter((k) => isUsed[k]);
+}
+
+/**
+ * Add the products of one row of weights with `TOGETHER` columns to `sums`.
+ * @param {Float64Array} weights @param {number} start of the row.
+ * @param {Int32Array} places of the row that count.
+ * @param {Float64Array} columns (places, TOGETHER). @param {Float64Array} sums (TOGETHER,)
+ */
+function addProducts(weights, start, places, columns, sums) {
+  // In variables, which stay in registers.
+  let s0 = sums[0];
+  let s1 = sums[1];
+  let s2 = sums[2];
+  let s3 = sums[3];
+  let s4 = sums[4];
+  let s5 = sums[5];
+  let s6 = sums[6];
+  let s7 = sums[7];
+  for (let k = 0, at = 0; k < places.length; k++, at += TOGETHER) {
+    const weight = weights[start + places[k]];
+    s0 += weight * columns[at];
+    s1 += weight * columns[at + 1];
+    s2 += weight * columns[at + 2];
+    s3 += weight * columns[at + 3];
+    s4 += weight * columns[at + 4];
+    s5 += weight * columns[at + 5];
+    s6 += weight * columns[at + 6];
+    s7 += weight * columns[at + 7];
+  }
+  sums[0] = s0;
+  sums[1] = s1;
+  sums[2] = s2;
+  sums[3] = s3;
+  sums[4] = s4;
+  sums[5] = s5;
+  sums[6] = s6;
+  sums[7] = s7;
 }
 
 /**

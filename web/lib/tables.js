@@ -132,18 +132,22 @@ export class ScaleTables {
     const classes = [];
     /** @type {number[]} */
     const bits = [];
-    const codes = Int32Array.from(positions, (position) => {
-      const symbol = symbols[position];
-      const halfWidth = this.halfWidths[rows[position]];
+    const codes = new Int32Array(positions.length);
+    for (let index = 0; index < codes.length; index++) {
+      const symbol = symbols[positions[index]];
+      const halfWidth = this.halfWidths[rows[positions[index]]];
       const magnitude = Math.abs(symbol);
-      if (magnitude <= halfWidth) return 2 * magnitude - (symbol < 0 ? 1 : 0);
+      if (magnitude <= halfWidth) {
+        codes[index] = 2 * magnitude - (symbol < 0 ? 1 : 0);
+        continue;
+      }
       const excess = magnitude - halfWidth;
       const k = 31 - Math.clz32(excess);
       classes.push(k);
       bits.push(symbol < 0 ? 1 : 0);
       for (let bit = k - 1; bit >= 0; bit--) bits.push((excess >> bit) & 1);
-      return 2 * halfWidth + 1;
-    });
+      codes[index] = 2 * halfWidth + 1;
+    }
     let start = 0;
     for (const [row, count] of groups) {
       encoder.encode(codes.subarray(start, start + count), this.models[row]);

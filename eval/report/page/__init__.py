@@ -1,7 +1,8 @@
 """The report as one HTML file that needs nothing else: no network, no second file.
 
 `page.html`, `page.css` and `page.js` beside this module are its parts. The page's own content
-security policy forbids every request, so that it cannot grow one by accident.
+security policy forbids every request, so that it cannot grow one by accident. A report that decodes
+its files has `live.js`, too, and may ask its own host for the codec that lies beside it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,14 @@ from typing import Any
 
 from eval.metrics.registry import FOOTNOTES
 from eval.report.comparison_strip import Layer, Strip
+from eval.report.live import Live
+
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+_LIVE_POLICY = (
+    "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; "
+    "script-src 'self' 'unsafe-inline' 'wasm-unsafe-eval'; connect-src 'self'; worker-src 'self'"
+)
+"""Of a report that decodes: workers and weights of its own host."""
 
 
 @dataclass(frozen=True)
@@ -28,19 +37,25 @@ class Page:
     pictures: Sequence[Strip]
     verdicts: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Rival to sentences: where the codec is better than it, and where not."""
+    live: Live | None = None
+    """What decodes the files, if the page is to do it."""
 
     def render(self) -> str:
         """Return the HTML."""
         parts = files("eval.report.page")
         rivals = list(dict.fromkeys(r.codec for s in self.pictures for r in s.rivals))
+        scripts = ["page.js"] if self.live is None else ["page.js", "live.js"]
         return Template(parts.joinpath("page.html").read_text(encoding="utf-8")).substitute(
             title=escape(self.title),
+            policy=_POLICY if self.live is None else _LIVE_POLICY,
             css=parts.joinpath("page.css").read_text(encoding="utf-8"),
-            js=parts.joinpath("page.js").read_text(encoding="utf-8"),
+            js="\n".join(parts.joinpath(name).read_text(encoding="utf-8") for name in scripts),
             made=escape(f"{str(self.run['date'])[:10]}, {self.run['hardware']}"),
             verdicts="".join(_verdict(*item) for item in self.verdicts.items()),
             rivals="".join(_rival(name, first=i == 0) for i, name in enumerate(rivals)),
-            strips="\n".join(_strip(s, eager=i == 0) for i, s in enumerate(self.pictures)),
+            strips="\n".join(
+                _strip(s, self.live, eager=i == 0) for i, s in enumerate(self.pictures)
+            ),
             plots="\n".join(f'<figure class="plot">{svg}</figure>' for svg in self.plots.values()),
             tables="\n".join(_table(title, rows) for title, rows in self.tables.items()),
             notes="".join(f"<li>{escape(note)}</li>" for note in _notes(self.run)),
@@ -63,7 +78,7 @@ def _rival(name: str, *, first: bool) -> str:
     return f'<label><input type="radio" name="rival" value="{value}"{checked}> {value}</label>'
 
 
-def _strip(strip: Strip, *, eager: bool) -> str:
+def _strip(strip: Strip, live: Live | None, *, eager: bool) -> str:
     loading = "eager" if eager else "lazy"
     name = escape(strip.name)
     layers = [("original", strip.original), ("tested", strip.tested)]
@@ -89,8 +104,21 @@ def _strip(strip: Strip, *, eager: bool) -> str:
 <button data-zoom="1" aria-pressed="true">whole</button>
 <button data-zoom="2">2&times;</button><button data-zoom="4">4&times;</button>
 <button data-zoom="8">8&times;</button>
-</div>
+</div>{_decoding(strip, live)}
 </section>"""
+
+
+def _decoding(strip: Strip, live: Live | None) -> str:
+    """Return the part that decodes the file of a picture, if there is one."""
+    if live is None:
+        return ""
+    name = escape(f"{strip.name}.glc")
+    return (
+        f'\n<div class="live" data-model="{live.address}" data-realism="{live.realism}">'
+        "<button>Decode it here</button> "
+        f'<a href="{strip.coded}" download="{name}">Save the .glc</a> '
+        '<span role="status"></span></div>'
+    )
 
 
 def _caption(kind: str, layer: Layer) -> str:

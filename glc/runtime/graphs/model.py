@@ -19,7 +19,7 @@ from glc.errors import WeightsError
 from glc.partition import STEPS
 from glc.runtime.graphs import networks
 from glc.runtime.graphs.layers import Weights
-from glc.runtime.graphs.session import open_session
+from glc.runtime.graphs.session import giving_back, open_session
 from glc.runtime.scale_map import Reals, ScaleMap
 
 if TYPE_CHECKING:
@@ -43,6 +43,9 @@ _LINEAR_GAINS = ("hyper_analysis.gain", "hyper_synthesis.low_pass_gain")
 
 _LARGE = ("E", "E 16", "g_a", "g_s", "D 16", "D")
 """Graphs that take most of the time and memory: they keep memory for the next run."""
+
+_BEFORE_D = frozenset(("g_s", "D 16"))
+"""Those of them that give it back after each run, since D, which takes most, runs next."""
 
 Array = NDArray[np.float32]
 
@@ -219,7 +222,8 @@ class OnnxModel:
                 if session is None:
                     session = open_session(self.graphs[graph], graph in _LARGE)
                     self._sessions[key] = session
-        return list(session.run(outputs, inputs))
+        options = giving_back() if graph in _BEFORE_D else None
+        return list(session.run(outputs, inputs, options))
 
 
 def _log_gains(weights: Weights, config: CodecConfig, name: str) -> Array:

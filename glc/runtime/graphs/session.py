@@ -15,11 +15,11 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
+    from onnxruntime import InferenceSession, RunOptions
 
     from glc.runtime.graphs.proto import Graph
 
-__all__ = ["import_onnxruntime", "open_session", "threads"]
+__all__ = ["giving_back", "import_onnxruntime", "open_session", "threads"]
 
 _NO_TELEMETRY = "ORT_DISABLE_TELEMETRY"
 _lock = threading.Lock()
@@ -75,3 +75,10 @@ def open_session(graph: Graph, keeps_memory: bool) -> InferenceSession:
     # Each error is raised as well; none is printed.
     options.log_severity_level = 4
     return onnxruntime.InferenceSession(graph.to_bytes(), options, ["CPUExecutionProvider"])
+
+
+def giving_back() -> RunOptions:
+    """Return options of a run after which its session gives back the memory that it kept."""
+    options = import_onnxruntime().RunOptions()
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    return options

@@ -15,7 +15,7 @@ from glc.training.data.crops import Sizes, finish
 from glc.training.data.sources import Source, is_held_out, list_pictures
 
 
-class PictureStore:
+class InMemoryImages:
     """All pictures of one source; see ``crops.Pictures`` for the attributes.
 
     Args:
@@ -70,7 +70,7 @@ class PictureStore:
     def crops(
         self, batch: int, crop: int, rescale_max: float, generator: torch.Generator
     ) -> Tensor:
-        """Draw random crops: see ``crops.Pictures``."""
+        """Draw random crops, as ``crops.Pictures`` has it."""
         windows = self.sizes.draw(batch, crop, rescale_max, generator)
         picture = windows.picture
         columns_of_table = (

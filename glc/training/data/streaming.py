@@ -1,6 +1,6 @@
 """Training pictures that do not fit into memory: decoded on demand, some batches ahead.
 
-What is drawn depends on the generator alone, exactly as in ``PictureStore``; decoding ahead is a
+What is drawn depends on the generator alone, exactly as in ``InMemoryImages``; decoding ahead is a
 cache, so that a resumed run sees what an uninterrupted one would have seen.
 """
 
@@ -20,12 +20,15 @@ from glc.training.data.sources import Source, is_held_out, list_pictures
 _Cut = Future[NDArray[np.uint8] | None]
 
 
-class StreamedPictures:
+class StreamingImages:
     """Pictures of one source, read when needed; see ``crops.Pictures`` for the attributes.
 
-    Arguments and errors are those of ``PictureStore``; ``ahead`` batches are decoded in advance.
-    Only the headers are read at first; a picture that proves broken later is counted, and another
-    crop of its batch takes its place.
+    Arguments are those of ``InMemoryImages``; ``ahead`` batches are decoded in advance. Only the
+    headers are read at first; a picture that proves broken later is counted, and another crop of
+    its batch takes its place.
+
+    Raises:
+        ValueError: no picture of the source can be used.
     """
 
     def __init__(
@@ -63,7 +66,11 @@ class StreamedPictures:
     def crops(
         self, batch: int, crop: int, rescale_max: float, generator: torch.Generator
     ) -> Tensor:
-        """Draw random crops: see ``crops.Pictures``."""
+        """Draw random crops, as ``crops.Pictures`` has it.
+
+        Raises:
+            ValueError: not one picture of a batch could be decoded.
+        """
         windows = self.sizes.draw(batch, crop, rescale_max, generator)
         if not self._pending or not self._pending[0][0].same_as(windows):
             # The first call, or the caller asks for something else than was foreseen.

@@ -28,11 +28,17 @@ from glc.training.engine.validation import evaluate
 from glc.training.losses.discriminator import Adversary, generator_loss, hinge_loss
 from glc.training.losses.features import PerceptualLoss
 from glc.training.losses.picture_loss import PictureLoss
-from glc.training.losses.rate import RateControl
+from glc.training.losses.rate_control import RateControl
 from glc.training.settings import TrainingSettings
 
 _LOOK_EVERY = 10
 """Steps between two looks at what makes the host wait: skipped steps, votes of other processes."""
+
+_IGNORANT = 2.0
+"""Hinge loss of a discriminator that cannot tell decoded pictures from originals."""
+
+_DOUBT = 0.2
+"""How far below that it has to be for a full say."""
 
 
 class Trainer:
@@ -307,7 +313,9 @@ class Trainer:
 
         The adversarial gradient is scaled to at most ``adversarial_weight`` times the norm of the
         reconstruction gradient, the adaptive weight of VQGAN (arXiv 2012.09841, equation 7),
-        measured at the picture instead of at the last layer.
+        measured at the picture instead of at the last layer. Discriminators that cannot tell
+        decoded pictures from originals yet push all of them the same way, wherever that leads, so
+        they have a say only as far as their own loss is below that of knowing nothing.
 
         Args:
             x: (B, 3, H, W) in [-1, 1], the original.
@@ -322,31 +330,31 @@ class Trainer:
         share = s.perceptual_share(self.phase, progress)
         shared = adversarial and s.projected_discriminator
         pixels = x_hat.detach().requires_grad_(True)
-        judged = self.picture_loss(x, pixels, share, shared, realism)
-        logged |= judged.parts
-        logged["loss"] = logged["loss"] + judged.loss.detach()
-        (gradient,) = torch.autograd.grad(judged.loss, pixels, retain_graph=adversarial)
+        found = self.picture_loss(x, pixels, share, shared, realism)
+        logged |= found.parts
+        logged["loss"] = logged["loss"] + found.loss.detach()
+        (gradient,) = torch.autograd.grad(found.loss, pixels, retain_graph=adversarial)
         if not adversarial:
             return gradient
-        real, fake = judged.perceived.real, judged.perceived.fake
+        real, fake = found.perceived.real, found.perceived.fake
         if realism is not None:
             # The discriminators look at no sample that is decoded to be faithful.
             seen = s.realistic(len(x))
             x, own, weight = x[:seen], pixels[:seen], realism[:seen]
         else:
             own, weight = pixels, None
+        known = [f.detach() for f in fake]
+        judged = self._train_adversary(x, real, own.detach(), known, weight)
         self.adversary.requires_grad_(False)
         fooled = generator_loss(self.adversary(own, fake))
         (push,) = torch.autograd.grad(fooled, pixels)
         self.adversary.requires_grad_(True)
         # Before realism weighs the samples: the factor would make up for a small mean of it.
         factor = s.adversarial_weight * gradient.norm() / push.norm().clamp_min(1e-12)
-        factor = factor.clamp_max(10.0)
+        factor = factor.clamp_max(10.0) * ((_IGNORANT - judged) / _DOUBT).clamp(0.0, 1.0)
         if realism is not None:
             push = push * realism.view(-1, 1, 1, 1)
-        logged["generator"] = fooled.detach()
-        known = [f.detach() for f in fake]
-        logged["discriminator"] = self._train_adversary(x, real, own.detach(), known, weight)
+        logged["generator"], logged["discriminator"] = fooled.detach(), judged
         return gradient + factor * push  # type: ignore[no-any-return]
 
     def _train_adversary(

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from glc.config import LATENT_STRIDE, QUALITY_MAX, CodecConfig
-from glc.effort.likelihood import symbol_bits
+from glc.effort.differentiable_rate import symbol_bits
 from glc.networks.codebook import GaussianBottleneck, ScalarCodebook, VectorCodebook
 from glc.networks.model import GlcModel
 from glc.networks.quantize import round_from
@@ -87,6 +87,9 @@ class Ensemble(nn.Module):
             self._freeze(self.model.encoder, self.model.decoder, self.codebook, self.reference)
         else:
             self._freeze(self.codebook, self.reference)
+            if self.settings.parts:
+                kept = (m for n, m in self.model.named_children() if n not in self.settings.parts)
+                self._freeze(self.predictor, *kept)
 
     @staticmethod
     def _freeze(*modules: nn.Module | None) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from glc.config import IMAGE_STRIDE, LATENT_STRIDE, QUALITY_MAX
-from glc.effort.likelihood import symbol_bits
+from glc.effort.differentiable_rate import symbol_bits
 from glc.entropy import ROWS, SIGMA_MAX, SIGMA_MIN
 from glc.networks.context import STEP_CORNERS, STEPS, step_mask
 from glc.networks.model import GlcModel

@@ -20,7 +20,7 @@ from glc.config import REALISM_MAX
 from glc.networks.blocks import DepthwiseBlock, PlainBlock
 from glc.networks.model import GlcModel
 from glc.runtime.torch import TorchNetworks
-from glc.weights.checkpoint import RANGE_MAX, RANGE_MIN, RANGED
+from glc.weights.extras import RANGE_MAX, RANGE_MIN, RANGED
 
 __all__ = ["best_range", "measure"]
 

@@ -1,1 +1,1 @@
-"""What judges a picture or a latent in training, and what estimates its rate."""
+"""What judges a picture or a latent in training, and what holds its rate to a target."""

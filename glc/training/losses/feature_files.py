@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from glc.distribution import install
+from glc.install_hint import install_command
 from glc.training.engine.nonfinite_guard import TrainingError
 
 SQUEEZE_FILE = "squeezenet1_1-b8a52dc0.pth"
@@ -74,7 +74,7 @@ def build_all(builders: Mapping[str, Callable[[], Built]]) -> dict[str, Built]:
             built[name] = build()
         except ModuleNotFoundError as error:
             raise TrainingError(
-                f"no module {error.name}; {install('train')} brings what it needs"
+                f"no module {error.name}; {install_command('train')} brings what it needs"
             ) from error
         except (OSError, HTTPException) as error:
             missing.append(_PLACES[name])

@@ -96,6 +96,10 @@ class MobileNetFeatures(nn.Module):
         weights: safetensors of TensorFlow's release, whose stride-2 convolutions pad on the right
             and bottom only; None takes torchvision's own weights (downloaded by torchvision).
         trained: False leaves them random, and needs no file.
+
+    Raises:
+        OSError: the weights are not here, and cannot be downloaded.
+        ValueError: ``weights`` are those of another network.
     """
 
     def __init__(self, weights: Path | None, trained: bool = True) -> None:

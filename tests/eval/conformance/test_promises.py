@@ -35,6 +35,7 @@ def run(folder, model, capsys, *arguments: str) -> tuple[int, str]:
     return code, capsys.readouterr().out
 
 
+@pytest.mark.system
 def test_files_written_anywhere_are_read_everywhere(folder, micro_path, capsys):
     """In two processes: one with every instruction of this processor, one with the oldest."""
     code, out = run(folder, micro_path, capsys, "--qualities", "60", "--golden", str(GOLDEN))

@@ -15,7 +15,7 @@ from unittest import mock
 
 from glc import Codec
 from glc.bitstream import Container, Limits, pack
-from glc.weights import checkpoint
+from glc.weights import checkpoint, registry
 from tests.fuzz.mutate import mutate_bytes, mutate_json
 from tests.fuzz.targets.container import GOLDEN
 
@@ -68,8 +68,8 @@ class WeightsTarget:
 
     def run(self, data: bytes) -> str:
         self._path.write_bytes(self._file(data))
-        with mock.patch.object(checkpoint, "model_folders", return_value=[self._path.parent]):
-            for info in checkpoint.installed():
+        with mock.patch.object(registry, "model_folders", return_value=[self._path.parent]):
+            for info in registry.installed():
                 assert info.path == self._path
         codec = Codec(checkpoint.load(self._path), device="cpu")
         codec.limits = Limits(max_pixels=1 << 12)

@@ -38,6 +38,7 @@ def example(*arguments: object) -> subprocess.CompletedProcess:
     )
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("kind", ["micro", "linear"])
 def test_the_example_decodes(kind, exported, request, make_picture, tmp_path):
     codec = request.getfixturevalue(kind)
@@ -50,6 +51,7 @@ def test_the_example_decodes(kind, exported, request, make_picture, tmp_path):
     assert np.abs(shown - np.asarray(codec.decode(data), np.int16)).max() <= 1
 
 
+@pytest.mark.system
 def test_the_example_reads_golden_files_of_both_versions(version, tmp_path):
     golden = Path(__file__).parents[2] / "golden" / f"v{version}"
     model = str(golden / "golden.safetensors")

@@ -6,6 +6,7 @@ import dataclasses
 import os
 import sys
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -201,3 +202,21 @@ def test_networks_that_are_not_needed_are_never_built(make_model):
     mine.hyper_synthesis(np.zeros((1, 1, 1), np.int64), 50)
     decode(mine, np.zeros((1, 16, 4, 4), np.float32), 50, 1.0)
     assert {name for _, name in mine._sessions} == {"h_s", "g_s", "D 16", "D"}
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").is_file(), reason="nothing says what is resident")
+def test_memory_of_what_runs_before_the_decoder_is_given_back(pair):
+    """D takes most of it; what g_s and the first part of D held would come on top."""
+    _, graphs = pair("micro")
+    small, large = (np.zeros((1, 16, side, side), np.float32) for side in (4, 768))
+    # Sessions are made.
+    graphs.decode_coarse(graphs.synthesis(small, 50), 0.0)
+    before = resident_bytes()
+    features = graphs.decode_coarse(graphs.synthesis(large, 50), 0.0)
+    # Both results have this size; with all that their making needs there are nine times as much.
+    assert resident_bytes() - before < 4 * features.nbytes
+
+
+def resident_bytes() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")

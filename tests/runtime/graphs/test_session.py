@@ -54,6 +54,7 @@ def run(micro_path, make_picture, home: Path, seconds: float) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.system
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 def test_nothing_is_written_and_nobody_is_asked(micro_path, make_picture, tmp_path):
     home = tmp_path / "home"
@@ -62,6 +63,7 @@ def test_nothing_is_written_and_nobody_is_asked(micro_path, make_picture, tmp_pa
     assert list(home.rglob("*")) == []
 
 
+@pytest.mark.system
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 def test_nobody_is_asked_later(micro_path, make_picture, tmp_path):
@@ -71,6 +73,7 @@ def test_nobody_is_asked_later(micro_path, make_picture, tmp_path):
     assert list(home.rglob("*")) == []
 
 
+@pytest.mark.system
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 def test_a_home_that_cannot_be_written_is_none_of_its_business(micro_path, make_picture, tmp_path):
     # A file: not even root can make a folder in it.

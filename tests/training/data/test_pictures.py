@@ -11,11 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
-from glc.training.data.in_memory import PictureStore
+from glc.training.data.in_memory import InMemoryImages
 from glc.training.data.sources import is_held_out, list_pictures
-from glc.training.data.streaming import StreamedPictures
+from glc.training.data.streaming import StreamingImages
 
-KINDS = [PictureStore, StreamedPictures]
+KINDS = [InMemoryImages, StreamingImages]
 
 
 def seeded(seed: int = 1) -> torch.Generator:
@@ -31,7 +31,7 @@ def tar_of(folder: Path, path: Path) -> Path:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_folder_a_tar_and_a_glob_hold_the_same(
-    folder: Path, tmp_path: Path, kind: type[PictureStore]
+    folder: Path, tmp_path: Path, kind: type[InMemoryImages]
 ) -> None:
     tar_of(folder, tmp_path / "shard-0.tar")
     sources = [str(folder), str(tmp_path), str(tmp_path / "shard-*.tar")]
@@ -44,7 +44,7 @@ def test_a_folder_a_tar_and_a_glob_hold_the_same(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_broken_and_small_pictures_are_counted(folder: Path, kind: type[PictureStore]) -> None:
+def test_broken_and_small_pictures_are_counted(folder: Path, kind: type[InMemoryImages]) -> None:
     names = [s.name for s in list_pictures(str(folder))]
     kept = [n for n in names if not is_held_out(n)]
     store = kind(str(folder), 90)
@@ -69,7 +69,7 @@ def test_a_compressed_tar_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_crops_are_windows_of_the_pictures(tmp_path: Path, kind: type[PictureStore]) -> None:
+def test_crops_are_windows_of_the_pictures(tmp_path: Path, kind: type[InMemoryImages]) -> None:
     # Every pixel says where it is, so that a window can be checked against its corner.
     rows, columns = np.mgrid[0:100, 0:120].astype(np.uint8)
     Image.fromarray(np.stack([rows, columns, rows * 0], axis=2)).save(tmp_path / "a-0.png")
@@ -92,7 +92,7 @@ def test_crops_are_windows_of_the_pictures(tmp_path: Path, kind: type[PictureSto
 
 
 def test_streaming_draws_what_memory_draws(folder: Path) -> None:
-    stored, streamed = PictureStore(str(folder), 64), StreamedPictures(str(folder), 64)
+    stored, streamed = InMemoryImages(str(folder), 64), StreamingImages(str(folder), 64)
     one, two = seeded(), seeded()
     for crop in (64, 64, 64, 32, 64, 64):
         expected = stored.crops(3, crop, 2.0, one)
@@ -106,7 +106,7 @@ def test_a_picture_that_breaks_later_is_replaced(tmp_path: Path) -> None:
     Image.fromarray(noise).save(data, "PNG")
     (tmp_path / "cut-0.png").write_bytes(data.getvalue()[:2000])
     Image.fromarray(noise).save(tmp_path / "whole-0.png")
-    store = StreamedPictures(str(tmp_path), 64)
+    store = StreamingImages(str(tmp_path), 64)
     assert store.count == 2
     assert store.crops(16, 64, 1.0, seeded()).shape[0] == 16
     assert store.skipped > 0

@@ -16,6 +16,8 @@ from glc.training.engine.log import read_log
 from glc.training.engine.loop import Trainer
 from glc.training.engine.resume import read_state
 
+pytestmark = pytest.mark.system
+
 MICRO = Path(__file__).parents[1] / "micro.toml"
 STEPS = 40
 
@@ -24,7 +26,7 @@ SCRIPT = """
 import sys, dataclasses
 from pathlib import Path
 import torch
-from glc.training.data.in_memory import PictureStore
+from glc.training.data.in_memory import InMemoryImages
 from glc.training.losses.features import PerceptualLoss
 from glc.training.engine.loop import Trainer
 from glc.training.settings import TrainingSettings
@@ -35,7 +37,7 @@ settings = dataclasses.replace(settings, batch_1=int(batch), batch_2=int(batch),
     steps_1=int(steps), steps_2=10, log_every=10, adversarial_start_1=0.8)
 torch.manual_seed(0)
 perceptual = PerceptualLoss(trained=False)
-store, device = PictureStore(folder, 64), torch.device("cpu")
+store, device = InMemoryImages(folder, 64), torch.device("cpu")
 trainer = Trainer(settings, store, None, Path(out), device, perceptual)
 draws = trainer._crop_generator.initial_seed()
 for phase in (1, 2):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import time
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from glc.training.data.in_memory import PictureStore
+from glc.training.data.in_memory import InMemoryImages
 from glc.training.engine.log import read_log
 from glc.training.engine.loop import Trainer
 from glc.training.engine.nonfinite_guard import TrainingError
@@ -101,6 +102,25 @@ def spoil(trainer: Trainer, steps: set[int]) -> None:
 
 def moments_of(trainer: Trainer) -> list[dict[str, Any]]:
     return [copy.deepcopy(state["state"]) for state in trainer.optimisers.state_dict()]
+
+
+@pytest.mark.parametrize(("hinge", "share"), [(2.3, 0.0), (2.0, 0.0), (1.9, 0.5), (1.2, 1.0)])
+def test_discriminators_have_a_say_as_far_as_they_know_something(
+    make: Make, monkeypatch: pytest.MonkeyPatch, hinge: float, share: float
+) -> None:
+    trainer = make(adversarial_start_3=0.0, adversarial_weight=0.5)
+    trainer.begin_phase(3)
+    monkeypatch.setattr(trainer, "_train_adversary", lambda *_: torch.tensor(hinge))
+    x = torch.rand(2, 3, 64, 64) * 2 - 1
+    x_hat = (x + 0.2 * torch.rand_like(x)).requires_grad_(True)
+
+    def gradient(weight: float) -> Tensor:
+        trainer.settings = dataclasses.replace(trainer.settings, adversarial_weight=weight)
+        return trainer._picture_gradient(x, x_hat, 0.5, {"loss": torch.zeros(())})
+
+    alone, together = gradient(0.0), gradient(0.5)
+    ratio = (together - alone).norm() / alone.norm()
+    torch.testing.assert_close(ratio, torch.tensor(0.5 * share), atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize("muon", [False, True])
@@ -201,7 +221,7 @@ def test_one_picture_overfits(
     tmp_path: Path, make: Make, save_picture: Callable[[Path, int, int, int], None]
 ) -> None:
     save_picture(tmp_path / "a-0.png", 64, 64, 5)
-    only = PictureStore(str(tmp_path), 64)
+    only = InMemoryImages(str(tmp_path), 64)
     trainer = make(
         pictures=only, steps_1=1500, batch_1=2, rescale_max=1.0, ema_decay=0.99,
         learning_rate_1=6e-3, adversarial_weight=0.0, lpips_weight=0.0, alex_weight=0.0,

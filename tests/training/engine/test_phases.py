@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from glc.training.engine.loop import Trainer
+from glc.training.settings import PARTS
 
 Make = Callable[..., Trainer]
 
@@ -47,3 +48,23 @@ def test_a_codebook_limits_l_with_architecture_1_alone(make: Make, architecture:
     trainer.ensemble.codebook.frozen.normal_()  # type: ignore[union-attr]
     assert torch.equal(decoded(), before) == (architecture == 2)
     trainer.train_step()
+
+
+@pytest.mark.parametrize("architecture", [1, 2])
+def test_parts_that_are_not_named_stay_as_they_are(make: Make, architecture: int) -> None:
+    codec = make().settings.shape
+    changed = type(codec).from_dict(codec.to_dict() | {"architecture": architecture})
+    trainer = make("other", codec=changed, trained_parts="encoder, analysis")
+    trainer.begin_phase(3)
+    before = {name: value.clone() for name, value in trainer.ensemble.state_dict().items()}
+    for _ in range(3):
+        trainer.train_step()
+    after = trainer.ensemble.state_dict()
+    moved = {n.split(".")[1] for n in after if not torch.equal(after[n], before[n])}
+    assert moved == {"encoder", "analysis"}
+
+
+def test_a_part_that_no_model_has_is_refused(make: Make) -> None:
+    with pytest.raises(ValueError, match="no part of the model is called 'generator'"):
+        make(trained_parts="encoder,generator")
+    assert set(PARTS) == {name for name, _ in make("b").ensemble.model.named_children()}

@@ -84,6 +84,7 @@ def test_entries_after_the_checkpoint_are_forgotten(make: Make) -> None:
     assert '"st' not in (trainer.out / "log.jsonl").read_text().splitlines()[-1][-6:]
 
 
+@pytest.mark.system
 def test_a_kill_loses_at_most_the_last_interval(make: Make, folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "killed"
     process = subprocess.Popen(

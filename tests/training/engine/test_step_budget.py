@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from glc.training.data.in_memory import PictureStore
+from glc.training.data.in_memory import InMemoryImages
 from glc.training.engine import step_budget
 from glc.training.engine.loop import Trainer
 from glc.training.losses.features import PerceptualLoss
@@ -18,7 +18,7 @@ SETTINGS = TrainingSettings.load(str(Path(__file__).parents[1] / "micro.toml"), 
 
 
 def test_stages_are_timed_where_they_stand(
-    store: PictureStore, perceptual: PerceptualLoss, monkeypatch: pytest.MonkeyPatch
+    store: InMemoryImages, perceptual: PerceptualLoss, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = dataclasses.replace(SETTINGS, perceptual_start=0.4, adversarial_start_3=0.6)
     seen: list[set[str]] = []

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from glc.training.data.in_memory import PictureStore
+from glc.training.data.in_memory import InMemoryImages
 from glc.training.engine.phases import Ensemble, Outcome
 from glc.training.engine.validation import evaluate
 from glc.training.losses.features import PerceptualLoss
@@ -47,7 +47,9 @@ def test_what_is_reported_can_be_read(names: tuple[str, ...]) -> None:
     assert [len(row) for row in sheet] == [8, 8]
 
 
-def test_phase_2_reports_no_picture_losses(store: PictureStore, perceptual: PerceptualLoss) -> None:
+def test_phase_2_reports_no_picture_losses(
+    store: InMemoryImages, perceptual: PerceptualLoss
+) -> None:
     ensemble = Ensemble(SETTINGS)
     found, sheet = evaluate(ensemble, perceptual, store, 2, SETTINGS)
     assert not set(found) & (PIXELS | {"lpips", "alex", "mobilenet"})
@@ -55,7 +57,7 @@ def test_phase_2_reports_no_picture_losses(store: PictureStore, perceptual: Perc
     assert not sheet
 
 
-def test_held_out_losses_know_no_schedule(store: PictureStore) -> None:
+def test_held_out_losses_know_no_schedule(store: InMemoryImages) -> None:
     late = dataclasses.replace(SETTINGS, perceptual_start=1.0)
     networks = PerceptualLoss(("lpips",), trained=False)
     found, _ = evaluate(Ensemble(late), networks, store, 3, late)

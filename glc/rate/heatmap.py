@@ -26,7 +26,7 @@ _MARGIN = 6
 
 
 def colours(shares: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Return the colour of numbers in [0, 1]: any shape -> (..., 3) uint8 sRGB."""
+    """Return the colours of ``shares``, in [0, 1]: any shape -> (..., 3) uint8 sRGB."""
     position = np.clip(shares, 0.0, 1.0) * (len(_ANCHORS) - 1)
     steps = np.arange(len(_ANCHORS))
     channels = [np.interp(position, steps, _ANCHORS[:, channel]) for channel in range(3)]

@@ -10,13 +10,20 @@ import pytest
 from PIL import Image
 
 from glc import Codec
-from glc.analysis.sampling import Draw, spherical
-from glc.bitstream import FORMAT_VERSIONS, unpack
+from glc.bitstream import FORMAT_VERSIONS, unpack, unpack_prefix
+from glc.coding.partial import read
 from glc.entropy import IndexTables, ScaleTables
 from glc.errors import CorruptError, TruncatedError, WeightsError
-from glc.weights import checkpoint
+from glc.latents.sampling import Draw, spherical
+from glc.weights import registry
 
 SIZES = [(64, 64), (200, 77), (1, 130)]
+
+
+@pytest.fixture(scope="module")
+def micro(micro_path, runtime):
+    """The codec with the micro weights, in each runtime."""
+    return Codec.from_pretrained(micro_path, runtime=runtime, device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +45,12 @@ def test_a_complete_file_reads_as_ever(micro, coded):
 
 def test_every_symbol_of_a_part_is_right_and_the_others_are_zero(micro, coded):
     data, start = coded
-    whole = micro._read(micro._open_prefix(data))
+    whole = read(micro.coder, unpack_prefix(data))
     end = start + len(unpack(data).payload)
     z_needs = next(n for n in range(start, end) if reads_z(micro, data[:n]))
     counts, steps = [], set()
     for length in {*range(z_needs, z_needs + 6), *range(z_needs, end, 37), end, len(data) - 1}:
-        reading = micro._read(micro._open_prefix(data[:length]))
+        reading = read(micro.coder, unpack_prefix(data[:length]))
         assert np.array_equal(reading.indices, whole.indices)
         assert np.array_equal(reading.symbols, np.where(reading.rows > 0, whole.symbols, 0))
         assert np.array_equal(reading.rows[reading.rows > 0], whole.rows[reading.rows > 0])
@@ -77,11 +84,11 @@ def test_the_last_bytes_of_the_payload_bring_the_whole_picture(micro, coded):
 
 
 @pytest.mark.skipif(
-    not any(model.default for model in checkpoint.installed()),
+    not any(model.default for model in registry.installed()),
     reason="no default model is installed (weights/ is empty)",
 )
-def test_the_installed_model_shows_more_the_more_has_arrived(make_picture):
-    codec = Codec.from_pretrained(device="cpu")
+def test_the_installed_model_shows_more_the_more_has_arrived(make_picture, runtime):
+    codec = Codec.from_pretrained(runtime=runtime, device="cpu")
     data = codec.encode(make_picture(128, 128), 60)
     whole = np.asarray(codec.decode(data), np.float64)
     errors = []
@@ -118,7 +125,7 @@ def test_the_bytes_that_a_preview_wants_are_about_those_it_needs(micro, coded):
 
 
 @pytest.mark.skipif(
-    not any(model.name == "tiny" for model in checkpoint.installed()),
+    not any(model.name == "tiny" for model in registry.installed()),
     reason="tiny is not installed (weights/ is empty)",
 )
 @pytest.mark.parametrize("quality", [20, 50, 80])
@@ -343,7 +350,7 @@ def test_the_way_stays_on_the_sphere():
 
 
 def test_pictures_in_tiles_cost_and_show_the_same(micro_path, micro, make_picture, version):
-    tiled = Codec.from_pretrained(micro_path, device="cpu", tile=192)
+    tiled = Codec.from_pretrained(micro_path, runtime=micro.runtime, device="cpu", tile=192)
     pixels = make_picture(300, 500)
     (data,) = tiled.encode_batch([pixels], 40, version=version)
     plain, cut = micro.bit_map(pixels, 40), tiled.bit_map(pixels, 40)

@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from glc.bitstream import Container
-from glc.entropy import IndexTables, Order, RangeDecoder, RangeEncoder, ScaleTables
-from glc.file.versions import order_of
+from glc.coding.tables import Tables
+from glc.coding.versions import order_of
+from glc.entropy import Order, RangeDecoder, RangeEncoder
 from glc.pipeline import Pipeline
 from glc.runtime.protocol import Integers
 from glc.tiling.progress import Progress
 from glc.tiling.sizes import grid_of
 
-__all__ = ["Message", "Tables", "read", "write"]
+__all__ = ["Message", "read", "write"]
 
 Message: TypeAlias = "tuple[Integers, Integers]"
 """Rows and symbols of one step, in coding order."""
-
-
-class Tables(NamedTuple):
-    """The probability tables of a model."""
-
-    scales: ScaleTables
-    """Of symbols."""
-    indices: IndexTables
-    """Of z."""
 
 
 def write(

@@ -26,39 +26,9 @@ from glc.bitstream import (
     pack,
     unpack,
 )
-from glc.config import DEFAULT_REALISM, QUALITY_MAX, REALISM_MAX
+from glc.config import QUALITY_MAX
 from glc.errors import CorruptError, WeightsError
 from glc.image import Picture, decode_alpha, encode_alpha, to_pil
-from glc.whole import whole
-
-
-def check_quality(quality: Any) -> int:
-    """Return a quality as an int, of whatever type it is.
-
-    Raises:
-        ValueError: it is not a whole number from 0 to 100.
-    """
-    return whole("quality", quality, 0, QUALITY_MAX)
-
-
-def check_realism(realism: Any) -> float:
-    """Return a realism as the share from 0 to 1 that D takes; None is the default.
-
-    Raises:
-        ValueError: it is not a whole number from 0 to 100, of whatever type.
-    """
-    if realism is None:
-        realism = DEFAULT_REALISM
-    return whole("realism", realism, 0, REALISM_MAX) / REALISM_MAX
-
-
-def check_size(max_bytes: Any) -> int:
-    """Return the most bytes that a file may have as an int, of whatever type it is.
-
-    Raises:
-        ValueError: it is not a whole number of 1 or more.
-    """
-    return whole("max_bytes", max_bytes, 1)
 
 
 def bank_of(quality: int, anchors: int) -> int:

@@ -57,6 +57,13 @@ class PrefixDecoder(RangeDecoder):
     def decode(self, model: Categorical, count: int) -> Int32Array:
         """Return the next ``count`` symbols, zeros from the first uncertain one on.
 
+        Args:
+            model: the row of frequencies that they were written with.
+            count: >= 0.
+
+        Returns:
+            (count,), int32; ``certain`` and ``ended`` tell how many of them are known.
+
         Raises:
             CorruptError: no continuation of the data is what an encoder writes.
             ValueError: count is negative.

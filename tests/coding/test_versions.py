@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 from glc.bitstream import FORMAT_VERSION, FORMAT_VERSIONS
+from glc.coding.versions import order_of
 from glc.entropy import Order
-from glc.file.versions import order_of
 
 GLC = Path(__file__).parents[2] / "glc"
 
@@ -23,4 +23,4 @@ def test_nothing_else_names_an_order() -> None:
     found = {
         p.relative_to(GLC).as_posix() for p in GLC.rglob("*.py") if named.search(p.read_text())
     }
-    assert found == {"file/versions.py", "entropy/order.py"}
+    assert found == {"coding/versions.py", "entropy/order.py"}

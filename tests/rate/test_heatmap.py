@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from glc.analysis.heatmap import colours, draw
+from glc.rate.heatmap import colours, draw
 
 
 def lightness(colour: np.ndarray) -> np.ndarray:

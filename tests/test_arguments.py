@@ -12,8 +12,7 @@ from PIL import Image
 
 import glc.pillow
 from glc import Codec
-from glc.file.assembly import check_quality, check_size
-from glc.whole import whole
+from glc.arguments import check_quality, check_size, whole_number
 
 FORTY = {
     "int": 40,
@@ -50,7 +49,11 @@ NO_NUMBERS = {
 
 @pytest.mark.parametrize("kind", FORTY)
 def test_whole_numbers_of_any_type_are_ints(kind):
-    for found in (whole("n", FORTY[kind], 0), check_quality(FORTY[kind]), check_size(FORTY[kind])):
+    for found in (
+        whole_number("n", FORTY[kind], 0),
+        check_quality(FORTY[kind]),
+        check_size(FORTY[kind]),
+    ):
         assert found == 40
         assert type(found) is int
 

@@ -1,17 +1,16 @@
-"""Whole numbers as callers give them: of any type, as long as they are whole.
-
-Knows nothing of what they count.
-"""
+"""Numbers as callers give them: of any type, as long as they are whole and within bounds."""
 
 from __future__ import annotations
 
 import operator
 from typing import Any
 
-__all__ = ["whole"]
+from glc.config import DEFAULT_REALISM, QUALITY_MAX, REALISM_MAX
+
+__all__ = ["check_quality", "check_realism", "check_size", "whole_number"]
 
 
-def whole(name: str, value: Any, least: int, most: int | None = None) -> int:
+def whole_number(name: str, value: Any, least: int, most: int | None = None) -> int:
     """Return a whole number within bounds as an int.
 
     Args:
@@ -29,6 +28,35 @@ def whole(name: str, value: Any, least: int, most: int | None = None) -> int:
         bounds = f"of {least} or more" if most is None else f"from {least} to {most}"
         raise ValueError(f"{name}: expected a whole number {bounds}, found {repr(value)[:60]}")
     return number
+
+
+def check_quality(quality: Any) -> int:
+    """Return a quality as an int, of whatever type it is.
+
+    Raises:
+        ValueError: it is not a whole number from 0 to 100.
+    """
+    return whole_number("quality", quality, 0, QUALITY_MAX)
+
+
+def check_realism(realism: Any) -> float:
+    """Return a realism as the share from 0 to 1 that D takes; None is the default.
+
+    Raises:
+        ValueError: it is not a whole number from 0 to 100, of whatever type.
+    """
+    if realism is None:
+        realism = DEFAULT_REALISM
+    return whole_number("realism", realism, 0, REALISM_MAX) / REALISM_MAX
+
+
+def check_size(max_bytes: Any) -> int:
+    """Return the most bytes that a file may have as an int, of whatever type it is.
+
+    Raises:
+        ValueError: it is not a whole number of 1 or more.
+    """
+    return whole_number("max_bytes", max_bytes, 1)
 
 
 def _whole(value: Any) -> int | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from glc.distribution import DISTRIBUTION, install
+from glc.install_hint import DISTRIBUTION, install_command
 
 tomllib = pytest.importorskip("tomllib", reason="from Python 3.11 on")
 
@@ -20,8 +20,8 @@ def test_the_name_is_that_of_the_project() -> None:
 
 
 def test_what_brings_an_extra() -> None:
-    assert install("train") == "pip install 'glc-codec[train]'"
-    assert install() == "pip install glc-codec"
+    assert install_command("train") == "pip install 'glc-codec[train]'"
+    assert install_command() == "pip install glc-codec"
 
 
 def test_no_text_says_another_name() -> None:

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from glc.training.losses.rate import RateControl
+from glc.training.losses.rate_control import RateControl
 
 
 def settle(batch: int) -> RateControl:

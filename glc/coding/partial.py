@@ -1,7 +1,7 @@
 """What a file says that has not arrived whole: z alone, or every symbol that is certain.
 
 Symbols that have not been received are 0, so that their elements of y take the mean that z and the
-earlier steps predict. Knows nothing of networks: ``glc.codec`` owns those.
+earlier steps predict.
 """
 
 from __future__ import annotations
@@ -13,16 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from glc.bitstream import Prefix
+from glc.bitstream import Container, Prefix
+from glc.coding import assembly
+from glc.coding.batch_coder import BatchCoder
+from glc.coding.tables import Tables
+from glc.coding.versions import order_of
 from glc.entropy import IndexTables, PrefixDecoder, decode_known
 from glc.errors import TruncatedError
-from glc.file.payload import Tables
-from glc.file.versions import order_of
 from glc.pipeline import Pipeline, put
+from glc.runtime.out_of_memory import in_smaller_tiles
+from glc.tiling.geometry import Tiling
 from glc.tiling.progress import Progress
 from glc.tiling.sizes import grid_of
 
-__all__ = ["PartialPicture", "Reading", "missing", "read"]
+__all__ = ["PartialPicture", "Reading", "decode_partial", "preview", "read", "read_checked"]
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,77 @@ class Reading:
     """Coding steps that were read to their end."""
 
 
+def preview(coder: BatchCoder, prefix: Prefix, realism: float) -> Image.Image:
+    """Return the picture that z alone says; nothing is verified.
+
+    Raises:
+        TruncatedError: z is not complete.
+        CorruptError: as ``decode_partial``.
+    """
+    return _show(coder, prefix, read(coder, prefix, with_symbols=False), realism)
+
+
+def decode_partial(coder: BatchCoder, prefix: Prefix, realism: float) -> PartialPicture:
+    """Return the picture of what has arrived; a complete file is verified.
+
+    Raises:
+        TruncatedError: z is not complete; the message says about how many bytes it takes.
+        CorruptError: the payload is not what an encoder writes, or its checksum is wrong.
+    """
+    reading = read_checked(coder, prefix)
+    return PartialPicture(
+        image=_show(coder, prefix, reading, realism),
+        is_complete=prefix.container is not None,
+        payload_bytes=len(prefix.payload),
+        payload_expected=prefix.header.payload_bytes,
+        steps=reading.steps,
+        symbols=int(np.count_nonzero(reading.rows)),
+        notices=_missing(prefix),
+    )
+
+
+def read_checked(coder: BatchCoder, prefix: Prefix) -> Reading:
+    """Read the integers that have arrived, and compare the checksum of a file that is whole.
+
+    Raises:
+        TruncatedError, CorruptError: as ``decode_partial``.
+    """
+    reading = read(coder, prefix)
+    if prefix.container is not None:
+        coder.compare(prefix.container, reading.indices, reading.symbols)
+    return reading
+
+
+@in_smaller_tiles
 def read(
+    coder: BatchCoder,
+    prefix: Prefix,
+    with_symbols: bool = True,
+    *,
+    tiling: Tiling | None = None,
+) -> Reading:
+    """Read the integers that have arrived; with_symbols False reads z only.
+
+    Raises:
+        TruncatedError, CorruptError: as ``decode_partial``, but for the checksum.
+    """
+    header = prefix.header
+    sizes = [(header.height, header.width)]
+    ((_, pipeline, progress),) = coder.split(sizes, header.quality, tiling)
+    bank = coder.bank(header.quality)
+    return _read_payload(coder.tables, pipeline, prefix, bank, with_symbols, progress)
+
+
+def _show(coder: BatchCoder, prefix: Prefix, reading: Reading, realism: float) -> Image.Image:
+    header = prefix.header
+    fields = (header.width, header.height, header.quality, header.model)
+    container = Container(*fields, prefix.payload, prefix.chunks, version=header.version)
+    what = [(header.height, header.width)], header.quality
+    y_hat = coder.dequantise(*what, reading.indices[None], reading.symbols[None])
+    return assembly.finish(container, coder.synthesise(*what, y_hat, realism)[0])
+
+
+def _read_payload(
     tables: Tables,
     pipeline: Pipeline,
     prefix: Prefix,
@@ -106,7 +180,7 @@ def read(
     return Reading(z, rows[0], symbols[0], finished)
 
 
-def missing(prefix: Prefix) -> tuple[str, ...]:
+def _missing(prefix: Prefix) -> tuple[str, ...]:
     """Return what cannot be known of a file before the rest of it arrives, a sentence each."""
     if prefix.container is not None:
         return ()

@@ -32,6 +32,9 @@ class Draw:
         seed: 0 or more.
         number: which of several pictures of a seed.
         temperature: above 0.
+
+    Raises:
+        ValueError: a seed below 0, or a temperature that is not above 0.
     """
 
     def __init__(self, seed: int, number: int, temperature: float = 1.0) -> None:

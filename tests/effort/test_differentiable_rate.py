@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from glc.effort.likelihood import sigma_of_rows, symbol_bits
+from glc.effort.differentiable_rate import sigma_of_rows, symbol_bits
 from glc.entropy import ROWS, sigma_of_row
 
 
