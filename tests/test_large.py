@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from glc import pipeline
+from glc import coding_loop
 from glc.bitstream import pack, unpack
 from glc.errors import CorruptError
 from glc.tiling.geometry import SmallerTilesWarning
@@ -93,14 +93,14 @@ PARTS = [
 @pytest.mark.parametrize("network", PARTS)
 def test_a_reach_too_small_would_be_seen(load_micro, codecs, monkeypatch, network):
     """Guards the tests above: with less than what a network reads they fail."""
-    real = pipeline.reach_of
+    real = coding_loop.reach_of
 
     def short(config):
         fields = {**real(config).__dict__, network: 0}
         # One grid holds them both.
         return Reach(**fields | ({"scale_context": 0} if network == "scale_base" else {}))
 
-    monkeypatch.setattr(pipeline, "reach_of", short)
+    monkeypatch.setattr(coding_loop, "reach_of", short)
     picture = noise(331, 257)
     codec = codecs[64]
     if network.startswith("encoder"):

@@ -49,7 +49,7 @@ CLOSED = {
     "glc.image.inputs": ({"numpy", "PIL"}, {"glc.image"}),
     "glc.latents.bottleneck": ({"numpy"}, set()),
     "glc.runtime.protocol": ({"numpy"}, {"glc.config"}),
-    "glc.pipeline": (
+    "glc.coding_loop": (
         {"numpy"},
         {
             *(
@@ -65,7 +65,7 @@ CLOSED = {
     "glc.coding.payload": (
         {"numpy"},
         {
-            *("glc.bitstream", "glc.entropy", "glc.pipeline", "glc.runtime.protocol"),
+            *("glc.bitstream", "glc.entropy", "glc.coding_loop", "glc.runtime.protocol"),
             *("glc.tiling.sizes", "glc.tiling", "glc.coding.tables", "glc.coding.versions"),
         },
     ),
@@ -94,7 +94,7 @@ CLOSED = {
     "glc.image.bands": ({"numpy", "PIL"}, set()),
     "glc.image.exif": ({"PIL"}, {"glc.image.metadata"}),
     "glc.image.wide_samples": ({"numpy", "PIL"}, {"glc.image.bands", "glc.image.tiff"}),
-    "glc.image.srgb": ({"numpy", "PIL"}, {"glc.image.bands", "glc.image.color"}),
+    "glc.image.srgb": ({"numpy", "PIL"}, {"glc.image.bands", "glc.image.untagged_color"}),
     "glc.weights.manifest": (set(), set()),
     "glc.weights.extras": ({"numpy"}, {"glc.config", "glc.errors"}),
     "glc.weights.checkpoint": (
@@ -108,24 +108,24 @@ CLOSED = {
     "glc.coding.tables": (set(), {"glc.entropy", "glc.errors"}),
     "glc.rate.rate_map": (
         {"numpy"},
-        {"glc.config", "glc.entropy", "glc.pipeline", "glc.tiling.sizes"},
+        {"glc.config", "glc.entropy", "glc.coding_loop", "glc.tiling.sizes"},
     ),
     "glc.rate.heatmap": ({"numpy", "PIL"}, set()),
     "glc.latents.arrays": ({"numpy"}, {"glc.config"}),
     "glc.latents.sampling": (
         {"numpy"},
-        {"glc.entropy", "glc.pipeline", "glc.runtime.protocol"},
+        {"glc.entropy", "glc.coding_loop", "glc.runtime.protocol"},
     ),
     "glc.image.depth": ({"numpy"}, {"glc.errors"}),
     "glc.image.tiff": ({"PIL"}, {"glc.errors"}),
-    "glc.image.color": ({"numpy", "PIL"}, set()),
+    "glc.image.untagged_color": ({"numpy", "PIL"}, set()),
     "glc.image.metadata": ({"PIL"}, set()),
     "glc.archive.lock": (set(), set()),
     "glc.dataset.notices": (set(), set()),
     "glc.image": (
         {"numpy", "PIL"},
         {
-            *("glc.image.metadata", "glc.image.color", "glc.image.depth", "glc.errors"),
+            *("glc.image.metadata", "glc.image.untagged_color", "glc.image.depth", "glc.errors"),
             *("glc.image.sniff", "glc.image.strict", "glc.image.tiff"),
         },
     ),

@@ -9,7 +9,13 @@ from __future__ import annotations
 
 import sys
 
-if __name__ == "__main__":
-    from glc.training.engine.bench import main
 
+def main() -> int:
+    """Measure as the command line says; returns the exit code."""
+    from glc.training.engine import bench
+
+    return bench.main()
+
+
+if __name__ == "__main__":
     sys.exit(main())

@@ -18,8 +18,8 @@ from glc.coding.batches import join
 from glc.coding.payload import Message
 from glc.coding.tables import Tables
 from glc.coding.versions import order_of
+from glc.coding_loop import CodingLoop
 from glc.image import Picture
-from glc.pipeline import Pipeline
 from glc.runtime.out_of_memory import in_smaller_tiles
 from glc.runtime.protocol import Floats, Integers, Networks, Pixels
 from glc.tiling.geometry import Tiling
@@ -58,7 +58,7 @@ class BatchCoder:
 
     def split(
         self, sizes: Sequence[_Size], quality: int, tiling: Tiling | None = None
-    ) -> Iterator[tuple[slice, Pipeline, Progress | None]]:
+    ) -> Iterator[tuple[slice, CodingLoop, Progress | None]]:
         """Yield what works on pictures of one padded size: all at once, or in tiles one by one.
 
         Each comes with the positions of its pictures, and what it tells its progress to.
@@ -69,7 +69,7 @@ class BatchCoder:
         for start in range(0, count, together):
             members = slice(start, start + together)
             own = tiling.share(start, together, count)
-            yield members, Pipeline(self.networks, sizes[members], quality, side), own.progress
+            yield members, CodingLoop(self.networks, sizes[members], quality, side), own.progress
 
     @in_smaller_tiles
     def analyse(self, pictures: Sequence[Picture], *, tiling: Tiling | None = None) -> Floats:
@@ -78,7 +78,7 @@ class BatchCoder:
         rgb = [picture.rgb for picture in pictures]
         # E knows no quality.
         split = self.split(sizes, 0, tiling)
-        return join([pipeline.latent(rgb[own], progress) for own, pipeline, progress in split])
+        return join([loop.latent(rgb[own], progress) for own, loop, progress in split])
 
     @in_smaller_tiles
     def quantise(
@@ -102,13 +102,13 @@ class BatchCoder:
         sizes = [(picture.height, picture.width) for picture in pictures]
         indices, everything = [], []
         messages: list[list[Message]] = []
-        for own, pipeline, progress in self.split(sizes, quality, tiling):
-            y, z = pipeline.transform(latents[own])
+        for own, loop, progress in self.split(sizes, quality, tiling):
+            y, z = loop.transform(latents[own])
             if search is None or not search.level.steps:
-                steps, symbols = pipeline.write(y, z, progress)
+                steps, symbols = loop.write(y, z, progress)
             else:
                 rgb = [picture.rgb for picture in pictures[own]]
-                steps, symbols = search(pipeline, rgb, y, z, quality, progress)
+                steps, symbols = search(loop, rgb, y, z, quality, progress)
             indices.append(z)
             everything.append(symbols)
             for index in range(len(z)):
@@ -152,9 +152,9 @@ class BatchCoder:
         """
         sizes = [(container.height, container.width) for container in containers]
         quality, found = containers[0].quality, []
-        for own, pipeline, progress in self.split(sizes, quality, tiling):
+        for own, loop, progress in self.split(sizes, quality, tiling):
             some, bank = containers[own], self.bank(quality)
-            indices, symbols = payload.read(self.tables, pipeline, some, bank, progress)
+            indices, symbols = payload.read(self.tables, loop, some, bank, progress)
             for index, container in enumerate(some):
                 self.compare(container, indices[index], symbols[index])
             found.append((indices, symbols))

@@ -18,9 +18,9 @@ from glc.coding import assembly
 from glc.coding.batch_coder import BatchCoder
 from glc.coding.tables import Tables
 from glc.coding.versions import order_of
+from glc.coding_loop import CodingLoop, put
 from glc.entropy import IndexTables, PrefixDecoder, decode_known
 from glc.errors import TruncatedError
-from glc.pipeline import Pipeline, put
 from glc.runtime.out_of_memory import in_smaller_tiles
 from glc.tiling.geometry import Tiling
 from glc.tiling.progress import Progress
@@ -119,9 +119,9 @@ def read(
     """
     header = prefix.header
     sizes = [(header.height, header.width)]
-    ((_, pipeline, progress),) = coder.split(sizes, header.quality, tiling)
+    ((_, loop, progress),) = coder.split(sizes, header.quality, tiling)
     bank = coder.bank(header.quality)
-    return _read_payload(coder.tables, pipeline, prefix, bank, with_symbols, progress)
+    return _read_payload(coder.tables, loop, prefix, bank, with_symbols, progress)
 
 
 def _show(coder: BatchCoder, prefix: Prefix, reading: Reading, realism: float) -> Image.Image:
@@ -135,7 +135,7 @@ def _show(coder: BatchCoder, prefix: Prefix, reading: Reading, realism: float) -
 
 def _read_payload(
     tables: Tables,
-    pipeline: Pipeline,
+    loop: CodingLoop,
     prefix: Prefix,
     bank: int,
     with_symbols: bool = True,
@@ -145,7 +145,7 @@ def _read_payload(
 
     Args:
         tables: of the model that the file was made with.
-        pipeline: for this file.
+        loop: for this file.
         prefix: what has arrived.
         bank: the table of z for the file's quality.
         with_symbols: False reads z only.
@@ -173,7 +173,7 @@ def _read_payload(
         steps.append(known_rows)
         return symbols
 
-    symbols = pipeline.read(z[None], decode, progress)
+    symbols = loop.read(z[None], decode, progress)
     rows = np.zeros(symbols.shape, np.uint8)
     for step, picked in enumerate(steps):
         put(step, rows, picked)

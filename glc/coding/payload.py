@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from glc.bitstream import Container
 from glc.coding.tables import Tables
 from glc.coding.versions import order_of
+from glc.coding_loop import CodingLoop
 from glc.entropy import Order, RangeDecoder, RangeEncoder
-from glc.pipeline import Pipeline
 from glc.runtime.protocol import Integers
 from glc.tiling.progress import Progress
 from glc.tiling.sizes import grid_of
@@ -44,7 +44,7 @@ def write(
 
 def read(
     tables: Tables,
-    pipeline: Pipeline,
+    loop: CodingLoop,
     containers: Sequence[Container],
     bank: int,
     progress: Progress | None = None,
@@ -53,7 +53,7 @@ def read(
 
     Args:
         tables: of the model.
-        pipeline: for these files.
+        loop: for these files.
         containers: the files, of one padded size and quality.
         bank: the table of z.
         progress: told of every tile.
@@ -77,4 +77,4 @@ def read(
             symbols[index][where] = tables.scales.decode(decoder, chosen[index][where], order)
         return symbols
 
-    return indices, pipeline.read(indices, decode, progress)
+    return indices, loop.read(indices, decode, progress)

@@ -15,13 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from glc.coding_loop import read_pixels
 from glc.config import DEFAULT_REALISM, IMAGE_STRIDE, LATENT_STRIDE, REALISM_MAX
 from glc.effort.differentiable_rate import symbol_bits
 from glc.effort.levels import Level
 from glc.effort.look import looks_through
 from glc.networks.model import GlcModel
 from glc.networks.quantize import round_from, round_through
-from glc.pipeline import read_pixels
 from glc.runtime.precision import with_gradients
 from glc.runtime.protocol import Floats, Integers, Pixels
 from glc.tiling.geometry import Window, cut

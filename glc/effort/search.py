@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from glc.coding_loop import CodingLoop, Written
 from glc.effort.levels import Level
 from glc.entropy import ScaleTables
-from glc.pipeline import Pipeline, Written
 from glc.runtime.protocol import Floats, Integers, Networks, Pixels
 from glc.tiling.progress import Progress, part
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Refiner", "Search", "bits_of", "fit", "open_refiner"]
 
 Symbols: TypeAlias = "tuple[list[Written], NDArray[np.int16]]"
-"""What ``Pipeline.write`` gives."""
+"""What ``CodingLoop.write`` gives."""
 
 _CLOSE = 0.015
 """Below what is wanted, as a share of it: close enough."""
@@ -69,7 +69,7 @@ class Search:
 
     def __call__(
         self,
-        pipeline: Pipeline,
+        loop: CodingLoop,
         pictures: Sequence[Pixels],
         y: Floats,
         indices: Integers,
@@ -79,7 +79,7 @@ class Search:
         """Choose symbols.
 
         Args:
-            pipeline: for these pictures and this quality.
+            loop: for these pictures and this quality.
             pictures: (H, W, 3) each.
             y: (B, C_y, h, w), of one pass.
             indices: of z, (B, h / 4, w / 4).
@@ -87,19 +87,19 @@ class Search:
             progress: told of the share that is done.
 
         Returns:
-            As ``Pipeline.write``.
+            As ``CodingLoop.write``.
         """
         if self.refiner is None or not self.level.steps:
-            return pipeline.write(y, indices)
+            return loop.write(y, indices)
         level, told = self.level, part(progress, 0.0, 0.9)
         if self.spare_bits is not None:
             level = replace(level, fits=max(level.fits, _TRIES_TO_FILL))
         if level.fits == 1:
             factor = np.ones(len(pictures))
             moved, _ = self.refiner(pictures, y, indices, quality, factor, level, told)
-            return pipeline.write(moved, indices)
+            return loop.write(moved, indices)
 
-        own = bits_of(self.scales, pipeline.write(y, indices)[0])
+        own = bits_of(self.scales, loop.write(y, indices)[0])
         at_most = self.spare_bits is not None
         wanted = own + (self.spare_bits or 0.0)
         # What was chosen by one pass may be no bits at all.
@@ -108,7 +108,7 @@ class Search:
 
         def write(amounts: NDArray[np.float64]) -> Symbols:
             changed = moved + amounts.astype(np.float32)[:, None, None, None] * thrift
-            return pipeline.write(changed, indices)
+            return loop.write(changed, indices)
 
         return fit(write, self.scales, wanted, level.fits, at_most)
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from glc.image.bands import Plane, bands, row_slices, to_plane
-from glc.image.color import Encoding
 from glc.image.depth import WIDEST, narrow, narrow_float, undo_premultiplying
 from glc.image.tiff import Planes, has_12_bits
+from glc.image.untagged_color import Encoding
 from glc.image.wide_samples import Wide
 
 __all__ = ["flatten", "join_planes"]

@@ -37,7 +37,6 @@ from PIL import Image, UnidentifiedImageError
 
 from glc.errors import ImageError
 from glc.image.bands import Plane, to_plane
-from glc.image.color import Encoding, encoding_of
 from glc.image.exif import EXIF_PREFIX, upright_metadata
 from glc.image.flatten import flatten, join_planes
 from glc.image.metadata import depth_notices, gain_map_notices
@@ -45,6 +44,7 @@ from glc.image.sniff import HEAD_BYTES, describe
 from glc.image.srgb import to_srgb, undo_encoding
 from glc.image.strict import refusing_cut_files
 from glc.image.tiff import has_white_at_zero, planes_of
+from glc.image.untagged_color import Encoding, encoding_of
 from glc.image.wide_samples import put_in_native_order, rawmode_of, read_wide
 
 __all__ = ["Picture", "from_array", "load", "to_pil"]

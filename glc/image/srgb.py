@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from glc.image.bands import Plane, bands, row_slices, to_plane
-from glc.image.color import Encoding
+from glc.image.untagged_color import Encoding
 
 __all__ = ["to_srgb", "undo_encoding"]
 

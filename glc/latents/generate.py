@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from PIL import Image
 
 from glc.coding.batch_coder import BatchCoder
+from glc.coding_loop import CodingLoop
 from glc.image import Picture
 from glc.latents import arrays, sampling
 from glc.latents.bottleneck import Bottleneck
 from glc.latents.convert import shown, to_picture
-from glc.pipeline import Pipeline
 from glc.runtime.protocol import Networks
 from glc.tiling.geometry import Tiling
 from glc.tiling.sizes import grid_of, inside, padded
@@ -35,8 +35,8 @@ def from_tables(
         # What lies in the padding is drawn as well, so that a sample depends on its grid alone.
         sizes = [padded(height, width)]
         side = Tiling(coder.tile).side_for(height, width)
-        pipeline = Pipeline(coder.networks, sizes, quality, side)
-        symbols = sampling.draw_symbols(pipeline, tables.scales, z, draw)
+        loop = CodingLoop(coder.networks, sizes, quality, side)
+        symbols = sampling.draw_symbols(loop, tables.scales, z, draw)
         y_hat = coder.dequantise(sizes, quality, z, symbols)
         (rgb,) = coder.synthesise([(height, width)], quality, y_hat, realism)
         pictures.append(Image.fromarray(rgb))

@@ -11,9 +11,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from glc.coding_loop import CodingLoop
 from glc.entropy import IndexTables, ScaleTables
 from glc.entropy.arrays import Int32Array
-from glc.pipeline import Pipeline
 from glc.runtime.protocol import Floats, Integers
 
 __all__ = ["PRIORS", "Draw", "draw_normal", "draw_symbols", "path", "spherical"]
@@ -92,12 +92,12 @@ class Draw:
 
 
 def draw_symbols(
-    pipeline: Pipeline, scales: ScaleTables, z: Integers, draw: Draw
+    loop: CodingLoop, scales: ScaleTables, z: Integers, draw: Draw
 ) -> NDArray[np.int16]:
     """Draw every symbol of y in the order of the file format, given indices of z.
 
     Args:
-        pipeline: whose rows choose the tables.
+        loop: whose rows choose the tables.
         scales: the tables of the symbols.
         z: (1, h, w) indices.
         draw: where symbols come from.
@@ -110,7 +110,7 @@ def draw_symbols(
         symbols = draw.symbols(scales, rows.ravel().astype(np.int32))
         return symbols.reshape(rows.shape).astype(np.int16)
 
-    return pipeline.read(z, decode)
+    return loop.read(z, decode)
 
 
 def draw_normal(channels: int, height: int, width: int, draw: Draw) -> NDArray[np.float32]:

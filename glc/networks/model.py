@@ -1,6 +1,6 @@
 """The whole codec as float tensors: composition, and the coding loop of training.
 
-Files are coded by ``glc.pipeline``, over arrays and in either runtime. What is done with the
+Files are coded by ``glc.coding_loop``, over arrays and in either runtime. What is done with the
 symbols of a step is the ``exchange`` callback that is handed in.
 """
 
@@ -50,7 +50,7 @@ class GlcModel(nn.Module):
     def code_symbols(
         self, digits: Tensor, quality: Tensor, exchange: Exchange, exact: bool = True
     ) -> Tensor:
-        """Run the coding steps on tensors, for training; files are coded by ``glc.pipeline``.
+        """Run the coding steps on tensors, for training; files are coded by ``glc.coding_loop``.
 
         Args:
             digits: (B, D, h, w) digits of z, float32.

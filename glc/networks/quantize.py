@@ -1,6 +1,6 @@
 """The gradients that training puts in the place of rounding and clamping.
 
-What is coded is rounded in ``glc.pipeline``. Knows nothing of networks or bytes.
+What is coded is rounded in ``glc.coding_loop``. Knows nothing of networks or bytes.
 """
 
 from __future__ import annotations

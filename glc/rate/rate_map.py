@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from glc.coding_loop import pick, put
 from glc.config import IMAGE_STRIDE, LATENT_STRIDE
 from glc.entropy import ScaleTables
-from glc.pipeline import pick, put
 from glc.tiling.sizes import inside
 
 __all__ = ["bits_per_position", "place_rows"]

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from glc.coding_loop import CodingLoop
 from glc.effort.descent import _RATE, Descent, _Window
 from glc.effort.levels import Level
-from glc.pipeline import Pipeline
 from glc.tiling.geometry import Window
 
 
@@ -16,8 +16,8 @@ from glc.tiling.geometry import Window
 def task(request, make_picture):
     codec = request.getfixturevalue(request.param)
     picture = make_picture(100, 120)
-    pipeline = Pipeline(codec.networks, [picture.shape[:2]], 60)
-    y, z = pipeline.transform(pipeline.latent([picture]))
+    loop = CodingLoop(codec.networks, [picture.shape[:2]], 60)
+    y, z = loop.transform(loop.latent([picture]))
     return codec, picture, y, z
 
 

@@ -19,7 +19,7 @@ SCALES = ScaleTables.build()
 
 
 def made(magnitude):
-    """Return symbols of two pictures, as ``Pipeline.write`` does, that fade with thrift."""
+    """Return symbols of two pictures, as ``CodingLoop.write`` does, that fade with thrift."""
 
     def write(weights):
         calls.append(weights.copy())

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from glc.coding_loop import to_symbols
 from glc.networks.quantize import clamp_through, round_from, round_through
-from glc.pipeline import to_symbols
 
 
 def test_rounding_is_half_to_even_and_exact():

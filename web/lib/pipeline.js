@@ -1,5 +1,5 @@
 /**
- * The coding loop: a model at work on one picture, tile by tile or in one piece. `glc.pipeline`.
+ * The coding loop: a model at work on one picture, tile by tile or in one piece. `glc.coding_loop`.
  *
  * Knows nothing of bytes.
  */

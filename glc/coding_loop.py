@@ -25,7 +25,7 @@ from glc.tiling.progress import Progress, part
 from glc.tiling.receptive_field import reach_of
 from glc.tiling.sizes import inside
 
-__all__ = ["Pipeline", "Written", "pick", "put", "read_pixels", "to_symbols"]
+__all__ = ["CodingLoop", "Written", "pick", "put", "read_pixels", "to_symbols"]
 
 Mask: TypeAlias = "NDArray[np.bool_]"
 Written: TypeAlias = "tuple[NDArray[np.uint8], NDArray[np.int16], Mask]"
@@ -59,7 +59,7 @@ def _corners(step: int, whole: NDArray[Any]) -> Iterator[NDArray[Any]]:
         yield channels[:, :, corner // 2 :: 2, corner % 2 :: 2]
 
 
-class Pipeline:
+class CodingLoop:
     """A model at work on pictures of one padded size and one quality.
 
     Latents (1/256 of the pixels) and the uint8 pictures are held whole; all else is per tile.
@@ -67,7 +67,7 @@ class Pipeline:
     before it runs any float network; y_hat, in turn, needs no rows. Rows and symbols of one step
     are (B, C_y, h / 2, w / 2), in coding order, as ``pick`` gives them.
 
-    A pipeline serves one batch. Without tiles it computes what z says once for all four steps.
+    A loop serves one batch. Without tiles it computes what z says once for all four steps.
 
     Args:
         networks: what computes.
