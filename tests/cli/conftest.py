@@ -121,6 +121,12 @@ def run_as_process() -> None:
     entry()
 
 
+@pytest.fixture(autouse=True)
+def _no_plugin(monkeypatch):
+    """A command runs where nobody has registered the Pillow plugin; other tests here have."""
+    monkeypatch.setattr(Image, "ID", [name for name in Image.ID if name != "GLC"])
+
+
 @pytest.fixture
 def fake_codec():
     return FakeCodec

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from glc.training.engine import loop
 from glc.training.engine.loop import Trainer
 from glc.training.losses import picture_loss
 from glc.training.losses.discriminator import hinge_loss
@@ -210,7 +211,11 @@ def adversarial_gradient(trainer: Trainer, realism: Tensor | None) -> tuple[Tens
 
 
 @pytest.mark.parametrize("share", [0.5, 1.0])
-def test_realism_weighs_the_adversary_of_each_sample(make: Make, share: float) -> None:
+def test_realism_weighs_the_adversary_of_each_sample(
+    make: Make, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A full say for discriminators that know nothing yet.
+    monkeypatch.setattr(loop, "_IGNORANT", 1e9)
     changes: dict[str, object] = {
         "lpips_weight": 0.0, "alex_weight": 0.0, "adversarial_weight": 5.0,
         "mobilenet_share": share, "realistic_share": 1.0,
