@@ -343,12 +343,12 @@ class Trainer:
             x, own, weight = x[:seen], pixels[:seen], realism[:seen]
         else:
             own, weight = pixels, None
-        known = [f.detach() for f in fake]
-        judged = self._train_adversary(x, real, own.detach(), known, weight)
         self.adversary.requires_grad_(False)
         fooled = generator_loss(self.adversary(own, fake))
         (push,) = torch.autograd.grad(fooled, pixels)
         self.adversary.requires_grad_(True)
+        known = [f.detach() for f in fake]
+        judged = self._train_adversary(x, real, own.detach(), known, weight)
         # Before realism weighs the samples: the factor would make up for a small mean of it.
         factor = s.adversarial_weight * gradient.norm() / push.norm().clamp_min(1e-12)
         factor = factor.clamp_max(10.0) * ((_IGNORANT - judged) / _DOUBT).clamp(0.0, 1.0)
