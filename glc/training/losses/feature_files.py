@@ -82,6 +82,6 @@ def build_all(builders: Mapping[str, Callable[[], Built]]) -> dict[str, Built]:
     if missing:
         raise TrainingError(
             f"no weights for {', '.join(missing)}, and no download ({reason}); put the files "
-            "there, or give the network the weight 0"
+            "there, or give the network the weight 0, as --set alex_weight=0 does"
         )
     return built
