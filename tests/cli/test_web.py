@@ -96,6 +96,8 @@ def test_serving(runtime, micro_path):
         [sys.executable, "-m", "codec_cli", "web", *arguments],
         stderr=subprocess.PIPE,
         text=True,
+        # Tests that run in the background of a shell hand on that Ctrl-C is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     try:
         assert process.stderr is not None
