@@ -328,7 +328,7 @@ class Trainer:
         s = self.settings
         adversarial = s.is_adversarial(self.phase, progress)
         share = s.perceptual_share(self.phase, progress)
-        shared = adversarial and s.projected_discriminator
+        shared = s.projected if adversarial else ()
         pixels = x_hat.detach().requires_grad_(True)
         found = self.picture_loss(x, pixels, share, shared, realism)
         logged |= found.parts
@@ -347,7 +347,7 @@ class Trainer:
         fooled = generator_loss(self.adversary(own, fake))
         (push,) = torch.autograd.grad(fooled, pixels)
         self.adversary.requires_grad_(True)
-        known = [f.detach() for f in fake]
+        known = {name: [f.detach() for f in features] for name, features in fake.items()}
         judged = self._train_adversary(x, real, own.detach(), known, weight)
         # Before realism weighs the samples: the factor would make up for a small mean of it.
         factor = s.adversarial_weight * gradient.norm() / push.norm().clamp_min(1e-12)
@@ -358,9 +358,13 @@ class Trainer:
         return gradient + factor * push  # type: ignore[no-any-return]
 
     def _train_adversary(
-        self, x: Tensor, real_features: list[Tensor], x_hat: Tensor, fake_features: list[Tensor],
+        self,
+        x: Tensor,
+        real_features: dict[str, list[Tensor]],
+        x_hat: Tensor,
+        fake_features: dict[str, list[Tensor]],
         realism: Tensor | None,
-    ) -> Tensor:  # fmt: skip
+    ) -> Tensor:
         """One step of the discriminators; returns their loss."""
         real, fake = self.adversary(x, real_features), self.adversary(x_hat, fake_features)
         judged = hinge_loss(real, fake, realism)
