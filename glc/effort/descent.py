@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from glc.coding_loop import read_pixels
-from glc.config import DEFAULT_REALISM, IMAGE_STRIDE, LATENT_STRIDE, REALISM_MAX
+from glc.config import IMAGE_STRIDE, LATENT_STRIDE
 from glc.effort.differentiable_rate import symbol_bits
 from glc.effort.levels import Level
 from glc.effort.look import looks_through
@@ -134,7 +134,6 @@ class _Window:
         z = torch.from_numpy(np.ascontiguousarray(indices[:, rows, columns])).long()
         self._digits = model.hyper_codebook.to_digits(z.to(device))
         self._quality = torch.tensor([quality], device=device)
-        self._realism = torch.tensor([DEFAULT_REALISM / REALISM_MAX], device=device)
 
     def descend(
         self, start: Tensor, tile: Window, factor: NDArray[np.float64], level: Level
@@ -214,7 +213,8 @@ class _Window:
         In logarithms, which weigh a per cent of either as much at every quality.
         """
         l_hat = self._model.synthesis(y_hat, self._quality)
-        x_hat = self._model.decoder(l_hat, self._realism)
+        # At realism 1, as files are shown unless a reader asks for something else.
+        x_hat = self._model.show(l_hat)
         squared = ((x_hat - self._x).square() * self._seen).flatten(1).sum(1) / self._samples
         distance = self._look.distance(self._features, self._look.features(x_hat), self._seen)
         return _SQUARED * _log(squared) + self._look.weight * _log(distance)

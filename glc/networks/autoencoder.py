@@ -89,7 +89,8 @@ class ImageDecoder(nn.Module):
 
     With architecture 2 a linear map of l gives the picture and the network adds to it;
     ``realism`` (B,) in [0, 1] says how: 0 the most faithful, 1 (also when omitted) the most
-    realistic picture. The network sees l in units of ``scale``.
+    realistic picture. The network sees l in units of ``scale``. The realistic decoder of
+    architecture 3 is of architecture 1: layers without a linear map, which take no realism.
 
     A body at 1/16 and 1/8, a renderer at 1/4 and one shuffle to full size, as in PULSE (arXiv
     2609.18602, table 2); a few channels at full resolution take away the grid of the shuffle.
