@@ -12,7 +12,7 @@ from glc.training.engine.nonfinite_guard import TrainingError
 from glc.training.engine.optimizers import Optimisers
 from glc.training.engine.phases import Ensemble
 from glc.training.settings import TrainingSettings
-from tests.conftest import LINEAR
+from tests.conftest import LINEAR, TWO_DECODERS
 from tests.training.conftest import MICRO
 
 
@@ -49,6 +49,18 @@ def test_muon_takes_the_bodies_alone() -> None:
     others = (*pixels, "model.scale_map", "codebook", "reference")
     assert not [name for name in chosen if name.startswith(others) or "spatial" in name]
     assert all(name.endswith("weight") for name in chosen)
+
+
+def test_of_two_decoders_muon_takes_the_same_layers() -> None:
+    fields = TWO_DECODERS.to_dict()
+    ensemble, optimisers = made(3, True, codec=fields)
+    names = {id(p): name for name, p in ensemble.named_parameters()}
+    chosen = {names[id(p)] for p in optimisers._all[1].param_groups[0]["params"]}
+    counts = Counter(name.split(".")[1:3][1] for name in chosen if "realistic_decoder" in name)
+    assert set(counts) == {"stem", "body_16", "up_8", "body_8", "up_4", "body_4"}
+    assert len(optimisers.trained) == sum(
+        len(group["params"]) for optimiser in optimisers._all for group in optimiser.param_groups
+    )
 
 
 def test_the_learning_rate_is_shared() -> None:
