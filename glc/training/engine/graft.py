@@ -78,7 +78,7 @@ def _take_over(realistic: RealisticDecoder, donor: ImageDecoder) -> int:
         if new_blocks < 1:
             raise ValueError(f"needs more than its {len(donor.body_16)} blocks at 1/16")
         pairs: list[tuple[nn.Module, nn.Module]] = [
-            (realistic.body_16[new_blocks:], donor.body_16),
+            *zip(list(realistic.body_16)[new_blocks:], donor.body_16, strict=True),
             *((getattr(realistic, name), getattr(donor, name)) for name in _TAKEN),
         ]
         for mine, theirs in pairs:
