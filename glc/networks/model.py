@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from glc.config import CodecConfig
-from glc.networks.autoencoder import ImageDecoder, ImageEncoder
+from glc.networks.autoencoder import ImageDecoder, ImageEncoder, RealisticDecoder
 from glc.networks.context import STEPS, ContextModel, step_mask
 from glc.networks.hyperprior import HyperAnalysis, HyperCodebook, HyperSynthesis
 from glc.networks.scale_map import ScaleMap
@@ -49,9 +49,9 @@ class GlcModel(nn.Module):
         self.hyper_synthesis = HyperSynthesis(config)
         self.scale_map = ScaleMap(config, STEPS)
         self.context = ContextModel(config)
-        self.realistic_decoder: ImageDecoder | None = None
+        self.realistic_decoder: RealisticDecoder | None = None
         if config.two_decoders:
-            self.realistic_decoder = ImageDecoder(config.realistic_shape)
+            self.realistic_decoder = RealisticDecoder(config)
 
     def show(self, l_hat: Tensor, realism: Tensor | None = None) -> Tensor:
         """Run D, whichever the architecture: (B, C_l, h, w) -> (B, 3, 16h, 16w), not clamped.

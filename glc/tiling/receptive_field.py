@@ -59,18 +59,19 @@ def reach_of(config: CodecConfig) -> Reach:
         decoder_fine=max(
             _reach((1, 3), (16, 1)) if config.linear else 0,
             _renderer(config.decoder_depth_4, config.decoder_depth_8),
-            _renderer(config.realistic_depth_4, config.realistic_depth_8),
+            _renderer(config.realistic_depth_4, config.realistic_depth_8, config.two_decoders),
         ),
     )
 
 
-def _renderer(depth_4: int, depth_8: int) -> int:
+def _renderer(depth_4: int, depth_8: int, has_means: bool = False) -> int:
     """Reach of the layers of a decoder above 1/16.
 
     A 5x5 and a 3x3 layer at full resolution; then two 3x3 layers per plain block, and one to
-    render.
+    render. With means first the areas of 16 x 16 pixels around.
     """
-    return _reach((1, 3), (4, 1 + 2 * depth_4), (8, 2 * depth_8), (16, 0))
+    areas = [(16, 1)] if has_means else []
+    return _reach(*areas, (1, 3), (4, 1 + 2 * depth_4), (8, 2 * depth_8), (16, 0))
 
 
 def _reach(*layers: Sequence[int]) -> int:

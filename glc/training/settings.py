@@ -17,9 +17,11 @@ from glc.config import PRESETS, CodecConfig
 CONFIG_DIR = Path(__file__).parent / "configs"
 """TOML files of the shipped models, one per preset."""
 
+REALISTIC_DECODER = "realistic_decoder"
+
 PARTS = (
     "encoder", "decoder", "analysis", "synthesis", "hyper_analysis", "hyper_synthesis",
-    "hyper_codebook", "context", "scale_map",
+    "hyper_codebook", "context", "scale_map", REALISTIC_DECODER,
 )  # fmt: skip
 """Parts of ``glc.networks.model.GlcModel`` that ``trained_parts`` may name."""
 

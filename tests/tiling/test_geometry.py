@@ -18,10 +18,10 @@ DEPTHS = [field.name for field in dataclasses.fields(CodecConfig) if "depth" in 
 ONE_DECODER = [name for name in DEPTHS if "realistic" not in name]
 
 
-def two_decoders(realistic_depth: int) -> CodecConfig:
-    """Return a shape whose second decoder is as deep as this at every resolution, the first 1."""
+def two_decoders(first_depth: int, second_depth: int) -> CodecConfig:
+    """Return a shape whose decoders are as deep as this at every resolution."""
     widths = {f"realistic_width_{place}": 8 for place in (4, 8, 16)}
-    depths = {name: realistic_depth if "realistic" in name else 1 for name in DEPTHS}
+    depths = {n: second_depth if "realistic" in n else first_depth for n in DEPTHS}
     return CodecConfig(architecture=3, latent_channels=96, **widths, **depths)
 
 
@@ -29,8 +29,8 @@ CONFIGS = {
     **PRESETS,
     "shallow": CodecConfig(**dict.fromkeys(ONE_DECODER, 0)),
     "uneven": CodecConfig(**{name: 1 + number % 3 for number, name in enumerate(ONE_DECODER)}),
-    "second decoder sees farther": two_decoders(2),
-    "first decoder sees farther": two_decoders(0),
+    "second decoder sees farther": two_decoders(1, 2),
+    "first decoder sees farther": two_decoders(2, 0),
 }
 SIDE, TOP, BOTTOM = 640, 256, 320
 
@@ -91,7 +91,7 @@ def test_the_reach_of_every_network_is_what_its_gradient_says(name, unsettle):
         coarse = {seen(model.decoder.coarse(model.synthesis(y, quality)), 16, y, 16)}
         fine = {seen(model.decoder.fine(wide), 1, wide, 16)}
         if model.realistic_decoder is not None:
-            entering = inputs(8, 16)
+            entering = inputs(8 + 3, 16)
             given = model.in_units(model.synthesis(y, quality))
             coarse.add(seen(model.realistic_decoder.coarse(given), 16, y, 16))
             fine.add(seen(model.realistic_decoder.fine(entering), 1, entering, 16))

@@ -9,6 +9,8 @@ import { Graph } from "./graph.js";
 import { Layers } from "./layers.js";
 import { floats, tensorOf } from "./weights.js";
 
+const COLOURS = 3;
+
 /**
  * @typedef {import("./config.js").Config} Config
  * @typedef {import("./weights.js").Weights} Weights
@@ -241,14 +243,23 @@ function decoderCoarse(config, weights, realistic = false) {
   if (config.linear) {
     x = graph.node("Div", [lHat, layers.scale("decoder.scale", channels)]);
   }
+  const scaled = x;
   if (shape.linear) {
     const realism = graph.input("realism", [1]);
     gains = layers.realismGains(`${name}.gains_16`, width16, depth, realism);
   }
   x = layers.conv(x, `${name}.stem`, channels, width16, 3);
   x = layers.depthwiseBlocks(x, `${name}.body_16`, width16, depth, gains);
-  if (shape.linear) x = graph.node("Concat", [x, lHat], { axis: 1 });
-  graph.output("features", x, ["b", width16 + (shape.linear ? channels : 0), "h", "w"]);
+  let leaving = width16;
+  if (shape.linear) {
+    x = graph.node("Concat", [x, lHat], { axis: 1 });
+    leaving += channels;
+  }
+  if (realistic) {
+    x = graph.node("Concat", [x, layers.means(scaled, `${name}.means`, channels)], { axis: 1 });
+    leaving += COLOURS;
+  }
+  graph.output("features", x, ["b", leaving, "h", "w"]);
   return graph;
 }
 
@@ -262,11 +273,12 @@ function decoderFine(config, weights, realistic = false) {
   const { name, shape } = decoder(config, realistic);
   const { decoder_width_4: width4, decoder_width_8: width8, decoder_width_16: width16 } = shape;
   const { decoder_depth_4: depth4, decoder_depth_8: depth8, latent_channels: channels } = shape;
-  const entering = width16 + (shape.linear ? channels : 0);
+  const entering = width16 + (shape.linear ? channels : 0) + (realistic ? COLOURS : 0);
   const features = graph.input("features", ["b", entering, "h", "w"]);
   let x = features;
   let gains8;
   let gains4;
+  if (realistic) x = layers.channels(features, 0, width16);
   if (shape.linear) {
     const realism = graph.input("realism", [1]);
     gains8 = layers.realismGains(`${name}.gains_8`, width8 >> 1, depth8, realism);
@@ -287,8 +299,12 @@ function decoderFine(config, weights, realistic = false) {
   const refined = layers.conv(
     layers.silu(entered), `${name}.refine_out`, shape.refine_channels, 3, 3,
   );
-  const sum = graph.node("Add", [x, refined]);
-  const clipped = graph.node("Clip", [sum, graph.scalar(-1), graph.scalar(1)]);
+  let shown = graph.node("Add", [x, refined]);
+  if (realistic) {
+    const means = layers.channels(features, width16, entering);
+    shown = layers.withMeans(shown, means, `${name}.spread`);
+  }
+  const clipped = graph.node("Clip", [shown, graph.scalar(-1), graph.scalar(1)]);
   const shifted = graph.node("Add", [clipped, graph.scalar(1)]);
   const scaled = graph.node("Mul", [shifted, graph.scalar(127.5)]);
   const levels = graph.node("Cast", [graph.node("Round", [scaled])], { to: 2 });

@@ -133,14 +133,19 @@ export function reachOf(config) {
     decoderFine: Math.max(
       config.linear ? reach([1, 3], [16, 1]) : 0,
       renderer(config.decoder_depth_4, config.decoder_depth_8),
-      renderer(config.realistic_depth_4, config.realistic_depth_8),
+      renderer(config.realistic_depth_4, config.realistic_depth_8, config.two_decoders),
     ),
   };
 }
 
-/** @param {number} depth4 @param {number} depth8 of a decoder, whose layers above 1/16 these are. */
-function renderer(depth4, depth8) {
-  return reach([1, 3], [4, 1 + 2 * depth4], [8, 2 * depth8], [16, 0]);
+/**
+ * The layers of a decoder above 1/16, and the areas whose mean colours it shifts.
+ * @param {number} depth4 @param {number} depth8 @param {boolean} [hasMeans]
+ */
+function renderer(depth4, depth8, hasMeans = false) {
+  /** @type {[number, number][]} */
+  const areas = hasMeans ? [[16, 1]] : [];
+  return reach(...areas, [1, 3], [4, 1 + 2 * depth4], [8, 2 * depth8], [16, 0]);
 }
 
 /**

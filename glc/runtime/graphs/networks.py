@@ -28,6 +28,8 @@ __all__ = [
     "synthesis",
 ]
 
+_COLOURS = 3
+
 
 def encoder_fine(config: CodecConfig, weights: Weights) -> Graph:
     """E above 1/16: ``x`` uint8 (B, 48, 4h, 4w), 4x4 cells as channels -> ``features``."""
@@ -219,6 +221,7 @@ def decoder_coarse(
     x, gains, leaving = l_hat, None, width_16
     if config.linear:
         x = graph.node("Div", l_hat, layers.scale("decoder.scale", channels))
+    scaled = x
     if shape.linear:
         realism = graph.input("realism", (1,))
         gains = layers.realism_gains(f"{name}.gains_16", width_16, depth_16, realism)
@@ -228,6 +231,9 @@ def decoder_coarse(
     x = layers.depthwise_blocks(x, f"{name}.body_16", width_16, depth_16, limits, gains)
     if shape.linear:
         x = graph.node("Concat", x, l_hat, axis=1)
+    if realistic:
+        x = graph.node("Concat", x, layers.means(scaled, f"{name}.means", channels), axis=1)
+        leaving += _COLOURS
     graph.output("features", x, ("b", leaving, "h", "w"))
     return graph
 
@@ -245,9 +251,11 @@ def decoder_fine(
     width_4, width_8 = shape.decoder_width_4, shape.decoder_width_8
     width_16, channels = shape.decoder_width_16, shape.latent_channels
     depth_8, depth_4 = shape.decoder_depth_8, shape.decoder_depth_4
-    entering = width_16 + (channels if shape.linear else 0)
+    entering = width_16 + (channels if shape.linear else 0) + (_COLOURS if realistic else 0)
     features = graph.input("features", ("b", entering, "h", "w"))
     gains_8, gains_4, x = None, None, features
+    if realistic:
+        x = layers.channels(features, 0, width_16)
     if shape.linear:
         realism = graph.input("realism", (1,))
         gains_8 = layers.realism_gains(f"{name}.gains_8", width_8 // 2, depth_8, realism)
@@ -268,6 +276,9 @@ def decoder_fine(
     refined = layers.silu(layers.conv(x, f"{name}.refine_in", 3, shape.refine_channels, 5))
     refined = layers.conv(refined, f"{name}.refine_out", shape.refine_channels, 3, 3)
     x_hat = graph.node("Add", x, refined)
+    if realistic:
+        means = layers.channels(features, width_16, entering)
+        x_hat = layers.with_means(x_hat, means, f"{name}.spread")
     clipped = graph.node("Clip", x_hat, graph.scalar(-1.0), graph.scalar(1.0))
     shifted = graph.node("Add", clipped, graph.scalar(1.0))
     levels = graph.node("Round", graph.node("Mul", shifted, graph.scalar(127.5)))

@@ -124,6 +124,9 @@ def _linear_maps(model: GlcModel) -> dict[nn.Module, float]:
         decoder.conv: 0.001,
     }
     found |= dict.fromkeys(model.context.linear or (), 0.02)
+    second = model.realistic_decoder
+    if second is not None:
+        found |= {second.means: 0.001, second.spread.conv: 0.001}
     return found
 
 
