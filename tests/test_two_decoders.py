@@ -83,28 +83,31 @@ def test_8_bits_are_mixed_as_well(ranged_two_decoders_path, make_picture, realis
     assert (found != show(weights, "onnxruntime", data, realism)).any()
 
 
-def test_the_realistic_decoder_is_one_of_architecture_1(two_decoders):
-    """In units of the scale, without a linear map, and of the sizes that it is given."""
+def test_the_realistic_decoder_sees_latents_in_units_of_the_scale(two_decoders):
     model = two_decoders.networks.model
-    config = model.config
+    channels = model.config.latent_channels
+    l_hat = torch.randn(2, channels, 3, 4, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        expected = model.realistic_decoder(l_hat / model.decoder.scale[:, None, None])
+        assert torch.equal(model.show(l_hat), expected)
+        assert not torch.equal(model.show(l_hat), model.realistic_decoder(l_hat))
+
+
+def test_its_layers_are_those_of_architecture_1(two_decoders):
+    """Of the sizes that it is given, and nothing of the first decoder's."""
+    decoder, config = two_decoders.networks.model.realistic_decoder, two_decoders.networks.config
+    sizes = [f"{kind}_{place}" for kind in ("width", "depth") for place in (4, 8, 16)]
     plain = dataclasses.replace(
         config,
         architecture=1,
-        decoder_width_4=config.realistic_width_4,
-        decoder_width_8=config.realistic_width_8,
-        decoder_width_16=config.realistic_width_16,
-        decoder_depth_4=config.realistic_depth_4,
-        decoder_depth_8=config.realistic_depth_8,
-        decoder_depth_16=config.realistic_depth_16,
-        **{n: 0 for n in config.to_dict() if n.startswith("realistic")},
+        **{f"decoder_{size}": getattr(config, f"realistic_{size}") for size in sizes},
+        **{f"realistic_{size}": 0 for size in sizes},
     )
-    alone = ImageDecoder(plain).eval()
-    alone.load_state_dict(model.realistic_decoder.state_dict())
-    l_hat = torch.randn(2, config.latent_channels, 3, 4, generator=torch.Generator().manual_seed(1))
-    with torch.inference_mode():
-        expected = alone(l_hat / model.decoder.scale[:, None, None])
-        assert torch.equal(model.show(l_hat), expected)
-        assert not torch.equal(model.show(l_hat), alone(l_hat))
+    assert config.realistic_shape == plain
+    expected = {name: value.shape for name, value in ImageDecoder(plain).state_dict().items()}
+    found = {name: value.shape for name, value in decoder.state_dict().items()}
+    assert expected.items() <= found.items()
+    assert {name.split(".")[0] for name in found.keys() - expected.keys()} == {"means", "spread"}
 
 
 def test_samples_are_shown_each_at_its_own_realism(two_decoders):
