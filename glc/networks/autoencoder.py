@@ -151,6 +151,12 @@ class ImageDecoder(nn.Module):
         return x_hat.float()
 
 
+STRONGEST = 10.0
+"""Of what the realistic decoder sees of l / scale. One value in a thousand is beyond 9 and some are
+beyond 30; blocks multiply their inputs with each other, so that one outlier could ruin a picture,
+and a step of training."""
+
+
 class RealisticDecoder(ImageDecoder):
     """D of realism 1 with architecture 3: l / scale -> picture, shapes as ``ImageDecoder``.
 
@@ -172,7 +178,7 @@ class RealisticDecoder(ImageDecoder):
 
     def coarse(self, l: Tensor, realism: Tensor | None = None) -> Tensor:
         """Run the layers at 1/16: l / scale -> (B, C_16 + 3, h, w), the last three the means."""
-        features = super().coarse(l)
+        features = super().coarse(l.clamp(-STRONGEST, STRONGEST))
         means = self.means(functional.pad(l, (1,) * 4, mode="replicate"))
         return torch.cat([features.float(), means.float()], dim=1)
 
