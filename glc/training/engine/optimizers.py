@@ -145,9 +145,9 @@ def _matrices(ensemble: Ensemble) -> list[nn.Parameter]:
         decoder.refine_in,
         decoder.refine_out,
     }
+    # The realistic decoder's are Muon's, too: AdamW moves them five times as far at the same rate,
+    # and the adversary's gradient made grids of it in 40 steps (docs/decisions.md, section 24).
     second = model.realistic_decoder
-    if second is not None:
-        pixels |= {second.render, second.refine_in, second.refine_out}
     pixels |= set(_linear_maps(model))
     # Not what gives means and scales: Muon's steps are a fifth of AdamW's per weight, and after 900
     # of them 40 of Adam still took a quarter of the rate away (docs/decisions.md, section 18).
