@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from glc import Codec
-from glc.networks.autoencoder import ImageDecoder
+from glc.networks.autoencoder import STRONGEST, ImageDecoder
 from glc.runtime.mixture import mix
 from glc.weights import checkpoint
 from glc.weights.checkpoint import Checkpoint
@@ -91,6 +91,22 @@ def test_the_realistic_decoder_sees_latents_in_units_of_the_scale(two_decoders):
         expected = model.realistic_decoder(l_hat / model.decoder.scale[:, None, None])
         assert torch.equal(model.show(l_hat), expected)
         assert not torch.equal(model.show(l_hat), model.realistic_decoder(l_hat))
+
+
+def test_what_is_very_strong_is_cut_in_every_runtime(weights):
+    """But for the mean colours, which follow l wherever it goes."""
+    torch_, onnx = (Codec(weights, runtime=r, device="cpu").networks for r in RUNTIMES)
+    width, channels = weights.config.realistic_width_16, weights.config.latent_channels
+    scale = weights.tensors["decoder.scale"].astype(np.float32)[:, None, None]
+    rng = np.random.default_rng(3)
+    strong = 40 * scale * rng.normal(size=(1, channels, 3, 4)).astype(np.float32)
+    cut = scale * np.clip(strong / scale, -STRONGEST, STRONGEST)
+    found, other = torch_.decode_coarse(strong, 1.0), onnx.decode_coarse(strong, 1.0)
+    np.testing.assert_allclose(found, other, rtol=1e-3, atol=1e-3 * np.abs(found).max())
+    expected = torch_.decode_coarse(cut, 1.0)
+    assert found.shape[1] == width + 3
+    np.testing.assert_allclose(found[:, :width], expected[:, :width], rtol=1e-3, atol=1e-3)
+    assert np.abs(found[:, width:] - expected[:, width:]).max() > 0.1
 
 
 def test_its_layers_are_those_of_architecture_1(two_decoders):
