@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from glc import Codec
 from glc.networks.autoencoder import STRONGEST, ImageDecoder
@@ -155,3 +157,26 @@ def test_a_gradient_reaches_the_decoders_that_are_asked_for(make_model, two_deco
             named = list(getattr(model, name).named_parameters())
             moved = [n for n, p in named if p.grad is not None and bool(p.grad.any())]
             assert moved == ([] if name in silent else [n for n, _ in named])
+
+
+def test_what_the_means_hide_is_held_in_training(two_decoders):
+    """Next to without a loss the decoder's own mean colours come closer to those it is given."""
+    model = copy.deepcopy(two_decoders.networks.model)
+    second = model.realistic_decoder.requires_grad_(True).train()
+    generator = torch.Generator().manual_seed(4)
+    l = torch.randn(2, model.config.latent_channels, 4, 4, generator=generator)
+    optimiser = torch.optim.Adam(second.render.parameters(), lr=1e-3)
+
+    def distance():
+        with torch.no_grad():
+            features = second.coarse(l)
+            own = ImageDecoder.fine(second, features[:, :-3])
+            given = features[:, -3:]
+            return float((functional.avg_pool2d(own, 16) - given).square().mean())
+
+    before = distance()
+    for _ in range(60):
+        optimiser.zero_grad()
+        (1e-12 * second.fine(second.coarse(l))).sum().backward()
+        optimiser.step()
+    assert distance() < 0.8 * before

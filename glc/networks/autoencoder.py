@@ -157,6 +157,10 @@ beyond 30; blocks multiply their inputs with each other, so that one outlier cou
 and a step of training."""
 
 
+_PULL = 10.0
+"""About what squared error weighs in a loss (``glc.training.settings``)."""
+
+
 class RealisticDecoder(ImageDecoder):
     """D of realism 1 with architecture 3: l / scale -> picture, shapes as ``ImageDecoder``.
 
@@ -185,9 +189,27 @@ class RealisticDecoder(ImageDecoder):
     def fine(self, features: Tensor, realism: Tensor | None = None) -> Tensor:
         """Run the layers above 1/16: what ``coarse`` gives -> (B, 3, 16h, 16w)."""
         x = super().fine(features[:, : self.width])
-        missing = features[:, self.width :] - functional.avg_pool2d(x, LATENT_STRIDE)
-        shift: Tensor = self.spread(missing)
-        return x + shift.float()
+        own = functional.avg_pool2d(x.detach(), LATENT_STRIDE)
+        shift: Tensor = self.spread(features[:, self.width :] - own).float()
+        if x.requires_grad:
+            _pull(x, shift.detach())
+        return x + shift
+
+
+def _pull(x: Tensor, shift: Tensor) -> None:
+    """Add to the gradient of x that of ``_PULL`` times the mean of ``shift`` squared.
+
+    What is shifted anyway has no gradient of its own: the network's own means would drift until
+    what the shift cannot take back, a grid of its period, is all there is. Samples that nobody
+    asked for, and so without a gradient, are left alone.
+    """
+    factor = 2.0 * _PULL / x.numel()
+
+    def pulled(gradient: Tensor) -> Tensor:
+        asked = (gradient != 0).flatten(1).any(1)[:, None, None, None]
+        return gradient - factor * asked * shift.to(gradient)
+
+    x.register_hook(pulled)
 
 
 def _bilinear(stride: int) -> Tensor:

@@ -145,8 +145,8 @@ def _matrices(ensemble: Ensemble) -> list[nn.Parameter]:
         decoder.refine_in,
         decoder.refine_out,
     }
-    # The realistic decoder's are Muon's, too: AdamW moves them five times as far at the same rate,
-    # and the adversary's gradient made grids of it in 40 steps (docs/decisions.md, section 24).
+    # Those of the realistic decoder, which mostly begins as another's, are Muon's as well: at the
+    # same rate AdamW moves a weight five times as far.
     second = model.realistic_decoder
     pixels |= set(_linear_maps(model))
     # Not what gives means and scales: Muon's steps are a fifth of AdamW's per weight, and after 900
