@@ -247,7 +247,8 @@ def _distance(model: GlcModel, lesson: Lesson, which: Tensor, quality: int) -> T
     """Return the mean square, in steps, between one pass and the refined y: (B,)."""
     l = model.encoder.coarse(lesson.features[which])
     y = model.analysis(l, torch.tensor([quality]))
-    return ((y - lesson.refined[which]) / lesson.steps[which]).square().flatten(1).mean(1)
+    distance: Tensor = (y - lesson.refined[which]) / lesson.steps[which]
+    return distance.square().flatten(1).mean(1)
 
 
 def _coarse(name: str) -> bool:

@@ -195,9 +195,8 @@ class _Window:
         if level.checked:
             with torch.no_grad():
                 y_hat, bits = self._code(y)
-                y, _ = _better(
-                    best, least, y, self._loss(self._errors(y_hat), first), bits / wanted
-                )
+                loss = self._loss(self._errors(y_hat), first)
+                y, _ = _better(best, least, y, loss, bits / wanted)
         return y, thrift
 
     def _code(self, y: Tensor) -> tuple[Tensor, Tensor]:
