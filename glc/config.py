@@ -24,6 +24,9 @@ IMAGE_STRIDE = 64
 LATENT_STRIDE = 16
 """Pixels per position of the latents l and y."""
 
+_REALISTIC = "realistic_"
+"""How the fields of the second decoder begin."""
+
 
 @dataclass(frozen=True)
 class CodecConfig:
@@ -34,11 +37,11 @@ class CodecConfig:
     """
 
     architecture: int = 1
-    """2: E, D, g_a, g_s and the path by way of z are each a linear map plus a network whose last
-    layer starts at zero, and D takes a realism (docs/decisions.md, section 18). 1: the networks
-    alone, as in the models before."""
+    """3: as 2, and a second decoder shows realism 1. 2: E, D, g_a, g_s and the path by way of z are
+    each a linear map plus a network whose last layer starts at zero, and D takes a realism
+    (docs/decisions.md, section 18). 1: the networks alone, as in the models before."""
     latent_channels: int = 64
-    """Channels of l; with architecture 2 those of y."""
+    """Channels of l; from architecture 2 on those of y."""
     codebook_size: int = 1024
     """Codes of the phase-1 autoencoder, the targets of the code predictor."""
     y_channels: int = 96
@@ -60,6 +63,13 @@ class CodecConfig:
     decoder_depth_4: int = 2
     decoder_depth_8: int = 2
     decoder_depth_16: int = 4
+    realistic_width_4: int = 0
+    """Of the realistic decoder, as the two after it and the depths; 0 up to architecture 2."""
+    realistic_width_8: int = 0
+    realistic_width_16: int = 0
+    realistic_depth_4: int = 0
+    realistic_depth_8: int = 0
+    realistic_depth_16: int = 0
     refine_channels: int = 8
     """Channels of the only layers at full resolution; they remove the grid of the pixel shuffle."""
 
@@ -74,20 +84,26 @@ class CodecConfig:
     """Qualities with parameters of their own; those between are interpolated."""
 
     def __post_init__(self) -> None:
+        if self.architecture not in (1, 2, 3):
+            raise ValueError(f"architecture must be 1, 2 or 3, got {self.architecture}")
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if field.name in ("hyper_levels", "architecture"):
+                continue
+            if field.name.startswith(_REALISTIC) and not self.two_decoders:
+                if value:
+                    raise ValueError(
+                        f"{field.name} must be 0 with architecture {self.architecture}, got {value}"
+                    )
                 continue
             # What a file claims is built before anything else of it is looked at.
             least, most = (0, 64) if "depth" in field.name else (2, 1 << 16)
             if not least <= value <= most:
                 raise ValueError(f"{field.name} must be from {least} to {most}, got {value}")
-        if self.architecture not in (1, 2):
-            raise ValueError(f"architecture must be 1 or 2, got {self.architecture}")
-        if self.architecture == 2 and self.latent_channels != self.y_channels:
+        if self.linear and self.latent_channels != self.y_channels:
             raise ValueError(
-                f"latent_channels must be y_channels, {self.y_channels}, with architecture 2, "
-                f"got {self.latent_channels}"
+                f"latent_channels must be y_channels, {self.y_channels}, with architecture "
+                f"{self.architecture}, got {self.latent_channels}"
             )
         if self.y_channels % 4:
             raise ValueError(f"y_channels must be a multiple of 4, got {self.y_channels}")
@@ -108,6 +124,23 @@ class CodecConfig:
         return self.architecture > 1
 
     @property
+    def two_decoders(self) -> bool:
+        """Say whether a decoder of its own shows realism 1."""
+        return self.architecture > 2
+
+    @property
+    def realistic_shape(self) -> CodecConfig:
+        """The shape of a model of architecture 1 whose D has the layers of the realistic decoder.
+
+        Raises:
+            ValueError: there is none.
+        """
+        names = [f.name for f in dataclasses.fields(self) if f.name.startswith(_REALISTIC)]
+        changes: dict[str, Any] = dict.fromkeys(names, 0)
+        changes |= {name.replace(_REALISTIC, "decoder_"): getattr(self, name) for name in names}
+        return dataclasses.replace(self, architecture=1, **changes)
+
+    @property
     def rounding(self) -> float:
         """From which magnitude on a residual is coded as 1, and so on by whole steps.
 
@@ -119,7 +152,7 @@ class CodecConfig:
 
     @property
     def features_channels(self) -> int:
-        """Channels of what h_s gives: with architecture 2 also the low-pass picture of z."""
+        """Channels of what h_s gives: from architecture 2 on also the low-pass picture of z."""
         return self.hyper_channels + (len(self.hyper_levels) if self.linear else 0)
 
     @property
@@ -131,8 +164,13 @@ class CodecConfig:
         return size
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON-compatible values."""
+        """Return the fields as JSON-compatible values; without a second decoder none of it.
+
+        So the header of a weights file without one is what it was before there were any.
+        """
         fields = dataclasses.asdict(self)
+        if not self.two_decoders:
+            fields = {n: value for n, value in fields.items() if not n.startswith(_REALISTIC)}
         fields["hyper_levels"] = list(self.hyper_levels)
         return fields
 

@@ -58,6 +58,18 @@ MICRO = CodecConfig(
 LINEAR = dataclasses.replace(MICRO, architecture=2, hyper_levels=(8, 4, 4))
 """Its networks stand beside linear maps, and D takes a realism."""
 
+TWO_DECODERS = dataclasses.replace(
+    LINEAR,
+    architecture=3,
+    realistic_width_4=8,
+    realistic_width_8=12,
+    realistic_width_16=20,
+    realistic_depth_4=2,
+    realistic_depth_8=2,
+    realistic_depth_16=3,
+)
+"""The second decoder has other sizes than the first, and sees farther."""
+
 
 def random_model(seed: int, config: CodecConfig = MICRO) -> Any:
     """Return a GlcModel whose symbols, rows and z indices all vary, as those of a trained one."""
@@ -218,6 +230,25 @@ def linear(linear_path: Path) -> Any:
 
 
 @pytest.fixture(scope="session")
+def two_decoders_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A weights file of architecture 3 with random weights."""
+    path = tmp_path_factory.mktemp("two decoders") / "two.safetensors"
+    model = random_model(3, TWO_DECODERS)
+    for decoder in (model.decoder, model.realistic_decoder):
+        decoder.render.weight.data.mul_(10.0)
+    export(path, model, "two_decoders")
+    return path
+
+
+@pytest.fixture(scope="session")
+def two_decoders(two_decoders_path: Path) -> Any:
+    """The codec with those weights."""
+    from glc.codec import Codec
+
+    return Codec.from_pretrained(two_decoders_path, runtime="torch", device="cpu")
+
+
+@pytest.fixture(scope="session")
 def gaussian_layers() -> Any:
     """A bottleneck for the micro model, of weights that half floats hold exactly."""
     import torch
@@ -281,6 +312,15 @@ def ranged_linear_path(
     """The weights of architecture 2 with ranges for 8 bits."""
     path = tmp_path_factory.mktemp("ranged linear") / "ranged.safetensors"
     return with_ranges(linear, linear_path, path)
+
+
+@pytest.fixture(scope="session")
+def ranged_two_decoders_path(
+    two_decoders_path: Path, two_decoders: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The weights of architecture 3 with ranges for 8 bits."""
+    path = tmp_path_factory.mktemp("ranged two decoders") / "ranged.safetensors"
+    return with_ranges(two_decoders, two_decoders_path, path)
 
 
 @pytest.fixture(scope="session")

@@ -49,6 +49,7 @@ CLOSED = {
     "glc.image.inputs": ({"numpy", "PIL"}, {"glc.image"}),
     "glc.latents.bottleneck": ({"numpy"}, set()),
     "glc.runtime.protocol": ({"numpy"}, {"glc.config"}),
+    "glc.runtime.mixture": ({"numpy"}, {"glc.runtime.protocol"}),
     "glc.coding_loop": (
         {"numpy"},
         {
@@ -79,7 +80,10 @@ CLOSED = {
     "glc.effort.differentiable_rate": ({"torch"}, {"glc.entropy", "glc.networks.quantize"}),
     "glc.runtime.graphs": (
         {"numpy", "onnxruntime"},
-        {"glc.errors", "glc.config", "glc.partition", "glc.runtime.scale_map"},
+        {
+            *("glc.errors", "glc.config", "glc.partition"),
+            *("glc.runtime.mixture", "glc.runtime.scale_map"),
+        },
     ),
     "glc.runtime.scale_map": ({"numpy"}, {"glc.errors", "glc.config"}),
     "glc.coding.assembly": (

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from glc.coding_loop import read_pixels
-from glc.config import DEFAULT_REALISM, IMAGE_STRIDE, LATENT_STRIDE, REALISM_MAX
+from glc.config import IMAGE_STRIDE, LATENT_STRIDE
 from glc.effort.differentiable_rate import symbol_bits
 from glc.effort.levels import Level
 from glc.effort.look import looks_through
@@ -147,7 +147,6 @@ class _Window:
         z = torch.from_numpy(np.ascontiguousarray(indices[:, rows, columns])).long()
         self._digits = model.hyper_codebook.to_digits(z.to(device))
         self._quality = torch.tensor([quality], device=device)
-        self._realism = torch.tensor([DEFAULT_REALISM / REALISM_MAX], device=device)
 
     def descend(
         self, start: Tensor, tile: Window, factor: NDArray[np.float64], level: Level
@@ -233,7 +232,8 @@ class _Window:
         Logarithms weigh a per cent of any of them as much at every quality.
         """
         l_hat = self._model.synthesis(y_hat, self._quality)
-        x_hat = self._model.decoder(l_hat, self._realism)
+        # At realism 1, as files are shown unless a reader asks for something else.
+        x_hat = self._model.show(l_hat)
         error = (x_hat - self._x) * self._seen
         squared = error.square().flatten(1).sum(1) / self._samples
         # What a picture has of an area counts as much as that is.

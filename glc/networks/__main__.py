@@ -18,9 +18,9 @@ def main(names: list[str]) -> int:
     for name in names or list(PRESETS):
         total = total_parameters(PRESETS[name])
         lines.append(f"{name}: {total / 1e6:.2f} M parameters, {2 * total / 1e6:.1f} MB in fp16")
-        lines.append(f"  {'part':<10} {'parameters':>11} {'kMAC/pixel':>11}")
+        lines.append(f"  {'part':<11} {'parameters':>11} {'kMAC/pixel':>11}")
         for part, parameters, kmac in cost_table(PRESETS[name]):
-            lines.append(f"  {part:<10} {parameters:>11,} {kmac:>11.2f}")
+            lines.append(f"  {part:<11} {parameters:>11,} {kmac:>11.2f}")
     sys.stdout.write("\n".join(lines) + "\n")
     return 0
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from glc.config import CodecConfig
+from glc.config import LATENT_STRIDE, CodecConfig
 from glc.networks.blocks import (
     DepthwiseBlock,
     Downsample,
@@ -149,6 +149,48 @@ class ImageDecoder(nn.Module):
             x = functional.pixel_shuffle(self.render(x), 4) + self.linear(l)
         x_hat: Tensor = x + self.refine_out(functional.silu(self.refine_in(x)))
         return x_hat.float()
+
+
+class RealisticDecoder(ImageDecoder):
+    """D of realism 1 with architecture 3: l / scale -> picture, shapes as ``ImageDecoder``.
+
+    The layers of architecture 1, whose widths and depths are the fields ``realistic_*``. What they
+    show is shifted so that areas of 16 x 16 pixels have the mean colours that a linear map of l
+    gives them: texture is up to the network, and colours never are.
+
+    Args:
+        config: of architecture 3.
+    """
+
+    def __init__(self, config: CodecConfig) -> None:
+        super().__init__(config.realistic_shape)
+        self.means = nn.Conv2d(config.latent_channels, 3, 3)
+        self.spread = LinearSynthesis(3)
+        with torch.no_grad():
+            self.spread.conv.weight.copy_(_bilinear(LATENT_STRIDE))
+            nn.init.zeros_(self.spread.conv.bias)  # type: ignore[arg-type]
+
+    def coarse(self, l: Tensor, realism: Tensor | None = None) -> Tensor:
+        """Run the layers at 1/16: l / scale -> (B, C_16 + 3, h, w), the last three the means."""
+        features = super().coarse(l)
+        means = self.means(functional.pad(l, (1,) * 4, mode="replicate"))
+        return torch.cat([features.float(), means.float()], dim=1)
+
+    def fine(self, features: Tensor, realism: Tensor | None = None) -> Tensor:
+        """Run the layers above 1/16: what ``coarse`` gives -> (B, 3, 16h, 16w)."""
+        x = super().fine(features[:, : self.width])
+        missing = features[:, self.width :] - functional.avg_pool2d(x, LATENT_STRIDE)
+        shift: Tensor = self.spread(missing)
+        return x + shift.float()
+
+
+def _bilinear(stride: int) -> Tensor:
+    """Kernels of ``LinearSynthesis`` that interpolate three channels: (3 stride^2, 3, 3, 3)."""
+    distance = (torch.arange(stride) + 0.5) / stride - 0.5
+    line = torch.stack([(-distance).clamp_min(0), 1 - distance.abs(), distance.clamp_min(0)], dim=1)
+    plane = line[:, None, :, None] * line[None, :, None, :]
+    kernels = torch.einsum("cd,yxij->cyxdij", torch.eye(3), plane)
+    return kernels.reshape(3 * stride * stride, 3, 3, 3)
 
 
 def _gains(channels: int, depth: int) -> nn.ModuleList:

@@ -20,7 +20,8 @@ def cost_table(config: CodecConfig) -> list[tuple[str, int, float]]:
 
     Returns:
         (part, parameters, kMAC per pixel of the picture) in the order of the data flow, then the
-        sums ``encode`` and ``decode``. Additions and activations are not counted.
+        sums ``encode`` and ``decode``. Additions and activations are not counted. Of two decoders
+        ``decode`` counts the one that costs more per pixel: at either end of realism one runs.
     """
     model = GlcModel(config).eval()
     area = _SIDE * _SIDE
@@ -50,6 +51,9 @@ def cost_table(config: CodecConfig) -> list[tuple[str, int, float]]:
         ("g_s", model.synthesis, lambda: model.synthesis(y, quality)),
         ("D", model.decoder, lambda: model.decoder(l)),
     ]
+    second = model.realistic_decoder
+    if second is not None:
+        parts.append(("D realistic", second, lambda: second(l)))
     table = []
     for name, module, run in parts:
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
@@ -59,9 +63,10 @@ def cost_table(config: CodecConfig) -> list[tuple[str, int, float]]:
         table.append((name, parameters, macs / area / 1000.0))
     cost = {name: (parameters, kmac) for name, parameters, kmac in table}
     shared = ("h_s", "scale map", "context")
+    dearer = max((name for name in cost if name.startswith("D")), key=lambda name: cost[name][1])
     for direction, members in (
         ("encode", ("E", "g_a", "h_a", *shared)),
-        ("decode", (*shared, "g_s", "D")),
+        ("decode", (*shared, "g_s", dearer)),
     ):
         table.append(
             (direction, sum(cost[m][0] for m in members), sum(cost[m][1] for m in members))

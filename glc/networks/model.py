@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from glc.config import CodecConfig
-from glc.networks.autoencoder import ImageDecoder, ImageEncoder
+from glc.networks.autoencoder import ImageDecoder, ImageEncoder, RealisticDecoder
 from glc.networks.context import STEPS, ContextModel, step_mask
 from glc.networks.hyperprior import HyperAnalysis, HyperCodebook, HyperSynthesis
 from glc.networks.scale_map import ScaleMap
@@ -25,6 +25,9 @@ which is (1, C_y, h, w) bool; symbols are integers as float32, 0 outside the mas
 
 class GlcModel(nn.Module):
     """All networks that a coded file needs: E, g_a, h_a, h_s, scale map, context, g_s, D.
+
+    With architecture 3 there are two D: ``decoder``, told realism 0, shows the most faithful
+    picture and ``realistic_decoder`` the most realistic one; what lies between is their mixture.
 
     ::
 
@@ -46,6 +49,31 @@ class GlcModel(nn.Module):
         self.hyper_synthesis = HyperSynthesis(config)
         self.scale_map = ScaleMap(config, STEPS)
         self.context = ContextModel(config)
+        self.realistic_decoder: RealisticDecoder | None = None
+        if config.two_decoders:
+            self.realistic_decoder = RealisticDecoder(config)
+
+    def show(self, l_hat: Tensor, realism: Tensor | None = None) -> Tensor:
+        """Run D, whichever the architecture: (B, C_l, h, w) -> (B, 3, 16h, 16w), not clamped.
+
+        Args:
+            l_hat: any range.
+            realism: (B,) in [0, 1]; None is 1. With architecture 3 both decoders run, unless it is
+                None: to look whether all samples are at one end would wait for a GPU.
+        """
+        if self.realistic_decoder is None:
+            shown: Tensor = self.decoder(l_hat, realism)
+            return shown
+        realistic: Tensor = self.realistic_decoder(self.in_units(l_hat))
+        if realism is None:
+            return realistic
+        faithful: Tensor = self.decoder(l_hat, torch.zeros_like(realism))
+        share = realism[:, None, None, None]
+        return (1.0 - share) * faithful + share * realistic
+
+    def in_units(self, l_hat: Tensor) -> Tensor:
+        """Return what the realistic decoder is given: l_hat in units of ``decoder``'s scale."""
+        return l_hat / self.decoder.scale[:, None, None]
 
     def code_symbols(
         self, digits: Tensor, quality: Tensor, exchange: Exchange, exact: bool = True

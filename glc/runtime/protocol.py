@@ -28,6 +28,10 @@ class Networks(Protocol):
     ordinary memory; a batch has one quality, 0 to 100, and one realism, 0 to 1, which architecture
     1 does not look at. E and D come apart where that resolution is reached: what is *fine* takes
     nearly all of the memory, what is *coarse* sees far.
+
+    With architecture 3 D is one of two decoders at each end of realism, and both between: then
+    features of the faithful one come first, those of the realistic one follow as more channels, and
+    what both show is mixed (``glc.runtime.mixture``).
     """
 
     @property
@@ -70,7 +74,7 @@ class Networks(Protocol):
         """g_s: y_hat -> l_hat."""
 
     def decode_coarse(self, l_hat: Floats, realism: float) -> Floats:
-        """D at 1/16: l_hat -> features."""
+        """D at 1/16: l_hat -> features, which are good for this realism alone."""
 
     def decode_fine(self, features: Floats, realism: float) -> Pixels:
         """The rest of D: features -> (B, H, W, 3)."""

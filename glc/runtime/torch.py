@@ -21,6 +21,7 @@ from glc.entropy import IndexTables, ScaleTables
 from glc.networks.blank import WithoutRandomNumbers
 from glc.networks.codebook import GaussianBottleneck
 from glc.networks.model import GlcModel
+from glc.runtime.mixture import mix
 from glc.runtime.onnx import open_model
 from glc.runtime.precision import own_precision
 from glc.runtime.protocol import Floats, Integers, Pixels
@@ -171,15 +172,32 @@ class TorchNetworks:
     @_computes
     def decode_coarse(self, l_hat: Floats, realism: float) -> Floats:
         """D at 1/16."""
-        return _give(self.model.decoder.coarse(self._take(l_hat), self._realism(realism)))
+        model, l = self.model, self._take(l_hat)
+        second = model.realistic_decoder
+        if second is None:
+            return _give(model.decoder.coarse(l, self._realism(realism)))
+        features = []
+        if realism < 1.0:
+            features.append(_give(model.decoder.coarse(l, self._realism(0.0))))
+        if realism > 0.0:
+            features.append(_give(second.coarse(model.in_units(l))))
+        return np.concatenate(features, axis=1)
 
     @_computes
     def decode_fine(self, features: Floats, realism: float) -> Pixels:
         """The rest of D."""
-        x_hat = self.model.decoder.fine(self._take(features), self._realism(realism))
-        rounded = ((x_hat.clamp(-1.0, 1.0) + 1.0) * 127.5).round().to(torch.uint8)
-        pixels: Pixels = rounded.permute(0, 2, 3, 1).cpu().numpy()
-        return pixels
+        model = self.model
+        second = model.realistic_decoder
+        if second is None:
+            return _pixels(model.decoder.fine(self._take(features), self._realism(realism)))
+        if realism >= 1.0:
+            return _pixels(second.fine(self._take(features)))
+        first = model.config.decoder_width_16 + model.config.latent_channels
+        given = self._take(features[:, :first])
+        faithful = _pixels(model.decoder.fine(given, self._realism(0.0)))
+        if realism <= 0.0:
+            return faithful
+        return mix(faithful, _pixels(second.fine(self._take(features[:, first:]))), realism)
 
     def ran_out(self, error: Exception) -> bool:
         """Say whether a GPU has not enough memory."""
@@ -249,6 +267,13 @@ def _build(weights: Checkpoint) -> GlcModel:
 def _below(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """Return the entries under a prefix without it."""
     return {n[len(prefix) :]: value for n, value in state.items() if n.startswith(prefix)}
+
+
+def _pixels(x_hat: Tensor) -> Pixels:
+    """Round what D gives to 8 bits: (B, 3, H, W) -> (B, H, W, 3)."""
+    rounded = ((x_hat.clamp(-1.0, 1.0) + 1.0) * 127.5).round().to(torch.uint8)
+    pixels: Pixels = rounded.permute(0, 2, 3, 1).cpu().numpy()
+    return pixels
 
 
 def _give(tensor: Tensor) -> Floats:

@@ -30,8 +30,9 @@ class Reach:
     scale_base: int
     scale_context: int
     decoder_coarse: int
-    """Of g_s and D at 1/16, one after the other."""
+    """Of g_s and D at 1/16, one after the other; of two decoders the one that sees farther."""
     decoder_fine: int
+    """Of two decoders, too."""
 
 
 def reach_of(config: CodecConfig) -> Reach:
@@ -51,19 +52,26 @@ def reach_of(config: CodecConfig) -> Reach:
         scale_base=_reach((64, 1)),
         scale_context=_reach((16, 1)),
         # One depthwise layer per block, and one to begin.
-        decoder_coarse=_reach((16, transform + 1 + config.decoder_depth_16)),
-        # A 5x5 and a 3x3 layer at full resolution; then two 3x3 layers per plain block, and one to
-        # render.
+        # Depths of a second decoder that is not there are 0.
+        decoder_coarse=_reach(
+            (16, transform + 1 + max(config.decoder_depth_16, config.realistic_depth_16))
+        ),
         decoder_fine=max(
             _reach((1, 3), (16, 1)) if config.linear else 0,
-            _reach(
-                (1, 3),
-                (4, 1 + 2 * config.decoder_depth_4),
-                (8, 2 * config.decoder_depth_8),
-                (16, 0),
-            ),
+            _renderer(config.decoder_depth_4, config.decoder_depth_8),
+            _renderer(config.realistic_depth_4, config.realistic_depth_8, config.two_decoders),
         ),
     )
+
+
+def _renderer(depth_4: int, depth_8: int, has_means: bool = False) -> int:
+    """Reach of the layers of a decoder above 1/16.
+
+    A 5x5 and a 3x3 layer at full resolution; then two 3x3 layers per plain block, and one to
+    render. With means first the areas of 16 x 16 pixels around.
+    """
+    areas = [(16, 1)] if has_means else []
+    return _reach(*areas, (1, 3), (4, 1 + 2 * depth_4), (8, 2 * depth_8), (16, 0))
 
 
 def _reach(*layers: Sequence[int]) -> int:

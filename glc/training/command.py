@@ -78,6 +78,10 @@ def _parser() -> argparse.ArgumentParser:
         "--init", type=Path, metavar="PATH",
         help="start from another run (its folder, checkpoint or compact folder) or .safetensors",
     )  # fmt: skip
+    group.add_argument(
+        "--donor", type=Path, metavar="FILE",
+        help="with architecture 3: begin the realistic decoder as the decoder of these weights",
+    )  # fmt: skip
     group.add_argument("--limit", type=int, metavar="N", help="use this many pictures only")
     group.add_argument(
         "--stream", action="store_true",
@@ -279,6 +283,9 @@ def _begin(args: argparse.Namespace, trainer: Trainer) -> bool:
         started = trainer.start()
         if started is not None:
             _say(f"step 0, a plain transform codec: {started}")
+    if args.donor is not None and not resumed:
+        _say(f"taking over the decoder of {args.donor}")
+        _say(f"{trainer.graft(args.donor):.2f} of the variance of its first layer is new to it")
     return resumed
 
 

@@ -17,11 +17,16 @@ from glc.config import PRESETS, CodecConfig
 CONFIG_DIR = Path(__file__).parent / "configs"
 """TOML files of the shipped models, one per preset."""
 
+REALISTIC_DECODER = "realistic_decoder"
+
 PARTS = (
     "encoder", "decoder", "analysis", "synthesis", "hyper_analysis", "hyper_synthesis",
-    "hyper_codebook", "context", "scale_map",
+    "hyper_codebook", "context", "scale_map", REALISTIC_DECODER,
 )  # fmt: skip
 """Parts of ``glc.networks.model.GlcModel`` that ``trained_parts`` may name."""
+
+NETWORKS = ("lpips", "alex", "mobilenet")
+"""LPIPS by SqueezeNet, LPIPS by AlexNet, MobileNetV2: names of their weights."""
 
 _WITHOUT_SQUARED_ERROR = {
     "mse_weight": 0.0,
@@ -124,7 +129,9 @@ class TrainingSettings:
     """Share of phase 1 that passes before the discriminator joins; the next: of phase 3."""
     adversarial_start_3: float = 0.6
     patch_discriminator: bool = True
-    projected_discriminator: bool = True
+    projected_networks: str = "lpips"
+    """Feature networks through which projected discriminators look, such as ``lpips,alex``; empty
+    is none. Those of the perceptual losses cost them nothing more."""
     discriminator_width: int = 32
     discriminator_learning_rate: float = 3e-4
 
@@ -180,6 +187,11 @@ class TrainingSettings:
         if unknown:
             raise ValueError(
                 f"no part of the model is called {unknown[0]!r}; expected {', '.join(PARTS)}"
+            )
+        unknown = sorted(set(self.projected) - set(NETWORKS))
+        if unknown:
+            raise ValueError(
+                f"no feature network is called {unknown[0]!r}; expected {', '.join(NETWORKS)}"
             )
         if self.encoder_pace < 0:
             raise ValueError(f"encoder_pace must be at least 0, got {self.encoder_pace}")
@@ -241,6 +253,10 @@ class TrainingSettings:
         """
         idle = {name for name, value in _TAKEN_OUT.items() if fields.get(name) == value}
         kept = {name: value for name, value in fields.items() if name not in idle}
+        if "projected_discriminator" in kept:
+            # A projected discriminator looked through MobileNetV2, where there was one.
+            looked = kept.pop("projected_discriminator")
+            kept["projected_networks"] = "mobilenet" if looked else ""
         return cls.from_dict((_WITHOUT_SQUARED_ERROR if "mse_weight" not in fields else {}) | kept)
 
     def replace(self, overrides: dict[str, Any]) -> TrainingSettings:
@@ -257,7 +273,12 @@ class TrainingSettings:
     @property
     def parts(self) -> tuple[str, ...]:
         """``trained_parts`` as names; empty where all are trained."""
-        return tuple(part.strip() for part in self.trained_parts.split(",") if part.strip())
+        return _names(self.trained_parts)
+
+    @property
+    def projected(self) -> tuple[str, ...]:
+        """``projected_networks`` as names."""
+        return _names(self.projected_networks)
 
     @property
     def shape(self) -> CodecConfig:
@@ -306,20 +327,26 @@ class TrainingSettings:
         return late and self.adversarial_weight > 0
 
     def networks(self, phases: Collection[int]) -> tuple[str, ...]:
-        """Return the feature networks that these phases need at all: ``features.NETWORKS``."""
+        """Return the feature networks that these phases need at all, of ``NETWORKS``."""
         with_pictures = [phase for phase in phases if phase != 2]
         if not with_pictures:
             return ()
         joins = any(self.adversarial_start(phase) < 1 for phase in with_pictures)
-        projected = self.projected_discriminator and self.adversarial_weight > 0 and joins
+        adversarial = self.adversarial_weight > 0 and joins
+        projected = self.projected if adversarial else ()
         mobilenet = max(self.mobilenet_weight, self.afar_weight, self.meaning_weight) > 0
         needed = {
             "lpips": self.lpips_weight > 0,
             "alex": self.alex_weight > 0,
-            "mobilenet": mobilenet or projected,
+            "mobilenet": mobilenet,
         }
-        return tuple(name for name, wanted in needed.items() if wanted)
+        return tuple(name for name, wanted in needed.items() if wanted or name in projected)
 
     def learning_rate(self, phase: int) -> float:
         """Return the peak learning rate of a phase."""
         return (self.learning_rate_1, self.learning_rate_2, self.learning_rate_3)[phase - 1]
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """Split names that commas part."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())

@@ -19,10 +19,10 @@ __all__ = [
     "BOTTLENECK",
     "GAUSSIAN",
     "INT8",
-    "RANGED",
     "RANGES",
     "RANGE_MAX",
     "RANGE_MIN",
+    "ranged",
     "take_bottleneck",
     "take_ranges",
 ]
@@ -30,17 +30,32 @@ __all__ = [
 BOTTLENECK = "bottleneck."
 RANGES = "ranges."
 INT8 = "int8"
-RANGED = {
+_RANGED = {
     "synthesis.body": ("transform_depth", 5),
     "decoder.body_16": ("decoder_depth_16", 5),
     "decoder.body_8": ("decoder_depth_8", 4),
     "decoder.body_4": ("decoder_depth_4", 4),
 }
-"""Sequences of blocks that can be run in 8 bits: how many there are, and ranges of each."""
+_RANGED_REALISTIC = {
+    "realistic_decoder.body_16": ("realistic_depth_16", 5),
+    "realistic_decoder.body_8": ("realistic_depth_8", 4),
+    "realistic_decoder.body_4": ("realistic_depth_4", 4),
+}
+"""Of models with two decoders, beside those."""
 RANGE_MIN, RANGE_MAX = 1e-6, 1e6
 """How large the ends of a range may be: 255 steps of it are ordinary numbers."""
 GAUSSIAN = "gaussian"
 """What the metadata calls the bottleneck of ``--regulariser kl``; others are not stored."""
+
+
+def ranged(config: CodecConfig) -> dict[str, tuple[int, int]]:
+    """Return the sequences of blocks that can be run in 8 bits.
+
+    Returns:
+        (blocks, ranges of each) by the name of the sequence in ``glc.networks.model.GlcModel``.
+    """
+    fields = _RANGED | (_RANGED_REALISTIC if config.two_decoders else {})
+    return {name: (getattr(config, depth), places) for name, (depth, places) in fields.items()}
 
 
 def take_ranges(
@@ -57,8 +72,8 @@ def take_ranges(
     if kind != INT8:
         raise WeightsError(f"{path}: ranges {repr(kind)[:60]}; this release knows {INT8!r}")
     taken: dict[str, NDArray[np.float32]] = {}
-    for name, (depth, places) in RANGED.items():
-        array, shape = tensors.pop(RANGES + name, None), (getattr(config, depth), places, 2)
+    for name, sizes in ranged(config).items():
+        array, shape = tensors.pop(RANGES + name, None), (*sizes, 2)
         if array is None or array.shape != shape or array.dtype != np.float32:
             found = "nothing" if array is None else f"{array.dtype} {array.shape}"
             raise WeightsError(

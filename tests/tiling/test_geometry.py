@@ -15,17 +15,30 @@ from glc.tiling.progress import part
 from glc.tiling.receptive_field import Reach, reach_of
 
 DEPTHS = [field.name for field in dataclasses.fields(CodecConfig) if "depth" in field.name]
+ONE_DECODER = [name for name in DEPTHS if "realistic" not in name]
+
+
+def two_decoders(first_depth: int, second_depth: int) -> CodecConfig:
+    """Return a shape whose decoders are as deep as this at every resolution."""
+    widths = {f"realistic_width_{place}": 8 for place in (4, 8, 16)}
+    depths = {n: second_depth if "realistic" in n else first_depth for n in DEPTHS}
+    return CodecConfig(architecture=3, latent_channels=96, **widths, **depths)
+
+
 CONFIGS = {
     **PRESETS,
-    "shallow": CodecConfig(**dict.fromkeys(DEPTHS, 0)),
-    "uneven": CodecConfig(**{name: 1 + number % 3 for number, name in enumerate(DEPTHS)}),
+    "shallow": CodecConfig(**dict.fromkeys(ONE_DECODER, 0)),
+    "uneven": CodecConfig(**{name: 1 + number % 3 for number, name in enumerate(ONE_DECODER)}),
+    "second decoder sees farther": two_decoders(1, 2),
+    "first decoder sees farther": two_decoders(2, 0),
 }
 SIDE, TOP, BOTTOM = 640, 256, 320
 
 
 def narrow(config: CodecConfig, unsettle: Callable[[GlcModel], None]) -> GlcModel:
     """Return a quick model of the same depths: widths do not matter to how far a network sees."""
-    widths = [f.name for f in dataclasses.fields(config) if "width" in f.name]
+    names = [f.name for f in dataclasses.fields(config) if "width" in f.name]
+    widths = [name for name in names if getattr(config, name)]
     model = GlcModel(
         dataclasses.replace(
             config,
@@ -75,6 +88,14 @@ def test_the_reach_of_every_network_is_what_its_gradient_says(name, unsettle):
         wide = inputs(12 if config.linear else 8, 16)
         symbols = torch.randint(-2, 3, y.shape).float().requires_grad_()
         mean, _ = model.context(3, y, features)
+        coarse = {seen(model.decoder.coarse(model.synthesis(y, quality)), 16, y, 16)}
+        fine = {seen(model.decoder.fine(wide), 1, wide, 16)}
+        if model.realistic_decoder is not None:
+            entering = inputs(8 + 3, 16)
+            given = model.in_units(model.synthesis(y, quality))
+            coarse.add(seen(model.realistic_decoder.coarse(given), 16, y, 16))
+            fine.add(seen(model.realistic_decoder.fine(entering), 1, entering, 16))
+            assert len(coarse) == len(fine) == 2
         found = Reach(
             encoder_fine=seen(model.encoder.fine(x), 16, x, 1),
             encoder_coarse=seen(model.encoder.coarse(wide), 16, wide, 16),
@@ -84,8 +105,8 @@ def test_the_reach_of_every_network_is_what_its_gradient_says(name, unsettle):
             context=seen(mean, 16, y, 16),
             scale_base=seen(model.scale_map.base(digits, quality, False), 16, digits, 64),
             scale_context=seen(model.scale_map.context(symbols, 3, False), 16, symbols, 16),
-            decoder_coarse=seen(model.decoder.coarse(model.synthesis(y, quality)), 16, y, 16),
-            decoder_fine=seen(model.decoder.fine(wide), 1, wide, 16),
+            decoder_coarse=max(coarse),
+            decoder_fine=max(fine),
         )
         assert found == reach_of(config)
         mean, _ = model.context(3, y, features)

@@ -84,6 +84,13 @@ def test_a_run_older_than_squared_error_keeps_its_losses() -> None:
     assert TrainingSettings.of_run(now).to_dict() == now
 
 
+@pytest.mark.parametrize(("looked", "networks"), [(True, "mobilenet"), (False, "")])
+def test_a_run_that_had_one_projected_discriminator_keeps_it(looked: bool, networks: str) -> None:
+    stored = TrainingSettings.load("tiny", {}).to_dict() | {"projected_discriminator": looked}
+    del stored["projected_networks"]
+    assert TrainingSettings.of_run(stored).projected_networks == networks
+
+
 def test_a_run_with_what_was_taken_out_goes_on_only_if_it_made_no_use_of_it() -> None:
     now = TrainingSettings.load("tiny", {})
     stored = now.to_dict() | {"context": True, "hyper_weight": 0.0}

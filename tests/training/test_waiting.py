@@ -64,7 +64,7 @@ def trainer_of(out: Path, changes: dict[str, Any]) -> Trainer:
     return trainer
 
 
-ADVERSARY = {"adversarial_weight": 0.1, "projected_discriminator": True, "code_weight_3": 0.1}
+ADVERSARY = {"adversarial_weight": 0.1, "projected_networks": "lpips,alex", "code_weight_3": 0.1}
 
 
 @pytest.mark.parametrize("changes", [{}, ADVERSARY], ids=["as on a GPU", "with everything"])

@@ -36,6 +36,12 @@ const DEFAULTS = {
   decoder_depth_4: 2,
   decoder_depth_8: 2,
   decoder_depth_16: 4,
+  realistic_width_4: 0,
+  realistic_width_8: 0,
+  realistic_width_16: 0,
+  realistic_depth_4: 0,
+  realistic_depth_8: 0,
+  realistic_depth_16: 0,
   refine_channels: 8,
   transform_width: 192,
   transform_depth: 2,
@@ -47,9 +53,9 @@ const DEFAULTS = {
 
 /**
  * Fields are named as in Python; `linear` says that the networks have a linear map beside them,
- * and D a realism.
- * @typedef {typeof DEFAULTS & {linear: boolean, rounding: number, hyper_size: number,
- *   features_channels: number}} Config
+ * and D a realism; `two_decoders` that a decoder of its own shows realism 1.
+ * @typedef {typeof DEFAULTS & {linear: boolean, two_decoders: boolean, rounding: number,
+ *   hyper_size: number, features_channels: number}} Config
  */
 
 /**
@@ -75,27 +81,50 @@ export function readConfig(fields) {
   return {
     ...config,
     linear,
+    two_decoders: config.architecture > 2,
     rounding: linear ? 0.6 : 0.5,
     hyper_size: config.hyper_levels.reduce((size, levels) => size * levels, 1),
     features_channels: config.hyper_channels + (linear ? config.hyper_levels.length : 0),
   };
 }
 
+/**
+ * Return the shape of a model of architecture 1 whose D has the layers of the realistic decoder.
+ * @param {Config} config of architecture 3. @returns {Config}
+ */
+export function realisticShape(config) {
+  return {
+    ...config,
+    linear: false,
+    decoder_width_4: config.realistic_width_4,
+    decoder_width_8: config.realistic_width_8,
+    decoder_width_16: config.realistic_width_16,
+    decoder_depth_4: config.realistic_depth_4,
+    decoder_depth_8: config.realistic_depth_8,
+    decoder_depth_16: config.realistic_depth_16,
+  };
+}
+
 /** @param {typeof DEFAULTS} config */
 function check(config) {
+  const { architecture } = config;
+  if (architecture < 1 || architecture > 3) {
+    throw malformed(`architecture must be 1, 2 or 3, got ${architecture}`);
+  }
   for (const [name, value] of Object.entries(config)) {
     if (name === "hyper_levels" || name === "architecture") continue;
+    if (name.startsWith("realistic_") && architecture < 3) {
+      if (value) throw malformed(`${name} must be 0 with architecture ${architecture}`);
+      continue;
+    }
     const [least, most] = name.includes("depth") ? [0, 64] : [2, 1 << 16];
     if (Number(value) < least || Number(value) > most) {
       throw malformed(`${name} must be from ${least} to ${most}`);
     }
   }
   const levels = config.hyper_levels;
-  if (config.architecture !== 1 && config.architecture !== 2) {
-    throw malformed(`architecture must be 1 or 2, got ${config.architecture}`);
-  }
-  if (config.architecture === 2 && config.latent_channels !== config.y_channels) {
-    throw malformed("latent_channels must be y_channels with architecture 2");
+  if (architecture > 1 && config.latent_channels !== config.y_channels) {
+    throw malformed(`latent_channels must be y_channels with architecture ${architecture}`);
   }
   if (config.y_channels % 4) throw malformed("y_channels must be a multiple of 4");
   if (QUALITY_MAX % (config.quality_anchors - 1)) {

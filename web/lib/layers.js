@@ -74,6 +74,21 @@ export class Layers {
     return this.shuffle(this.#conv(this.#repeatBorder(l, 1), weight, bias), 16);
   }
 
+  /** The mean colours that areas shall have. @param {string} l @param {string} name @param {number} channels */
+  means(l, name, channels) {
+    const weight = this.weights.take(`${name}.weight`, 3, channels, 3, 3);
+    const bias = this.weights.take(`${name}.bias`, 3);
+    return this.#conv(this.#repeatBorder(l, 1), weight, bias);
+  }
+
+  /** Shift a picture towards mean colours. @param {string} x @param {string} means @param {string} name */
+  withMeans(x, means, name) {
+    const pool = { kernel_shape: [16, 16], strides: [16, 16] };
+    const own = this.graph.node("AveragePool", [x], pool);
+    const missing = this.graph.node("Sub", [means, own]);
+    return this.graph.node("Add", [x, this.linearSynthesis(missing, name, 3)]);
+  }
+
   /** @param {string} x @param {number} positions */
   #repeatBorder(x, positions) {
     const pads = [0, 0, positions, positions];

@@ -158,8 +158,15 @@ export class Model {
 
   /** D at 1/16. @param {Planes} lHat @param {number} realism 0 to 1 @returns {Promise<Planes>} */
   async decodeCoarse(lHat, realism) {
-    const given = { l_hat: this.#tensor(lHat), ...this.#realism(realism) };
-    return planesOf((await this.#run("D 16", given)).features);
+    const { two_decoders: two } = this.config;
+    const given = { l_hat: this.#tensor(lHat) };
+    const parts = [];
+    if (!two || realism < 1) {
+      const shown = this.#realism(two ? 0 : realism);
+      parts.push(planesOf((await this.#run("D 16", { ...given, ...shown })).features));
+    }
+    if (two && realism > 0) parts.push(planesOf((await this.#run("R 16", given)).features));
+    return joined(parts);
   }
 
   /**
@@ -168,8 +175,25 @@ export class Model {
    * @returns {Promise<Uint8Array>} (16h, 16w, 3).
    */
   async decodeFine(features, realism) {
+    const { config } = this;
+    if (!config.two_decoders) return this.#faithful(features, realism);
+    if (realism <= 0) return this.#faithful(features, 0);
+    if (realism >= 1) return this.#realistic(features);
+    const first = config.decoder_width_16 + config.latent_channels;
+    const faithful = await this.#faithful(channelsOf(features, 0, first), 0);
+    const rest = channelsOf(features, first, features.channels);
+    return mix(faithful, await this.#realistic(rest), realism);
+  }
+
+  /** @param {Planes} features @param {number} realism @returns {Promise<Uint8Array>} */
+  async #faithful(features, realism) {
     const given = { features: this.#tensor(features), ...this.#realism(realism) };
     return (await this.#run("D", given)).pixels.data;
+  }
+
+  /** @param {Planes} features @returns {Promise<Uint8Array>} */
+  async #realistic(features) {
+    return (await this.#run("R", { features: this.#tensor(features) })).pixels.data;
   }
 
   /** @param {number} realism */
@@ -226,6 +250,40 @@ export class Model {
 /** @param {any} tensor (1, C, h, w) @returns {Planes} */
 function planesOf({ data, dims }) {
   return { data, channels: dims[1], height: dims[2], width: dims[3] };
+}
+
+/** @param {Planes[]} parts of one size. @returns {Planes} their channels, one after the other. */
+function joined(parts) {
+  const [{ height, width }] = parts;
+  if (parts.length === 1) return parts[0];
+  const channels = parts.reduce((sum, part) => sum + part.channels, 0);
+  const data = new Float32Array(channels * height * width);
+  let at = 0;
+  for (const part of parts) {
+    data.set(part.data, at);
+    at += part.data.length;
+  }
+  return { data, channels, height, width };
+}
+
+/** @param {Planes} planes @param {number} start @param {number} stop @returns {Planes} */
+function channelsOf({ data, height, width }, start, stop) {
+  const area = height * width;
+  return { data: data.subarray(start * area, stop * area), channels: stop - start, height, width };
+}
+
+/**
+ * Mix 8-bit pixels as `glc.runtime.mixture` does: in float32, halves to even.
+ * @param {Uint8Array} faithful @param {Uint8Array} realistic @param {number} realism 0 to 1
+ * @returns {Uint8Array}
+ */
+export function mix(faithful, realistic, realism) {
+  const share = Math.fround(realism);
+  const rest = Math.fround(1 - share);
+  return faithful.map((level, at) => {
+    const ours = Math.fround(rest * level);
+    return roundHalfEven(Math.fround(ours + Math.fround(share * realistic[at])));
+  });
 }
 
 /** @param {number} value @returns {number} */

@@ -4,10 +4,12 @@
  * A test holds the two together: from the same weights both make the same bytes.
  */
 
-import { STEPS } from "./config.js";
+import { realisticShape, STEPS } from "./config.js";
 import { Graph } from "./graph.js";
 import { Layers } from "./layers.js";
 import { floats, tensorOf } from "./weights.js";
+
+const COLOURS = 3;
 
 /**
  * @typedef {import("./config.js").Config} Config
@@ -33,6 +35,10 @@ export function graphsOf(weights) {
     ["D 16", decoderCoarse(config, weights)],
     ["D", decoderFine(config, weights)],
   ];
+  if (config.two_decoders) {
+    graphs.push(["R 16", decoderCoarse(config, weights, true)]);
+    graphs.push(["R", decoderFine(config, weights, true)]);
+  }
   for (let step = 0; step < STEPS; step++) {
     graphs.push([`context ${step}`, context(config, weights, step)]);
   }
@@ -221,64 +227,98 @@ function synthesis(config, weights) {
   return graph;
 }
 
-/** @param {Config} config @param {Weights} weights @returns {Graph} */
-function decoderCoarse(config, weights) {
+/**
+ * @param {Config} config @param {Weights} weights @param {boolean} [realistic]
+ * @returns {Graph}
+ */
+function decoderCoarse(config, weights, realistic = false) {
   const graph = new Graph();
   const layers = new Layers(graph, weights);
-  const { latent_channels: channels, decoder_width_16: width16 } = config;
-  const depth = config.decoder_depth_16;
+  const { name, shape } = decoder(config, realistic);
+  const { latent_channels: channels, decoder_width_16: width16 } = shape;
+  const depth = shape.decoder_depth_16;
   const lHat = graph.input("l_hat", ["b", channels, "h", "w"]);
   let x = lHat;
   let gains;
   if (config.linear) {
     x = graph.node("Div", [lHat, layers.scale("decoder.scale", channels)]);
-    const realism = graph.input("realism", [1]);
-    gains = layers.realismGains("decoder.gains_16", width16, depth, realism);
   }
-  x = layers.conv(x, "decoder.stem", channels, width16, 3);
-  x = layers.depthwiseBlocks(x, "decoder.body_16", width16, depth, gains);
-  if (config.linear) x = graph.node("Concat", [x, lHat], { axis: 1 });
-  graph.output("features", x, ["b", width16 + (config.linear ? channels : 0), "h", "w"]);
+  const scaled = x;
+  if (shape.linear) {
+    const realism = graph.input("realism", [1]);
+    gains = layers.realismGains(`${name}.gains_16`, width16, depth, realism);
+  }
+  x = layers.conv(x, `${name}.stem`, channels, width16, 3);
+  x = layers.depthwiseBlocks(x, `${name}.body_16`, width16, depth, gains);
+  let leaving = width16;
+  if (shape.linear) {
+    x = graph.node("Concat", [x, lHat], { axis: 1 });
+    leaving += channels;
+  }
+  if (realistic) {
+    x = graph.node("Concat", [x, layers.means(scaled, `${name}.means`, channels)], { axis: 1 });
+    leaving += COLOURS;
+  }
+  graph.output("features", x, ["b", leaving, "h", "w"]);
   return graph;
 }
 
-/** @param {Config} config @param {Weights} weights @returns {Graph} */
-function decoderFine(config, weights) {
+/**
+ * @param {Config} config @param {Weights} weights @param {boolean} [realistic]
+ * @returns {Graph}
+ */
+function decoderFine(config, weights, realistic = false) {
   const graph = new Graph();
   const layers = new Layers(graph, weights);
-  const { decoder_width_4: width4, decoder_width_8: width8, decoder_width_16: width16 } = config;
-  const { decoder_depth_4: depth4, decoder_depth_8: depth8, latent_channels: channels } = config;
-  const entering = width16 + (config.linear ? channels : 0);
+  const { name, shape } = decoder(config, realistic);
+  const { decoder_width_4: width4, decoder_width_8: width8, decoder_width_16: width16 } = shape;
+  const { decoder_depth_4: depth4, decoder_depth_8: depth8, latent_channels: channels } = shape;
+  const entering = width16 + (shape.linear ? channels : 0) + (realistic ? COLOURS : 0);
   const features = graph.input("features", ["b", entering, "h", "w"]);
   let x = features;
   let gains8;
   let gains4;
-  if (config.linear) {
+  if (realistic) x = layers.channels(features, 0, width16);
+  if (shape.linear) {
     const realism = graph.input("realism", [1]);
-    gains8 = layers.realismGains("decoder.gains_8", width8 >> 1, depth8, realism);
-    gains4 = layers.realismGains("decoder.gains_4", width4 >> 1, depth4, realism);
+    gains8 = layers.realismGains(`${name}.gains_8`, width8 >> 1, depth8, realism);
+    gains4 = layers.realismGains(`${name}.gains_4`, width4 >> 1, depth4, realism);
     x = layers.channels(features, 0, width16);
   }
-  x = layers.upsample(x, "decoder.up_8", width16, width8);
-  x = layers.plainBlocks(x, "decoder.body_8", width8, depth8, gains8);
-  x = layers.upsample(x, "decoder.up_4", width8, width4);
-  x = layers.plainBlocks(x, "decoder.body_4", width4, depth4, gains4);
-  x = layers.shuffle(layers.conv(x, "decoder.render", width4, 48, 3), 4);
-  if (config.linear) {
+  x = layers.upsample(x, `${name}.up_8`, width16, width8);
+  x = layers.plainBlocks(x, `${name}.body_8`, width8, depth8, gains8);
+  x = layers.upsample(x, `${name}.up_4`, width8, width4);
+  x = layers.plainBlocks(x, `${name}.body_4`, width4, depth4, gains4);
+  x = layers.shuffle(layers.conv(x, `${name}.render`, width4, 48, 3), 4);
+  if (shape.linear) {
     const lHat = layers.channels(features, width16, entering);
-    const linear = layers.linearSynthesis(lHat, "decoder.linear", channels);
+    const linear = layers.linearSynthesis(lHat, `${name}.linear`, channels);
     x = graph.node("Add", [x, linear]);
   }
-  const entered = layers.conv(x, "decoder.refine_in", 3, config.refine_channels, 5);
+  const entered = layers.conv(x, `${name}.refine_in`, 3, shape.refine_channels, 5);
   const refined = layers.conv(
-    layers.silu(entered), "decoder.refine_out", config.refine_channels, 3, 3,
+    layers.silu(entered), `${name}.refine_out`, shape.refine_channels, 3, 3,
   );
-  const sum = graph.node("Add", [x, refined]);
-  const clipped = graph.node("Clip", [sum, graph.scalar(-1), graph.scalar(1)]);
+  let shown = graph.node("Add", [x, refined]);
+  if (realistic) {
+    const means = layers.channels(features, width16, entering);
+    shown = layers.withMeans(shown, means, `${name}.spread`);
+  }
+  const clipped = graph.node("Clip", [shown, graph.scalar(-1), graph.scalar(1)]);
   const shifted = graph.node("Add", [clipped, graph.scalar(1)]);
   const scaled = graph.node("Mul", [shifted, graph.scalar(127.5)]);
   const levels = graph.node("Cast", [graph.node("Round", [scaled])], { to: 2 });
   const pixels = graph.node("Transpose", [levels], { perm: [0, 2, 3, 1] });
   graph.output("pixels", pixels, ["b", "height", "width", 3], "uint8");
   return graph;
+}
+
+/**
+ * How the tensors of one of the decoders are called, and its shape.
+ * @param {Config} config @param {boolean} realistic
+ */
+function decoder(config, realistic) {
+  return realistic
+    ? { name: "realistic_decoder", shape: realisticShape(config) }
+    : { name: "decoder", shape: config };
 }

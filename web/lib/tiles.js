@@ -126,12 +126,26 @@ export function reachOf(config) {
     hyperAnalysis: reach([64, 1], [32, 1], [16, 1]),
     hyperSynthesis: reach([16, 1], [32, 1], [64, 2]),
     context: reach([16, 1 + config.context_depth]),
-    decoderCoarse: reach([16, transform + 1 + config.decoder_depth_16]),
+    // Depths of a second decoder that is not there are 0.
+    decoderCoarse: reach(
+      [16, transform + 1 + Math.max(config.decoder_depth_16, config.realistic_depth_16)],
+    ),
     decoderFine: Math.max(
       config.linear ? reach([1, 3], [16, 1]) : 0,
-      reach([1, 3], [4, 1 + 2 * config.decoder_depth_4], [8, 2 * config.decoder_depth_8], [16, 0]),
+      renderer(config.decoder_depth_4, config.decoder_depth_8),
+      renderer(config.realistic_depth_4, config.realistic_depth_8, config.two_decoders),
     ),
   };
+}
+
+/**
+ * The layers of a decoder above 1/16, and the areas whose mean colours it shifts.
+ * @param {number} depth4 @param {number} depth8 @param {boolean} [hasMeans]
+ */
+function renderer(depth4, depth8, hasMeans = false) {
+  /** @type {[number, number][]} */
+  const areas = hasMeans ? [[16, 1]] : [];
+  return reach(...areas, [1, 3], [4, 1 + 2 * depth4], [8, 2 * depth8], [16, 0]);
 }
 
 /**

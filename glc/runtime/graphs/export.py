@@ -36,6 +36,8 @@ _NAMES = {
     "g_s": "synthesis",
     "D 16": "decoder_coarse",
     "D": "decoder_fine",
+    "R 16": "realistic_coarse",
+    "R": "realistic_fine",
     **{f"context {step}": f"context_{step}" for step in range(len(STEP_CORNERS))},
 }
 """Of the files, by how ``OnnxModel`` calls the graphs."""

@@ -95,6 +95,18 @@ class Layers:
         bias = self.weights.take(f"{name}.conv.bias", 768)
         return self.shuffle(self._conv(self._repeat_border(l, 1), weight, bias), 16)
 
+    def means(self, l: str, name: str, channels: int) -> str:
+        """The mean colours of ``RealisticDecoder.coarse``."""
+        weight = self.weights.take(f"{name}.weight", 3, channels, 3, 3)
+        bias = self.weights.take(f"{name}.bias", 3)
+        return self._conv(self._repeat_border(l, 1), weight, bias)
+
+    def with_means(self, x: str, means: str, name: str) -> str:
+        """Shift a picture towards mean colours, as ``RealisticDecoder.fine`` does."""
+        own = self.graph.node("AveragePool", x, kernel_shape=[16, 16], strides=[16, 16])
+        missing = self.graph.node("Sub", means, own)
+        return self.graph.node("Add", x, self.linear_synthesis(missing, name, 3))
+
     def _repeat_border(self, x: str, positions: int) -> str:
         pads = np.array([0, 0, positions, positions] * 2, np.int64)
         return self.graph.node("Pad", x, self.graph.constant(pads), mode="edge")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from glc.partition import STEPS
 from glc.runtime.graphs import networks
 from glc.runtime.graphs.layers import Weights
 from glc.runtime.graphs.session import giving_back, open_session
+from glc.runtime.mixture import mix
 from glc.runtime.scale_map import Reals, ScaleMap
 
 if TYPE_CHECKING:
@@ -39,19 +40,21 @@ _GAINS = (
 )
 
 _LINEAR_GAINS = ("hyper_analysis.gain", "hyper_synthesis.low_pass_gain")
-"""Of models of architecture 2, beside those."""
+"""Of models from architecture 2 on, beside those."""
 
-_LARGE = ("E", "E 16", "g_a", "g_s", "D 16", "D")
+_LARGE = ("E", "E 16", "g_a", "g_s", "D 16", "D", "R 16", "R")
 """Graphs that take most of the time and memory: they keep memory for the next run."""
 
-_BEFORE_D = frozenset(("g_s", "D 16"))
+_BEFORE_D = frozenset(("g_s", "D 16", "R 16"))
 """Those of them that give it back after each run, since D, which takes most, runs next."""
 
 Array = NDArray[np.float32]
 
 
 class OnnxModel:
-    """E, g_a, h_a, h_s, scale map, context, g_s, D of one weights file.
+    """E, g_a, h_a, h_s, scale map, context, g_s, D of one weights file, and R of architecture 3.
+
+    R is the realistic decoder, D then the faithful one.
 
     Safe to use from several threads. Each network becomes a session when it is first needed, so
     that decoding never builds E; a forked process builds its own, since threads do not survive.
@@ -98,6 +101,9 @@ class OnnxModel:
             "D 16": networks.decoder_coarse(config, weights, ranges),
             "D": networks.decoder_fine(config, weights, ranges),
         }
+        if config.two_decoders:
+            self.graphs["R 16"] = networks.decoder_coarse(config, weights, ranges, True)
+            self.graphs["R"] = networks.decoder_fine(config, weights, ranges, True)
         for step in range(STEPS):
             self.graphs[f"context {step}"] = networks.context(config, weights, step)
         names = _GAINS + (_LINEAR_GAINS if config.linear else ())
@@ -184,13 +190,28 @@ class OnnxModel:
 
     def decode_coarse(self, l_hat: Array, realism: float) -> Array:
         """D at 1/16."""
-        return self._run("D 16", "features", l_hat=l_hat, **self._realism(realism))[0]
+        if not self.config.two_decoders:
+            return self._run("D 16", "features", l_hat=l_hat, **self._realism(realism))[0]
+        features = []
+        if realism < 1.0:
+            features += self._run("D 16", "features", l_hat=l_hat, **self._realism(0.0))
+        if realism > 0.0:
+            features += self._run("R 16", "features", l_hat=l_hat)
+        return np.concatenate(features, axis=1)
 
     def decode_fine(self, features: Array, realism: float) -> NDArray[np.uint8]:
         """The rest of D."""
-        given = {"features": features} | self._realism(realism)
-        found: NDArray[np.uint8] = self._run("D", "pixels", **given)[0]
-        return found
+        if not self.config.two_decoders:
+            return self._pixels("D", {"features": features} | self._realism(realism))
+        if realism >= 1.0:
+            return self._pixels("R", {"features": features})
+        first = self.config.decoder_width_16 + self.config.latent_channels
+        given = {"features": features[:, :first]} | self._realism(0.0)
+        if realism <= 0.0:
+            return self._pixels("D", given)
+        # Each gives back its memory, which the other needs.
+        faithful = self._pixels("D", given, True)
+        return mix(faithful, self._pixels("R", {"features": features[:, first:]}, True), realism)
 
     def ran_out(self, error: Exception) -> bool:
         """Say no: the memory is that of the machine, and too little of it is an error."""
@@ -213,7 +234,23 @@ class OnnxModel:
         gain: Array = np.exp(mixed)[None, :, None, None]
         return gain
 
+    def _pixels(
+        self, graph: str, inputs: Mapping[str, Array], gives_back: bool = False
+    ) -> NDArray[np.uint8]:
+        found: NDArray[np.uint8] = self._compute(graph, ("pixels",), inputs, gives_back)[0]
+        return found
+
     def _run(self, graph: str, *outputs: str, **inputs: NDArray[Any]) -> list[NDArray[Any]]:
+        return self._compute(graph, outputs, inputs, graph in _BEFORE_D)
+
+    def _compute(
+        self,
+        graph: str,
+        outputs: Sequence[str],
+        inputs: Mapping[str, NDArray[Any]],
+        gives_back: bool,
+    ) -> list[NDArray[Any]]:
+        """Run a graph; ``gives_back`` says that its session keeps no memory for the next run."""
         key = os.getpid(), graph
         session = self._sessions.get(key)
         if session is None:
@@ -222,7 +259,7 @@ class OnnxModel:
                 if session is None:
                     session = open_session(self.graphs[graph], graph in _LARGE)
                     self._sessions[key] = session
-        options = giving_back() if graph in _BEFORE_D else None
+        options = giving_back() if gives_back else None
         return list(session.run(outputs, inputs, options))
 
 

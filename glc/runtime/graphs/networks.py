@@ -28,6 +28,8 @@ __all__ = [
     "synthesis",
 ]
 
+_COLOURS = 3
+
 
 def encoder_fine(config: CodecConfig, weights: Weights) -> Graph:
     """E above 1/16: ``x`` uint8 (B, 48, 4h, 4w), 4x4 cells as channels -> ``features``."""
@@ -200,67 +202,91 @@ def synthesis(
 
 
 def decoder_coarse(
-    config: CodecConfig, weights: Weights, ranges: Mapping[str, NDArray[np.float32]] | None = None
+    config: CodecConfig,
+    weights: Weights,
+    ranges: Mapping[str, NDArray[np.float32]] | None = None,
+    realistic: bool = False,
 ) -> Graph:
-    """D at 1/16: ``l_hat``, with architecture 2 also ``realism`` -> ``features``; or in 8 bits."""
+    """D at 1/16: ``l_hat`` -> ``features``; with ranges in 8 bits.
+
+    From architecture 2 on this and the graph after it also take ``realism`` (1,) in [0, 1]; those
+    of the realistic decoder of architecture 3 do not.
+    """
     graph = Graph()
     layers = Layers(graph, weights)
-    channels, width_16 = config.latent_channels, config.decoder_width_16
-    depth_16 = config.decoder_depth_16
+    name, shape = _decoder(config, realistic)
+    channels, width_16 = shape.latent_channels, shape.decoder_width_16
+    depth_16 = shape.decoder_depth_16
     l_hat = graph.input("l_hat", ("b", channels, "h", "w"))
     x, gains, leaving = l_hat, None, width_16
     if config.linear:
         x = graph.node("Div", l_hat, layers.scale("decoder.scale", channels))
+    scaled = x
+    if shape.linear:
         realism = graph.input("realism", (1,))
-        gains = layers.realism_gains("decoder.gains_16", width_16, depth_16, realism)
+        gains = layers.realism_gains(f"{name}.gains_16", width_16, depth_16, realism)
         leaving = width_16 + channels
-    x = layers.conv(x, "decoder.stem", channels, width_16, 3)
-    limits = (ranges or {}).get("decoder.body_16")
-    x = layers.depthwise_blocks(x, "decoder.body_16", width_16, depth_16, limits, gains)
-    if config.linear:
+    x = layers.conv(x, f"{name}.stem", channels, width_16, 3)
+    limits = (ranges or {}).get(f"{name}.body_16")
+    x = layers.depthwise_blocks(x, f"{name}.body_16", width_16, depth_16, limits, gains)
+    if shape.linear:
         x = graph.node("Concat", x, l_hat, axis=1)
+    if realistic:
+        x = graph.node("Concat", x, layers.means(scaled, f"{name}.means", channels), axis=1)
+        leaving += _COLOURS
     graph.output("features", x, ("b", leaving, "h", "w"))
     return graph
 
 
 def decoder_fine(
-    config: CodecConfig, weights: Weights, ranges: Mapping[str, NDArray[np.float32]] | None = None
+    config: CodecConfig,
+    weights: Weights,
+    ranges: Mapping[str, NDArray[np.float32]] | None = None,
+    realistic: bool = False,
 ) -> Graph:
-    """D above 1/16: ``features`` -> ``pixels`` uint8 (B, 16h, 16w, 3); with ranges in 8 bits.
-
-    With architecture 2 this and the graph before it also take ``realism`` (1,) in [0, 1].
-    """
+    """D above 1/16: ``features`` -> ``pixels`` uint8 (B, 16h, 16w, 3); with ranges in 8 bits."""
     graph = Graph()
     layers = Layers(graph, weights)
-    width_4, width_8 = config.decoder_width_4, config.decoder_width_8
-    width_16, channels = config.decoder_width_16, config.latent_channels
-    depth_8, depth_4 = config.decoder_depth_8, config.decoder_depth_4
-    entering = width_16 + (channels if config.linear else 0)
+    name, shape = _decoder(config, realistic)
+    width_4, width_8 = shape.decoder_width_4, shape.decoder_width_8
+    width_16, channels = shape.decoder_width_16, shape.latent_channels
+    depth_8, depth_4 = shape.decoder_depth_8, shape.decoder_depth_4
+    entering = width_16 + (channels if shape.linear else 0) + (_COLOURS if realistic else 0)
     features = graph.input("features", ("b", entering, "h", "w"))
     gains_8, gains_4, x = None, None, features
-    if config.linear:
+    if realistic:
+        x = layers.channels(features, 0, width_16)
+    if shape.linear:
         realism = graph.input("realism", (1,))
-        gains_8 = layers.realism_gains("decoder.gains_8", width_8 // 2, depth_8, realism)
-        gains_4 = layers.realism_gains("decoder.gains_4", width_4 // 2, depth_4, realism)
+        gains_8 = layers.realism_gains(f"{name}.gains_8", width_8 // 2, depth_8, realism)
+        gains_4 = layers.realism_gains(f"{name}.gains_4", width_4 // 2, depth_4, realism)
         x = layers.channels(features, 0, width_16)
     known = ranges or {}
-    x = layers.upsample(x, "decoder.up_8", width_16, width_8)
-    limits = known.get("decoder.body_8")
-    x = layers.plain_blocks(x, "decoder.body_8", width_8, depth_8, limits, gains_8)
-    x = layers.upsample(x, "decoder.up_4", width_8, width_4)
-    limits = known.get("decoder.body_4")
-    x = layers.plain_blocks(x, "decoder.body_4", width_4, depth_4, limits, gains_4)
-    x = layers.shuffle(layers.conv(x, "decoder.render", width_4, 48, 3), 4)
-    if config.linear:
+    x = layers.upsample(x, f"{name}.up_8", width_16, width_8)
+    limits = known.get(f"{name}.body_8")
+    x = layers.plain_blocks(x, f"{name}.body_8", width_8, depth_8, limits, gains_8)
+    x = layers.upsample(x, f"{name}.up_4", width_8, width_4)
+    limits = known.get(f"{name}.body_4")
+    x = layers.plain_blocks(x, f"{name}.body_4", width_4, depth_4, limits, gains_4)
+    x = layers.shuffle(layers.conv(x, f"{name}.render", width_4, 48, 3), 4)
+    if shape.linear:
         l_hat = layers.channels(features, width_16, entering)
-        linear = layers.linear_synthesis(l_hat, "decoder.linear", channels)
+        linear = layers.linear_synthesis(l_hat, f"{name}.linear", channels)
         x = graph.node("Add", x, linear)
-    refined = layers.silu(layers.conv(x, "decoder.refine_in", 3, config.refine_channels, 5))
-    refined = layers.conv(refined, "decoder.refine_out", config.refine_channels, 3, 3)
+    refined = layers.silu(layers.conv(x, f"{name}.refine_in", 3, shape.refine_channels, 5))
+    refined = layers.conv(refined, f"{name}.refine_out", shape.refine_channels, 3, 3)
     x_hat = graph.node("Add", x, refined)
+    if realistic:
+        means = layers.channels(features, width_16, entering)
+        x_hat = layers.with_means(x_hat, means, f"{name}.spread")
     clipped = graph.node("Clip", x_hat, graph.scalar(-1.0), graph.scalar(1.0))
     shifted = graph.node("Add", clipped, graph.scalar(1.0))
     levels = graph.node("Round", graph.node("Mul", shifted, graph.scalar(127.5)))
     pixels = graph.node("Transpose", graph.node("Cast", levels, to=2), perm=[0, 2, 3, 1])
     graph.output("pixels", pixels, ("b", "height", "width", 3), "uint8")
     return graph
+
+
+def _decoder(config: CodecConfig, realistic: bool) -> tuple[str, CodecConfig]:
+    """Return how the tensors of one of the decoders are called, and its shape."""
+    return ("realistic_decoder", config.realistic_shape) if realistic else ("decoder", config)

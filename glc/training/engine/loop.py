@@ -13,10 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from glc.config import QUALITY_MAX
+from glc.networks.model import GlcModel
 from glc.training.data.crops import Pictures
 from glc.training.engine import resume
 from glc.training.engine.distributed import Processes
 from glc.training.engine.ema import AveragedWeights
+from glc.training.engine.graft import graft
 from glc.training.engine.log import RunLog
 from glc.training.engine.net2net import check_growth, grow
 from glc.training.engine.nonfinite_guard import StepGuard, TrainingError, step_unless
@@ -29,7 +31,8 @@ from glc.training.losses.discriminator import Adversary, generator_loss, hinge_l
 from glc.training.losses.features import PerceptualLoss
 from glc.training.losses.picture_loss import PictureLoss
 from glc.training.losses.rate_control import RateControl
-from glc.training.settings import TrainingSettings
+from glc.training.settings import REALISTIC_DECODER, TrainingSettings
+from glc.weights import checkpoint
 
 _LOOK_EVERY = 10
 """Steps between two looks at what makes the host wait: skipped steps, votes of other processes."""
@@ -139,6 +142,27 @@ class Trainer:
             # Before phase 2 the frozen copy of the encoder is not yet that of phase 1.
             self.ensemble.reference.load_state_dict(self.ensemble.model.encoder.state_dict())
         self.average = AveragedWeights(self.ensemble, self.settings.ema_decay)
+
+    def graft(self, path: Path) -> float:
+        """Begin the realistic decoder as the decoder of shipped weights.
+
+        Args:
+            path: ``.safetensors``, of any architecture.
+
+        Returns:
+            As ``glc.training.engine.graft.graft``.
+
+        Raises:
+            TrainingError: the model has one decoder, or that of ``path`` does not fit.
+            WeightsError: not a weights file.
+        """
+        donor = GlcModel(checkpoint.load(path).config).to(self.device).eval()
+        resume.load_shipped(donor, path)
+        self.ensemble.eval()
+        unexplained = graft(self.ensemble.model, donor, self.pictures)
+        self.ensemble.train()
+        self.average = AveragedWeights(self.ensemble, self.settings.ema_decay)
+        return unexplained
 
     def _write_config(self) -> None:
         if self.processes.rank == 0:
@@ -273,6 +297,9 @@ class Trainer:
         self.optimisers.zero_grad()
         if outcome.x_hat is None:
             outcome.loss.backward()
+        elif not outcome.loss.requires_grad:
+            # What comes before the decoder is frozen, and so is the rate.
+            outcome.x_hat.backward(gradient)
         else:
             torch.autograd.backward([outcome.x_hat, outcome.loss], [gradient, None])
         shared, trained = logged["loss"].float().reshape(1), self.optimisers.trained
@@ -294,14 +321,19 @@ class Trainer:
         """Draw what D is told: the first samples of a batch are realistic, the others faithful.
 
         Returns:
-            (B,) in [0, 1], exactly 0 for the faithful; None where D takes none.
+            (B,) in [0, 1], exactly 0 for the faithful; None where D takes none, and where the
+            realistic decoder alone is trained.
         """
-        if not self.settings.shape.linear:
+        s = self.settings
+        if not s.shape.linear or s.parts == (REALISTIC_DECODER,):
             return None
-        realistic = self.settings.realistic(batch)
+        realistic = s.realistic(batch)
         drawn = torch.rand(realistic, generator=self._quality_generator)
         # Half of them at the end of the range, which is what most pictures are decoded with.
         drawn = (0.2 + 1.6 * drawn).clamp_max(1.0)
+        if s.shape.two_decoders:
+            # Each learns to show what it is for; their mixture needs no training.
+            drawn = torch.ones_like(drawn)
         realism = torch.cat([drawn, torch.zeros(batch - realistic)])
         return realism.to(self.device, non_blocking=True)
 
@@ -328,7 +360,7 @@ class Trainer:
         s = self.settings
         adversarial = s.is_adversarial(self.phase, progress)
         share = s.perceptual_share(self.phase, progress)
-        shared = adversarial and s.projected_discriminator
+        shared = s.projected if adversarial else ()
         pixels = x_hat.detach().requires_grad_(True)
         found = self.picture_loss(x, pixels, share, shared, realism)
         logged |= found.parts
@@ -347,7 +379,7 @@ class Trainer:
         fooled = generator_loss(self.adversary(own, fake))
         (push,) = torch.autograd.grad(fooled, pixels)
         self.adversary.requires_grad_(True)
-        known = [f.detach() for f in fake]
+        known = {name: [f.detach() for f in features] for name, features in fake.items()}
         judged = self._train_adversary(x, real, own.detach(), known, weight)
         # Before realism weighs the samples: the factor would make up for a small mean of it.
         factor = s.adversarial_weight * gradient.norm() / push.norm().clamp_min(1e-12)
@@ -358,9 +390,13 @@ class Trainer:
         return gradient + factor * push  # type: ignore[no-any-return]
 
     def _train_adversary(
-        self, x: Tensor, real_features: list[Tensor], x_hat: Tensor, fake_features: list[Tensor],
+        self,
+        x: Tensor,
+        real_features: dict[str, list[Tensor]],
+        x_hat: Tensor,
+        fake_features: dict[str, list[Tensor]],
         realism: Tensor | None,
-    ) -> Tensor:  # fmt: skip
+    ) -> Tensor:
         """One step of the discriminators; returns their loss."""
         real, fake = self.adversary(x, real_features), self.adversary(x_hat, fake_features)
         judged = hinge_loss(real, fake, realism)

@@ -17,8 +17,11 @@ from glc.networks.blocks import DepthwiseBlock, Downsample, PlainBlock, Upsample
 from glc.networks.linear import RealismGain
 from glc.training.engine.nonfinite_guard import TrainingError
 
-_WIDTHS = ("encoder_", "decoder_", "transform_", "context_")
+_WIDTHS = ("encoder_", "decoder_", "realistic_", "transform_", "context_")
 """Fields that may grow begin so; all others shape the latents, which must stay what they are."""
+
+_WITH_SECOND_DECODER = (2, 3)
+"""The one way in which an architecture can grow: what is there stays, and a decoder is added."""
 
 
 def grow(weights: dict[str, Tensor], small: nn.Module, large: nn.Module) -> None:
@@ -59,6 +62,8 @@ def check_growth(small: CodecConfig, large: CodecConfig) -> None:
     for field in dataclasses.fields(small):
         before, after = getattr(small, field.name), getattr(large, field.name)
         free = field.name.startswith(_WIDTHS)
+        if field.name == "architecture" and (before, after) == _WITH_SECOND_DECODER:
+            continue
         if before != after and not (free and before < after):
             wanted = f"at least {before}" if free else str(before)
             raise TrainingError(f"cannot grow: {field.name} must be {wanted}, not {after}")

@@ -124,6 +124,9 @@ def _linear_maps(model: GlcModel) -> dict[nn.Module, float]:
         decoder.conv: 0.001,
     }
     found |= dict.fromkeys(model.context.linear or (), 0.02)
+    second = model.realistic_decoder
+    if second is not None:
+        found |= {second.means: 0.001, second.spread.conv: 0.001}
     return found
 
 
@@ -142,14 +145,16 @@ def _matrices(ensemble: Ensemble) -> list[nn.Parameter]:
         decoder.refine_in,
         decoder.refine_out,
     }
+    second = model.realistic_decoder
+    if second is not None:
+        pixels |= {second.render, second.refine_in, second.refine_out}
     pixels |= set(_linear_maps(model))
     # Not what gives means and scales: Muon's steps are a fifth of AdamW's per weight, and after 900
     # of them 40 of Adam still took a quarter of the rate away (docs/decisions.md, section 18).
     parts: list[nn.Module] = [
         *(model.encoder, decoder, model.analysis, model.synthesis),
     ]  # fmt: skip
-    if ensemble.predictor is not None:
-        parts.append(ensemble.predictor)
+    parts += [part for part in (second, ensemble.predictor) if part is not None]
     found: list[nn.Parameter] = []
     for module in (module for part in parts for module in part.modules()):
         dense = isinstance(module, nn.Linear) or (

@@ -77,14 +77,14 @@ class Ensemble(nn.Module):
         self.phase, self._moved = phase, None
         self.requires_grad_(True).train()
         if phase == 1:
-            self._freeze(
-                *(m for n, m in self.model.named_children() if n not in ("encoder", "decoder"))
-            )
+            trained = ("encoder", "decoder", "realistic_decoder")
+            self._freeze(*(m for n, m in self.model.named_children() if n not in trained))
             self._freeze(self.predictor, self.reference)
         elif phase == 2:
             if not keep_reference:
                 self.reference.load_state_dict(self.model.encoder.state_dict())
-            self._freeze(self.model.encoder, self.model.decoder, self.codebook, self.reference)
+            self._freeze(self.model.encoder, self.model.decoder, self.model.realistic_decoder)
+            self._freeze(self.codebook, self.reference)
         else:
             self._freeze(self.codebook, self.reference)
             if self.settings.parts:
@@ -134,7 +134,7 @@ class Ensemble(nn.Module):
                 target, codes = self._targets(self.reference(x))
             entropy, parts = self._latent_loss(l_hat, target, codes)
             loss = loss + s.latent_weight_3 * parts["latent_mse"] + s.code_weight_3 * entropy
-        return Outcome(loss, self.model.decoder(l_hat, realism), bpp, parts)
+        return Outcome(loss, self.model.show(l_hat, realism), bpp, parts)
 
     def _autoencode(self, x: Tensor, quality: Tensor, realism: Tensor | None) -> Outcome:
         l = self.model.encoder(x)
@@ -150,7 +150,7 @@ class Ensemble(nn.Module):
             # Not bincount, which waits for the device.
             flat = indices.flatten()
             self._usage.index_add_(0, flat, torch.ones_like(flat, dtype=self._usage.dtype))
-        x_hat = self.model.decoder(seen, realism)
+        x_hat = self.model.show(seen, realism)
         return Outcome(self.settings.codebook_weight * loss, x_hat, None, parts)
 
     def _has_moved(self) -> bool:

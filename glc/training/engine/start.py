@@ -24,7 +24,7 @@ from glc.networks.model import GlcModel
 from glc.networks.quantize import round_from
 from glc.training.data.crops import Pictures
 
-__all__ = ["Start", "lapped_blocks", "settle", "start_linear"]
+__all__ = ["Start", "code_latents", "lapped_blocks", "set_means", "settle", "start_linear"]
 
 _SIDE = 256
 _CROPS = 160
@@ -118,6 +118,9 @@ def start_linear(
             # A longer step for a better quality would make qualities change places.
             steps = steps.cummin(0).values
     _set_synthesis(model, x, l)
+    if model.config.two_decoders:
+        coded, _ = code_latents(model, l, QUALITY_MAX // 2)
+        set_means(model, coded, functional.avg_pool2d(x, LATENT_STRIDE))
     return _measure(model, x[:_BATCH], l[:_BATCH], steps)
 
 
@@ -446,7 +449,7 @@ def _quantise(model: GlcModel, l: Tensor, quality: int | Tensor) -> tuple[Tensor
     return torch.cat(found), torch.cat(rates)
 
 
-def _code(model: GlcModel, l: Tensor, quality: int) -> tuple[Tensor, Tensor]:
+def code_latents(model: GlcModel, l: Tensor, quality: int) -> tuple[Tensor, Tensor]:
     """Code latents: l_hat (B, C, h, w) and estimated bits per pixel (B,)."""
     y_hat, bpp = _quantise(model, l, quality)
     levels = torch.full((len(l),), quality, device=l.device).split(_BATCH)
@@ -460,7 +463,7 @@ def _set_synthesis(model: GlcModel, x: Tensor, l: Tensor) -> None:
     One that is fitted to all qualities smooths as the coarsest ask for, and the finest lose more
     than a decibel by it.
     """
-    l_hat, _ = _code(model, l, QUALITY_MAX)
+    l_hat, _ = code_latents(model, l, QUALITY_MAX)
     blocks = functional.pixel_unshuffle(x, LATENT_STRIDE)
     linear = model.decoder.linear
     if linear is None:
@@ -471,10 +474,25 @@ def _set_synthesis(model: GlcModel, x: Tensor, l: Tensor) -> None:
     _fill(linear.conv, solved)
 
 
+def set_means(model: GlcModel, l_hat: Tensor, means: Tensor) -> None:
+    """Fit the mean colours of the realistic decoder, if there is one, by least squares.
+
+    Args:
+        model: changed in place.
+        l_hat: (B, C_l, h, w), coded at all qualities that the decoder is to serve.
+        means: (B, 3, h, w), mean colours of the areas of 16 x 16 pixels.
+    """
+    if model.realistic_decoder is None:
+        return
+    given = _neighbours(model.in_units(l_hat), None)
+    solved = _least_squares(given, _rows(means[:, :, 1:-1, 1:-1]))
+    _fill(model.realistic_decoder.means, solved)
+
+
 def _measure(model: GlcModel, x: Tensor, l: Tensor, steps: Tensor) -> Start:
     bpp, psnr = [], []
     for quality in _anchors(model):
-        l_hat, rate = _code(model, l, quality)
+        l_hat, rate = code_latents(model, l, quality)
         parts = zip(l_hat.split(_BATCH), x.split(_BATCH), strict=True)
         errors = [
             (_reconstructed(model, part).clamp(-1.0, 1.0) - original).square().mean(dim=(1, 2, 3))

@@ -20,7 +20,7 @@ from glc.config import REALISM_MAX
 from glc.networks.blocks import DepthwiseBlock, PlainBlock
 from glc.networks.model import GlcModel
 from glc.runtime.torch import TorchNetworks
-from glc.weights.extras import RANGE_MAX, RANGE_MIN, RANGED
+from glc.weights.extras import RANGE_MAX, RANGE_MIN, ranged
 
 __all__ = ["best_range", "measure"]
 
@@ -50,7 +50,9 @@ def measure(
         Ranges as ``Checkpoint.ranges`` has them.
     """
     realisms = (0, REALISM_MAX) if codec.takes_realism else (None,)
-    with _watched(_modules_of(codec)) as seen:
+    model = _modules_of(codec)
+    sizes = ranged(model.config)
+    with _watched(model) as seen:
         for batch in batches:
             for quality in _QUALITIES:
                 files = codec.encode_batch(batch, quality)
@@ -62,7 +64,7 @@ def measure(
             name: np.array(
                 list(pool.map(_best_range, (values for block in blocks for values in block))),
                 np.float32,
-            ).reshape(len(blocks), RANGED[name][1], 2)
+            ).reshape(*sizes[name], 2)
             for name, blocks in seen.items()
         }
 
@@ -96,18 +98,12 @@ def best_range(values: NDArray[np.float32]) -> tuple[float, float]:
 @contextmanager
 def _watched(model: GlcModel) -> Iterator[dict[str, list[list[_Values]]]]:
     """Collect, inside a ``with`` block, some values of every place of every block."""
-    bodies: dict[str, nn.Sequential] = {
-        "synthesis.body": model.synthesis.body,
-        "decoder.body_16": model.decoder.body_16,
-        "decoder.body_8": model.decoder.body_8,
-        "decoder.body_4": model.decoder.body_4,
-    }
     handles: list[torch.utils.hooks.RemovableHandle] = []
     seen: dict[str, list[list[_Values]]] = {}
     try:
-        for name, body in bodies.items():
+        for name in ranged(model.config):
             seen[name] = []
-            for block in body:
+            for block in model.get_submodule(name).children():
                 places, added = _places_of(block)
                 seen[name].append(places)
                 handles += added

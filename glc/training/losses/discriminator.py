@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
 from glc.training.settings import TrainingSettings
 
-PROJECTED_LAYERS = (1, 2, 3, 4)
-"""Which entries of ``MobileNetFeatures.features`` the projected discriminator sees."""
-
-_PROJECTED_CHANNELS = (24, 32, 64, 96)
+PROJECTED_LAYERS = {
+    "lpips": {1: 128, 2: 256, 4: 384},
+    "alex": {1: 192, 2: 384},
+    "mobilenet": {1: 24, 2: 32, 3: 64, 4: 96},
+}
+"""Of each network (``glc.training.settings.NETWORKS``) the entries of its ``features`` that
+a projected discriminator sees, with their channels."""
 
 
 class PatchDiscriminator(nn.Module):
@@ -38,11 +43,16 @@ class PatchDiscriminator(nn.Module):
 class ProjectedDiscriminator(nn.Module):
     """Small heads on frozen features (Projected GANs, arXiv 2111.01007, section 3).
 
-    List of MobileNetV2 features -> list of (B, 1, h, w) logits.
+    Features of one network, normalised per position -> list of (B, 1, h, w) logits.
+
+    Args:
+        network: whose features, of ``PROJECTED_LAYERS``.
+        width: half of the channels within a head.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, network: str, width: int) -> None:
         super().__init__()
+        self.layers = tuple(PROJECTED_LAYERS[network])
         self.heads = nn.ModuleList(
             nn.Sequential(
                 spectral_norm(nn.Conv2d(channels, 2 * width, 1)),
@@ -51,12 +61,12 @@ class ProjectedDiscriminator(nn.Module):
                 nn.LeakyReLU(0.2),
                 spectral_norm(nn.Conv2d(2 * width, 1, 1)),
             )
-            for channels in _PROJECTED_CHANNELS
+            for channels in PROJECTED_LAYERS[network].values()
         )
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
         # Normalised features have small entries; rescaled to unit variance per channel.
-        chosen = [features[index] for index in PROJECTED_LAYERS]
+        chosen = [features[index] for index in self.layers]
         return [
             head(f * f.shape[1] ** 0.5).float() for head, f in zip(self.heads, chosen, strict=True)
         ]
@@ -69,11 +79,15 @@ class Adversary(nn.Module):
         super().__init__()
         width = settings.discriminator_width
         self.patch = PatchDiscriminator(width) if settings.patch_discriminator else None
-        self.projected = ProjectedDiscriminator(width) if settings.projected_discriminator else None
+        self.projected = nn.ModuleDict(
+            {name: ProjectedDiscriminator(name, width) for name in settings.projected}
+        )
 
-    def forward(self, x: Tensor, features: list[Tensor]) -> list[Tensor]:
+    def forward(self, x: Tensor, features: Mapping[str, list[Tensor]]) -> list[Tensor]:
         logits = [] if self.patch is None else [self.patch(x)]
-        return logits if self.projected is None else logits + self.projected(features)
+        for name, heads in self.projected.items():
+            logits += heads(features[name])
+        return logits
 
 
 def hinge_loss(real: list[Tensor], fake: list[Tensor], weight: Tensor | None = None) -> Tensor:

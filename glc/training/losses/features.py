@@ -19,9 +19,7 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from glc.training.losses.feature_files import FeatureFiles, build_all
-
-NETWORKS = ("lpips", "alex", "mobilenet")
-"""LPIPS by SqueezeNet, LPIPS by AlexNet, MobileNetV2: names of their weights in the settings."""
+from glc.training.settings import NETWORKS
 
 MOBILENET_LAYERS = (1, 3, 6, 10, 13, 17)
 """Layers of MobileNetV2's ``features`` whose outputs are compared."""
@@ -182,9 +180,9 @@ class Perceived:
 
     distances: dict[str, Tensor]
     """By network, one value per picture that it looked at: (B,), or (part,) of MobileNetV2."""
-    real: list[Tensor] = field(default_factory=list)
-    """MobileNetV2 features of the originals, if it looked; the next: of the decoded pictures."""
-    fake: list[Tensor] = field(default_factory=list)
+    real: dict[str, list[Tensor]] = field(default_factory=dict)
+    """Features of the originals by network, of those that looked; the next: of the decoded."""
+    fake: dict[str, list[Tensor]] = field(default_factory=dict)
 
 
 class PerceptualLoss(nn.Module):
@@ -225,11 +223,16 @@ class PerceptualLoss(nn.Module):
 
     @property
     def mobilenet(self) -> MobileNetFeatures:
-        """The network that discriminators look through."""
+        """The network that looks from afar."""
         return cast(MobileNetFeatures, self.networks["mobilenet"])
 
     def forward(
-        self, x: Tensor, x_hat: Tensor, names: Collection[str], part: int, shared: bool = False
+        self,
+        x: Tensor,
+        x_hat: Tensor,
+        names: Collection[str],
+        part: int,
+        shared: Collection[str] = (),
     ) -> Perceived:
         """Compare pictures.
 
@@ -238,21 +241,20 @@ class PerceptualLoss(nn.Module):
             x_hat: same shape, the decoded picture; gradients flow into it.
             names: networks whose distance is wanted; the others do not run.
             part: MobileNetV2 looks at the first ``part`` pictures only.
-            shared: MobileNetV2 looks in any case, since a discriminator needs its features.
+            shared: these networks look in any case, since a discriminator needs their features.
         """
         found = Perceived({})
-        for name in ("lpips", "alex"):
-            if name in names:
-                network = cast(Lpips, self.networks[name])
-                with torch.no_grad():
-                    original = network.features(x)
-                found.distances[name] = network.distance(original, network.features(x_hat))
-        if shared or "mobilenet" in names:
+        for name in self.names:
+            if name not in names and name not in shared:
+                continue
+            network = cast("Lpips | MobileNetFeatures", self.networks[name])
+            seen = part if name == "mobilenet" else len(x)
             with torch.no_grad():
-                found.real = self.mobilenet.features(x[:part])
-            found.fake = self.mobilenet.features(x_hat[:part])
-            if "mobilenet" in names:
-                found.distances["mobilenet"] = self.mobilenet.distance(found.real, found.fake)
+                real = network.features(x[:seen])
+            fake = network.features(x_hat[:seen])
+            found.real[name], found.fake[name] = real, fake
+            if name in names:
+                found.distances[name] = network.distance(real, fake)
         return found
 
     def from_afar(self, x: Tensor, x_hat: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,13 +6,13 @@ join later (``TrainingSettings.perceptual_share``). A term whose weight is zero 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from glc.training.losses.features import NETWORKS, Perceived, PerceptualLoss
+from glc.training.losses.features import Perceived, PerceptualLoss
 from glc.training.losses.grid import (
     SEGMENT,
     area_loss,
@@ -21,7 +21,7 @@ from glc.training.losses.grid import (
     line_loss,
     smooth_loss,
 )
-from glc.training.settings import TrainingSettings
+from glc.training.settings import NETWORKS, TrainingSettings
 
 
 def squared_error(x: Tensor, x_hat: Tensor) -> Tensor:
@@ -82,7 +82,7 @@ class PictureLoss:
         self.settings, self.perceptual = settings, perceptual
 
     def __call__(
-        self, x: Tensor, x_hat: Tensor, share: float = 1.0, shared: bool = False,
+        self, x: Tensor, x_hat: Tensor, share: float = 1.0, shared: Collection[str] = (),
         realism: Tensor | None = None,
     ) -> Judged:  # fmt: skip
         """Judge decoded pictures.
@@ -91,7 +91,7 @@ class PictureLoss:
             x: (B, 3, H, W) in [-1, 1], the original.
             x_hat: same shape; gradients flow into it.
             share: factor on the weights of all feature networks; at 0 none runs.
-            shared: a discriminator needs the features of MobileNetV2.
+            shared: networks whose features a discriminator needs.
             realism: (B,) in [0, 1], factor on what feature networks say of each sample; None is 1.
                 Those after the first ``settings.realistic`` are 0, and no network looks at them.
         """

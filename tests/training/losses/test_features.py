@@ -90,11 +90,12 @@ def test_mobilenet_looks_at_a_part_and_only_when_asked(perceptual: PerceptualLos
     x, x_hat = pair()
     found = perceptual(x, x_hat, ["mobilenet"], 2)
     assert found.distances["mobilenet"].shape == (2,)
-    assert [len(f) for f in found.fake] == [2] * 6
-    shared = perceptual(x, x_hat, [], 1, shared=True)
+    assert [len(f) for f in found.fake["mobilenet"]] == [2] * 6
+    shared = perceptual(x, x_hat, [], 1, shared=["mobilenet", "lpips"])
     assert not shared.distances
-    assert len(shared.real) == 6
-    assert not perceptual(x, x_hat, ["alex"], 2).real
+    assert [len(shared.real[name]) for name in ("lpips", "mobilenet")] == [7, 6]
+    assert len(shared.fake["lpips"][0]) == len(x)
+    assert set(perceptual(x, x_hat, ["alex"], 2).real) == {"alex"}
 
 
 def test_only_what_is_named_is_built() -> None:
@@ -159,14 +160,15 @@ def test_the_command_says_in_one_line_what_is_missing(
 ) -> None:
     given = ["--preset", str(MICRO), "--data", str(folder), "--out", str(tmp_path / "run")]
     given += ["--device", "cpu", "--threads", "1"]
-    assert glc.training.main([*given, "--phase", "3"]) == 1
+    all_three = ["--phase", "3", "--set", "mobilenet_weight=1"]
+    assert glc.training.main([*given, *all_three]) == 1
     errors = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
     assert len(errors) == 1
     for part in ("AlexNet", "--features DIR", "--mobilenet FILE", "TORCH_HOME"):
         assert part in errors[0]
     # Phase 2 compares no pictures, and a run may do without.
     assert glc.training.main([*given, "--phase", "2"]) == 0
-    without = ("lpips_weight=0", "alex_weight=0", "projected_discriminator=false")
+    without = ("lpips_weight=0", "alex_weight=0", "projected_networks=")
     given += [part for pair in without for part in ("--set", pair)]
     given += ["--out", str(tmp_path / "without")]
     assert glc.training.main([*given, "--phase", "3"]) == 0

@@ -84,7 +84,7 @@ def test_networks_run_from_their_place_in_the_schedule_on(
 ) -> None:
     trainer = make(
         steps_3=8, perceptual_start=0.25, perceptual_ramp=0.25, adversarial_start_3=0.75,
-        projected_discriminator=True,
+        projected_networks="mobilenet",
     )  # fmt: skip
     counted = Counted(trainer.perceptual, monkeypatch)
     trainer.begin_phase(3)
@@ -106,7 +106,7 @@ def test_networks_run_from_their_place_in_the_schedule_on(
 def test_a_patch_discriminator_needs_no_network(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainer = make(adversarial_start_3=0.0, projected_discriminator=False, perceptual_start=0.5)
+    trainer = make(adversarial_start_3=0.0, projected_networks="", perceptual_start=0.5)
     counted = Counted(trainer.perceptual, monkeypatch)
     trainer.begin_phase(3)
     assert "discriminator" in trainer.train_step()
@@ -126,12 +126,15 @@ def test_the_perceptual_share_of_a_phase() -> None:
 
 
 def test_which_networks_a_run_needs() -> None:
-    assert settings().networks([1, 2, 3]) == ("lpips", "alex", "mobilenet")
+    mobilenet = settings(projected_networks="mobilenet")
+    assert mobilenet.networks([1, 2, 3]) == ("lpips", "alex", "mobilenet")
+    assert settings().networks([1, 2, 3]) == ("lpips", "alex")
+    assert settings(lpips_weight=0.0).networks([3]) == ("lpips", "alex")
     assert settings().networks([2]) == ()
-    patch = settings(projected_discriminator=False, lpips_weight=0.0)
+    patch = settings(projected_networks="", lpips_weight=0.0)
     assert patch.networks([3]) == ("alex",)
-    assert settings(adversarial_weight=0.0).networks([3]) == ("lpips", "alex")
-    late = settings(adversarial_start_3=1.0)
+    assert dataclasses.replace(mobilenet, adversarial_weight=0.0).networks([3]) == ("lpips", "alex")
+    late = dataclasses.replace(mobilenet, adversarial_start_3=1.0)
     assert late.networks([3]) == ("lpips", "alex")
     assert late.networks([1, 3]) == ("lpips", "alex", "mobilenet")
     for field in ("mobilenet_weight", "afar_weight", "meaning_weight"):
