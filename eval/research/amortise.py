@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import io
 import math
 import statistics
 import sys
@@ -23,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from eval import pictures
@@ -31,6 +33,7 @@ from eval.metrics.registry import COLUMNS, Metric
 from eval.metrics.settings import Settings
 from eval.pictures import RGB
 from eval.report.summary import markdown, show
+from eval.research.split import read_all
 from glc import Codec
 from glc.coding_loop import CodingLoop
 from glc.config import IMAGE_STRIDE
@@ -39,7 +42,6 @@ from glc.effort.levels import LEVELS
 from glc.networks.model import GlcModel
 from glc.networks.quantize import round_from
 from glc.runtime.precision import with_gradients
-from glc.training.data.sources import is_held_out, list_pictures
 
 CURVE = (0, 10, 20, 30, 40, 50, 60, 80, 100)
 """Qualities of one pass as it was, by which figures at an equal rate are read."""
@@ -72,7 +74,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         for side in (arguments.side, arguments.shown_side):
             if side <= 0 or side % IMAGE_STRIDE:
                 raise ValueError(f"crops of {side} pixels: expected a multiple of {IMAGE_STRIDE}")
-        taught = training_crops(arguments.data, arguments.crops, arguments.side, arguments.seed)
+        taught = training_crops(
+            *(arguments.data, arguments.held_out, arguments.crops, arguments.side),
+            *(arguments.every, arguments.seed),
+        )
         shown = held_out_crops(arguments.held_out, arguments.limit, arguments.shown_side)
     except ValueError as error:
         print(f"eval.research.amortise: {error}", file=sys.stderr)
@@ -101,25 +106,41 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def training_crops(data: str, count: int, side: int, seed: int) -> list[RGB]:
-    """Return one crop each of so many pictures that are not held out, drawn by the seed.
+def training_crops(
+    data: Path, held_out: Path, count: int, side: int, every: int, seed: int
+) -> list[RGB]:
+    """Return a crop each of so many pictures, of no photograph that is held out.
+
+    Args:
+        data: a folder of pictures or tars, or a tar.
+        held_out: a folder; pieces of one photograph are named PHOTOGRAPH-PIECE.
+        count: of crops.
+        side: of them; smaller pictures are left out.
+        every: takes only every so many-th picture, so that a part of a long set is from all of it.
+        seed: of the places of the crops.
 
     Raises:
-        ValueError: no pictures, or fewer that are large enough.
+        ValueError: there are fewer.
     """
-    sources = [source for source in list_pictures(data) if not is_held_out(source.name)]
+    known = {_photograph(source.name) for source in pictures.find(held_out)}
     generator = np.random.default_rng(seed)
     found: list[RGB] = []
-    for number in generator.permutation(len(sources)):
+    for number, (name, content) in enumerate(read_all(data)):
         if len(found) == count:
-            return found
-        picture = sources[number].decode()
-        if picture is not None and min(picture.shape[:2]) >= side:
+            break
+        if number % every or _photograph(name) in known:
+            continue
+        picture = pictures.pixels(Image.open(io.BytesIO(content)).convert("RGB"))
+        if min(picture.shape[:2]) >= side:
             top, left = (generator.integers(0, size - side + 1) for size in picture.shape[:2])
             found.append(np.ascontiguousarray(picture[top : top + side, left : left + side]))
     if len(found) < count:
         raise ValueError(f"{data}: {count} crops of {side} pixels wanted, found {len(found)}")
     return found
+
+
+def _photograph(name: str) -> str:
+    return Path(name).stem.rsplit("-", 1)[0]
 
 
 def held_out_crops(folder: Path, limit: int, side: int) -> list[RGB]:
@@ -309,7 +330,8 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--data", required=True, help="a folder, a tar or a glob of tars, to learn from")
+    add("--data", type=Path, required=True, metavar="DIR", help="pictures or tars to learn from")
+    add("--every", type=int, default=1, metavar="N", help="take only every Nth of these")
     add("--held-out", type=Path, required=True, metavar="DIR", help="pictures to measure")
     add("--features", type=Path, metavar="DIR", help="safetensors of AlexNet")
     add("--model", metavar="NAME", help="the shipped one when omitted")

@@ -86,9 +86,28 @@ def test_the_command(tmp_path, micro_path, make_picture, capsys, monkeypatch):
         assert amortise.main([*command, *wrong]) == 2
 
 
-def test_crops_are_those_of_the_seed(tmp_path, make_picture):
-    for seed in range(4):
-        Image.fromarray(make_picture(140, 150, seed)).save(tmp_path / f"{seed}.png")
-    one, two, other = (amortise.training_crops(str(tmp_path), 3, 64, seed) for seed in (1, 1, 2))
+def test_crops_are_of_what_is_not_held_out(tmp_path, make_picture):
+    (tmp_path / "shown").mkdir()
+    for number, name in enumerate(("a-0", "a-1", "b-0", "c-0", "d-0")):
+        picture = np.full((140, 150, 3), 10 * number, np.uint8)
+        Image.fromarray(picture).save(tmp_path / f"{name}.png")
+    Image.fromarray(make_picture(40, 50)).save(tmp_path / "shown" / "a-7.png")
+    levels = [
+        [int(crop[0, 0, 0]) for crop in found]
+        for found in (
+            amortise.training_crops(tmp_path, tmp_path / "shown", 3, 64, 1, seed=0),
+            amortise.training_crops(tmp_path, tmp_path / "shown", 2, 64, 2, seed=0),
+        )
+    ]
+    assert levels == [[20, 30, 40], [20, 40]]
+
+
+def test_the_seed_says_where_crops_lie(tmp_path, make_picture):
+    (tmp_path / "shown").mkdir()
+    for folder, name in (("", "b-0"), ("shown", "c-0")):
+        Image.fromarray(make_picture(140, 150)).save(tmp_path / folder / f"{name}.png")
+    one, two, other = (
+        amortise.training_crops(tmp_path, tmp_path / "shown", 1, 64, 1, seed) for seed in (1, 1, 2)
+    )
     assert np.array_equal(one, two)
     assert not np.array_equal(one, other)
