@@ -183,7 +183,7 @@ class _Window:
             weight = _RATE * (_HOLD * error + _HOLD_LONG * error_sum).clamp(-2.0, 2.0).exp()
             length = longest / (1.0 + _SLOWER * step)
             last = step == level.steps - 1
-            if last and level.fits > 1:
+            if last:
                 (thrift,) = torch.autograd.grad((bits / wanted).sum(), y, retain_graph=True)
             (gradient,) = torch.autograd.grad((loss + weight * bits / wanted).sum(), y)
             force = _KEEP * force + mine * gradient

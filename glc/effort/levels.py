@@ -24,7 +24,7 @@ class Level:
     steps: int = 0
     """Of gradient descent on y; 0 is one pass, and nothing else of this then counts."""
     fits: int = 4
-    """How often, at most, symbols are chosen to have the wanted bits; 1 takes what comes."""
+    """How often, at most, symbols are chosen to have the wanted bits."""
     checked: bool = True
     """Whether the best y on the way is taken, the first included, which takes half of a step."""
 
@@ -32,9 +32,8 @@ class Level:
 _ONE_STEP = Level(1, fits=3, checked=False)
 LEVELS = (
     Level(),
-    Level(1, fits=1, checked=False),
-    # Between three and five times one pass there is nothing else that pays.
-    *(_ONE_STEP, _ONE_STEP, _ONE_STEP),
+    # Up to nine times one pass nothing else was found that pays.
+    *(_ONE_STEP, _ONE_STEP, _ONE_STEP, _ONE_STEP),
     Level(3),
     Level(5),
     Level(8, fits=6),
