@@ -228,9 +228,11 @@ def decode(model: Model, data: bytes) -> Array:
         y_hat += mask * (symbols.astype(np.float32) * size + mean)
     inner = model.gain("synthesis.gain_inner", file.quality)
     (l_hat,) = model.run("synthesis", y_hat=y_hat, gain=gains["synthesis"], gain_inner=inner)
+    # The most realistic picture; from architecture 3 on it has a decoder of its own.
+    decoder = "realistic" if model.config["architecture"] > 2 else "decoder"
     realism = np.ones(1, np.float32)
-    (features,) = model.run("decoder_coarse", l_hat=l_hat, realism=realism)
-    (pixels,) = model.run("decoder_fine", features=features, realism=realism)
+    (features,) = model.run(f"{decoder}_coarse", l_hat=l_hat, realism=realism)
+    (pixels,) = model.run(f"{decoder}_fine", features=features, realism=realism)
     found: Array = pixels[0, : file.height, : file.width]
     return found
 

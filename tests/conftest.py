@@ -232,7 +232,7 @@ def linear(linear_path: Path) -> Any:
 @pytest.fixture(scope="session")
 def two_decoders_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A weights file of architecture 3 with random weights."""
-    path = tmp_path_factory.mktemp("two decoders") / "two.safetensors"
+    path = tmp_path_factory.mktemp("two decoders") / "two_decoders.safetensors"
     model = random_model(3, TWO_DECODERS)
     for decoder in (model.decoder, model.realistic_decoder):
         decoder.render.weight.data.mul_(10.0)

@@ -42,7 +42,7 @@ def micro(load_micro):
     return load_micro()
 
 
-@pytest.fixture(scope="module", params=["micro", "linear"])
+@pytest.fixture(scope="module", params=["micro", "linear", "two_decoders"])
 def codec(request, runtime):
     """A codec of each architecture, in each runtime."""
     path = request.getfixturevalue(f"{request.param}_path")
@@ -64,14 +64,12 @@ def test_round_trip(codec, make_picture, size, quality, version):
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("quality", [0, 50, 100])
-def test_the_decoder_shows_what_the_encoder_meant(
-    codec, micro_path, linear_path, make_picture, size, quality
-):
+def test_the_decoder_shows_what_the_encoder_meant(codec, request, make_picture, size, quality):
     """The same networks on the encoder's own symbols give the decoded picture."""
     from glc import image
 
     picture = image.from_array(make_picture(*size))
-    path = micro_path if codec.name == "micro" else linear_path
+    path = request.getfixturevalue(f"{codec.name}_path")
     model = Codec.from_pretrained(path, runtime="torch", device="cpu").networks.model
     with torch.inference_mode():
         latents = codec.analyse([picture])
@@ -83,7 +81,7 @@ def test_the_decoder_shows_what_the_encoder_meant(
             return torch.from_numpy(symbols).float() * mask
 
         y_hat = model.code_symbols(digits, levels, exchange)
-        x_hat = model.decoder(model.synthesis(y_hat, levels))[0, :, : size[0], : size[1]]
+        x_hat = model.show(model.synthesis(y_hat, levels))[0, :, : size[0], : size[1]]
     expected = ((x_hat.clamp(-1, 1) + 1) * 127.5).permute(1, 2, 0).numpy()
     decoded = np.asarray(codec.decode(codec.encode(picture, quality)), np.float32)
     # Rounded, and then what is added in another order.

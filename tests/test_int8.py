@@ -16,7 +16,8 @@ from glc.runtime.graphs.session import open_session
 from glc.training.export.calibration import best_range
 from glc.weights import checkpoint
 from glc.weights.checkpoint import Checkpoint
-from glc.weights.extras import RANGE_MAX, RANGE_MIN, RANGED
+from glc.weights.extras import RANGE_MAX, RANGE_MIN
+from glc.weights.extras import ranged as ranged_bodies
 
 
 def load(weights: Checkpoint, precision: str = "float32", tile: int | None = None) -> Codec:
@@ -121,18 +122,25 @@ def test_the_best_range():
     assert best_range(np.full(5, 3.0, np.float32))[0] == 0.0
 
 
-def test_ranges_hold_what_was_seen(micro, ranged):
-    config = ranged.config
-    assert set(ranged.ranges) == set(RANGED)
-    for name, (depth, places) in RANGED.items():
-        array = ranged.ranges[name]
-        assert array.shape == (getattr(config, depth), places, 2)
+@pytest.mark.parametrize("kind", ["micro", "two_decoders"])
+def test_ranges_hold_what_was_seen(kind, request):
+    path = request.getfixturevalue("ranged_path" if kind == "micro" else f"ranged_{kind}_path")
+    model = request.getfixturevalue(kind).networks.model
+    found = checkpoint.load(path)
+    sizes = ranged_bodies(found.config)
+    assert set(found.ranges) == set(sizes)
+    assert ("realistic_decoder.body_4" in sizes) == (kind == "two_decoders")
+    for name, (blocks, places) in sizes.items():
+        array = found.ranges[name]
+        assert array.shape == (blocks, places, 2)
+        assert blocks == len(model.get_submodule(name)) > 0
         assert (array[..., 0] <= 0).all()
         assert (array[..., 1] > 0).all()
-    # Behind x * sigmoid(x).
-    assert (ranged.ranges["decoder.body_8"][:, 2, 0] >= -0.2785).all()
-    # Nobody watches any more.
-    assert not micro.networks.model.decoder.body_8[0].reduce._forward_hooks
+        # Behind x * sigmoid(x), where no gain follows.
+        gained = found.config.linear and name.startswith("decoder")
+        assert places == 5 or gained or (array[:, 2, 0] >= -0.2785).all()
+        # Nobody watches any more.
+        assert not any(module._forward_hooks for module in model.get_submodule(name).modules())
 
 
 def test_ranges_come_back_from_a_file(ranged, tmp_path):

@@ -29,6 +29,7 @@ _NETWORKS = {
     "context": "context",
     "g_s": "synthesis",
     "D": "decoder",
+    "D realistic": "realistic_decoder",
 }
 
 _PARTS = {
@@ -36,6 +37,8 @@ _PARTS = {
     "g_a": "g_a, h_a",
     "h_a": "g_a, h_a",
     "D 16": "D",
+    "R 16": "D realistic",
+    "R": "D realistic",
 }
 """Where a graph of ``glc.runtime.graphs`` is counted, if not under its own name."""
 
@@ -151,11 +154,13 @@ class Parts:
         for name, attribute in _NETWORKS.items():
             if hasattr(model, "forward"):
                 network = getattr(model, attribute)
+                if network is None:
+                    continue
                 # E and D come apart for pictures in tiles.
                 for method in ("fine", "coarse") if hasattr(network, "fine") else ("forward",):
                     self._wrap(network, method, lambda *_, name=name: name)
         if not hasattr(model, "forward"):
-            self._wrap(model, "_run", _name_of_graph)
+            self._wrap(model, "_compute", _name_of_graph)
         for method in ("base", "context", "to_rows"):
             self._wrap(model.scale_map, method, lambda *_: "scale map")
         for tables in codec.coder.tables:
@@ -206,7 +211,7 @@ def _open(runtime: str, weights: Any) -> Any:
     return Codec(weights, runtime=RUNTIMES[runtime], device="cpu", precision=precision)
 
 
-def _name_of_graph(graph: str, *_: str) -> str:
+def _name_of_graph(graph: str, *_: object) -> str:
     if graph.startswith("context"):
         return "context"
     return _PARTS.get(graph, graph)

@@ -151,6 +151,16 @@ class ImageDecoder(nn.Module):
         return x_hat.float()
 
 
+STRONGEST = 10.0
+"""Of what the realistic decoder sees of l / scale. One value in a thousand is beyond 9 and some are
+beyond 30; blocks multiply their inputs with each other, so that one outlier could ruin a picture,
+and a step of training."""
+
+
+_PULL = 10.0
+"""About what squared error weighs in a loss (``glc.training.settings``)."""
+
+
 class RealisticDecoder(ImageDecoder):
     """D of realism 1 with architecture 3: l / scale -> picture, shapes as ``ImageDecoder``.
 
@@ -172,16 +182,34 @@ class RealisticDecoder(ImageDecoder):
 
     def coarse(self, l: Tensor, realism: Tensor | None = None) -> Tensor:
         """Run the layers at 1/16: l / scale -> (B, C_16 + 3, h, w), the last three the means."""
-        features = super().coarse(l)
+        features = super().coarse(l.clamp(-STRONGEST, STRONGEST))
         means = self.means(functional.pad(l, (1,) * 4, mode="replicate"))
         return torch.cat([features.float(), means.float()], dim=1)
 
     def fine(self, features: Tensor, realism: Tensor | None = None) -> Tensor:
         """Run the layers above 1/16: what ``coarse`` gives -> (B, 3, 16h, 16w)."""
         x = super().fine(features[:, : self.width])
-        missing = features[:, self.width :] - functional.avg_pool2d(x, LATENT_STRIDE)
-        shift: Tensor = self.spread(missing)
-        return x + shift.float()
+        own = functional.avg_pool2d(x.detach(), LATENT_STRIDE)
+        shift: Tensor = self.spread(features[:, self.width :] - own).float()
+        if x.requires_grad:
+            _pull(x, shift.detach())
+        return x + shift
+
+
+def _pull(x: Tensor, shift: Tensor) -> None:
+    """Add to the gradient of x that of ``_PULL`` times the mean of ``shift`` squared.
+
+    What is shifted anyway has no gradient of its own: the network's own means would drift until
+    what the shift cannot take back, a grid of its period, is all there is. Samples that nobody
+    asked for, and so without a gradient, are left alone.
+    """
+    factor = 2.0 * _PULL / x.numel()
+
+    def pulled(gradient: Tensor) -> Tensor:
+        asked = (gradient != 0).flatten(1).any(1)[:, None, None, None]
+        return gradient - factor * asked * shift.to(gradient)
+
+    x.register_hook(pulled)
 
 
 def _bilinear(stride: int) -> Tensor:

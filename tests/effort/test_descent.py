@@ -12,7 +12,7 @@ from glc.effort.levels import EFFORT_MAX, LEVELS, Level
 from glc.tiling.geometry import Window
 
 
-@pytest.fixture(scope="module", params=["micro", "linear"])
+@pytest.fixture(scope="module", params=["micro", "linear", "two_decoders"])
 def task(request, make_picture):
     codec = request.getfixturevalue(request.param)
     picture = make_picture(100, 120)

@@ -88,7 +88,7 @@ def test_where_nothing_fits_the_fewest_bits_are_taken():
     assert np.array_equal(bits_of(SCALES, steps), tried.min(0))
 
 
-@pytest.fixture(scope="module", params=["micro", "linear"])
+@pytest.fixture(scope="module", params=["micro", "linear", "two_decoders"])
 def codec(request):
     return request.getfixturevalue(request.param)
 

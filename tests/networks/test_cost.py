@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,7 @@ from glc.networks.cost import cost_table, total_parameters
 from glc.networks.model import GlcModel
 from glc.runtime.torch import model_tensors
 from glc.weights import checkpoint
+from tests.conftest import TWO_DECODERS
 
 DECODE_KMAC, ENCODE_KMAC, FILE_BYTES = 60.0, 50.0, 24_000_000
 
@@ -43,6 +46,26 @@ def test_the_sums_are_sums_of_their_parts(base):
             assert base[total][column] == pytest.approx(expected)
     both = base["encode"][0] + base["decode"][0] - sum(base[part][0] for part in shared)
     assert both == total_parameters(PRESETS["base"])
+
+
+@pytest.mark.parametrize("dearer", ["D", "D realistic"])
+def test_of_two_decoders_the_dearer_is_counted(dearer):
+    width = 48 if dearer == "D realistic" else 2
+    config = dataclasses.replace(TWO_DECODERS, realistic_width_4=width, realistic_width_8=width)
+    costs = {part: (parameters, kmac) for part, parameters, kmac in cost_table(config)}
+    assert max(("D", "D realistic"), key=lambda part: costs[part][1]) == dearer
+    for column in (0, 1):
+        parts = ("h_s", "scale map", "context", "g_s", dearer)
+        assert costs["decode"][column] == pytest.approx(sum(costs[p][column] for p in parts))
+    second = GlcModel(config).realistic_decoder
+    assert costs["D realistic"][0] == sum(p.numel() for p in second.parameters())
+
+
+def test_the_second_decoder_costs_what_the_first_of_architecture_1_does_and_the_means():
+    config, per_pixel = TWO_DECODERS, 1 / 256
+    found, plain = ({r[0]: r[2] for r in cost_table(c)} for c in (config, config.realistic_shape))
+    means = 9 * config.latent_channels * 3 + 9 * 3 * 768
+    assert found["D realistic"] * 1000 == pytest.approx(plain["D"] * 1000 + means * per_pixel)
 
 
 def test_a_layer_is_counted_as_by_hand(micro_config):

@@ -150,7 +150,7 @@ def test_no_float_is_computed_for_a_large_file_that_is_wrong(micro_path, make_pi
     def never(*arguments, **inputs):
         raise AssertionError("a network was run")
 
-    monkeypatch.setattr(tiled.networks, "_run", never)
+    monkeypatch.setattr(tiled.networks, "_compute", never)
     for payload in (b"", good.payload, bytes(range(256))):
         forged = pack(dataclasses.replace(good, width=3000, height=500, payload=payload))
         with pytest.raises(CorruptError):
@@ -215,7 +215,7 @@ def test_every_method_works_without_torch(micro_path, make_picture, tmp_path):
     assert done.stdout.strip() == expected
 
 
-@pytest.mark.parametrize("which", ["micro", "linear", "gaussian"])
+@pytest.mark.parametrize("which", ["micro", "linear", "two_decoders", "gaussian"])
 def test_every_method_shows_the_same(which, request, make_picture):
     path = request.getfixturevalue(f"{which}_path")
     theirs, mine = (Codec.from_pretrained(path, runtime=r) for r in ("torch", "onnxruntime"))

@@ -115,6 +115,15 @@ const commands = {
     return times;
   },
 
+  /** The SHA-256 of all pairs of two levels, mixed at each realism of so many steps. */
+  async mixtures(steps) {
+    const { mix } = await load("model");
+    const faithful = Uint8Array.from({ length: 1 << 16 }, (_, at) => at >> 8);
+    const realistic = Uint8Array.from({ length: 1 << 16 }, (_, at) => at & 255);
+    return Array.from({ length: steps + 1 }, (_, step) =>
+      sha256(mix(faithful, realistic, step / steps)));
+  },
+
   /** Alpha planes of chunks, as hexadecimal digits, or the error that each gives. */
   async alpha(chunks) {
     const { decodeAlpha, encodeAlpha } = await load("alpha");

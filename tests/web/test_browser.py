@@ -60,7 +60,7 @@ def test_golden_files(folder, fixture, request, serve, tmp_path):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("kind", ["micro", "linear"])
+@pytest.mark.parametrize("kind", ["micro", "linear", "two_decoders"])
 def test_pictures(kind, threads, request, browse, serve, make_picture, tmp_path):
     """Five pictures at three qualities, both ways; what is encoded is byte for byte Python's."""
     weights = request.getfixturevalue(f"{kind}_path")
@@ -80,7 +80,7 @@ def test_pictures(kind, threads, request, browse, serve, make_picture, tmp_path)
             encode.append([str(source), quality])
     arguments = {"model": model_of(weights), "threads": threads}
     found = browse("library", url, decode=decode, encode=encode, **arguments)
-    assert found["takesRealism"] == (kind == "linear")
+    assert found["takesRealism"] == (kind != "micro")
     for data, job, decoded in zip(files, decode, found["decoded"], strict=True):
         shown = pixels_of(job[2], decoded["size"])
         assert np.abs(shown - levels(codec.decode(data))).max() <= 1

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pytest
 from PIL import Image
+
+from glc.runtime.mixture import mix
 
 pytestmark = pytest.mark.system
 
@@ -45,8 +49,9 @@ def levels(image) -> np.ndarray:
 
 
 @pytest.mark.parametrize("side", [None, 64, 128], ids=["whole", "tiles of 64", "tiles of 128"])
-def test_pixels_and_bytes(side, code, micro, micro_path, linear, linear_path, make_picture):
-    for codec, path in ((micro, micro_path), (linear, linear_path)):
+def test_pixels_and_bytes(side, code, request, make_picture):
+    for kind in ("micro", "linear", "two_decoders"):
+        codec, path = (request.getfixturevalue(name) for name in (kind, f"{kind}_path"))
         pictures = [make_picture(*size, seed) for seed, size in enumerate(SIZES)]
         pairs = [(picture, quality) for picture in pictures for quality in QUALITIES]
         files = [codec.encode(*pair) for pair in pairs]
@@ -57,12 +62,22 @@ def test_pixels_and_bytes(side, code, micro, micro_path, linear, linear_path, ma
 
 
 @pytest.mark.parametrize("realism", [0, 40, 100])
-def test_realism(realism, code, linear, linear_path, make_picture):
-    data = linear.encode(make_picture(100, 150), 60)
-    ((shown,), _) = code(linear_path, [data], realism=realism)
-    assert np.abs(shown - levels(linear.decode(data, realism))).max() <= 1
+@pytest.mark.parametrize("kind", ["linear", "two_decoders"])
+def test_realism(kind, realism, code, request, make_picture):
+    codec, path = (request.getfixturevalue(name) for name in (kind, f"{kind}_path"))
+    data = codec.encode(make_picture(100, 150), 60)
+    ((shown,), _) = code(path, [data], realism=realism)
+    assert np.abs(shown - levels(codec.decode(data, realism))).max() <= 1
     if not realism:
-        assert np.abs(shown - levels(linear.decode(data, 100))).max() > 1
+        assert np.abs(shown - levels(codec.decode(data, 100))).max() > 1
+
+
+def test_mixtures_are_those_of_python(probe):
+    """At every realism, of every two levels."""
+    faithful, realistic = (a.astype(np.uint8) for a in np.mgrid[:256, :256])
+    mixed = [mix(faithful, realistic, realism / 100) for realism in range(101)]
+    expected = [hashlib.sha256(pixels.tobytes()).hexdigest() for pixels in mixed]
+    assert probe("mixtures", 100) == expected
 
 
 def test_grey_and_alpha(code, micro, micro_path, make_picture):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 
 from glc.runtime.onnx import open_model
 from glc.weights import checkpoint, registry
+from tests.conftest import TWO_DECODERS
 
 pytestmark = pytest.mark.system
 
@@ -38,9 +40,39 @@ def test_graphs_of_any_shape(change, probe, make_model, micro_config, export_mod
     assert probe("graphs", str(path)) == digests_of(path)
 
 
-def test_graphs_of_both_architectures(probe, micro_path, linear_path, ranged_linear_path):
-    for path in (micro_path, linear_path, ranged_linear_path):
-        assert probe("graphs", str(path)) == digests_of(path)
+@pytest.mark.parametrize(
+    "kind", ["micro", "linear", "ranged_linear", "two_decoders", "ranged_two_decoders"]
+)
+def test_graphs_of_all_architectures(kind, probe, request):
+    path = request.getfixturevalue(f"{kind}_path")
+    assert probe("graphs", str(path)) == digests_of(path)
+
+
+@pytest.mark.parametrize("change", [{"depth": 0}, {"depth": 1, "width": 6}, {"width": 16}])
+def test_graphs_of_a_second_decoder_of_any_shape(change, probe, make_model, export_model, tmp_path):
+    path = tmp_path / "model.safetensors"
+    sizes = {f"realistic_{k}_{place}": v for k, v in change.items() for place in (4, 8, 16)}
+    export_model(path, make_model(7, dataclasses.replace(TWO_DECODERS, **sizes)), "changed")
+    assert probe("graphs", str(path)) == digests_of(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"architecture": 4}, "architecture must be 1, 2 or 3"),
+        ({"architecture": 2}, "realistic_width_4 must be 0 with architecture 2"),
+        ({"realistic_width_8": 0}, "realistic_width_8 must be from 2 to 65536"),
+        ({"realistic_depth_16": 65}, "realistic_depth_16 must be from 0 to 64"),
+    ],
+)
+def test_contradictions_are_refused(change, message, probe, two_decoders_path, tmp_path):
+    weights = checkpoint.load(two_decoders_path)
+    path = tmp_path / "model.safetensors"
+    # A configuration that Python would not write.
+    config = mock.Mock(to_dict=lambda: weights.config.to_dict() | change)
+    checkpoint.save(path, config, "bad", "", weights.tensors)
+    found = probe("load", str(path))
+    assert (found["error"], message in found["message"]) == ("WeightsError", True), found
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])

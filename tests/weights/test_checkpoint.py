@@ -20,6 +20,7 @@ from glc.coding import tables
 from glc.config import PRESETS, CodecConfig
 from glc.errors import WeightsError
 from glc.weights import checkpoint, manifest, registry
+from tests.conftest import TWO_DECODERS
 
 DIGEST = "sha256"
 
@@ -85,11 +86,44 @@ def test_configurations_survive_json():
         ("encoder_depth_16", 65),
         ("hyper_levels", [2] * 17),
         ("future", 1),
+        ("architecture", 0),
+        ("architecture", 4),
+        ("realistic_width_8", 16),
+        ("realistic_depth_4", 1),
     ],
 )
 def test_contradictions_are_refused(field, value):
     with pytest.raises(ValueError, match=field):
         CodecConfig.from_dict({field: value})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("realistic_width_4", 0),
+        ("realistic_width_16", 1),
+        ("realistic_width_8", -1),
+        ("realistic_depth_8", 65),
+        ("latent_channels", 12),
+        ("architecture", 2),
+        ("architecture", 1),
+    ],
+)
+def test_a_second_decoder_needs_its_sizes(field, value):
+    fields = TWO_DECODERS.to_dict()
+    assert CodecConfig.from_dict(fields) == TWO_DECODERS
+    wrong = "realistic_width_4" if field == "architecture" else field
+    with pytest.raises(ValueError, match=wrong):
+        CodecConfig.from_dict(fields | {field: value})
+    deepless = {name: 0 for name in fields if name.startswith("realistic_depth")}
+    CodecConfig.from_dict(fields | deepless)
+
+
+def test_headers_of_one_decoder_are_what_they_were_before_there_were_two(micro_path):
+    """Else the identity of a model, and with it the bytes of its files, would change."""
+    for config in (*PRESETS.values(), checkpoint.load(micro_path).config):
+        assert not [name for name in config.to_dict() if name.startswith("realistic")]
+        assert CodecConfig.from_dict(config.to_dict()) == config
 
 
 def break_missing(tensors):
@@ -180,10 +214,16 @@ def test_tensors_of_another_configuration_are_refused(micro_path):
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("decoder_width_4", 1 << 16), ("decoder_depth_16", 64), ("refine_channels", 1 << 16)],
+    [
+        ("decoder_width_4", 1 << 16),
+        ("decoder_depth_16", 64),
+        ("refine_channels", 1 << 16),
+        ("realistic_width_16", 1 << 16),
+        ("realistic_depth_8", 64),
+    ],
 )
-def test_a_configuration_cannot_make_a_reader_allocate(micro_path, field, value):
-    loaded = checkpoint.load(micro_path)
+def test_a_configuration_cannot_make_a_reader_allocate(micro_path, two_decoders_path, field, value):
+    loaded = checkpoint.load(two_decoders_path if "realistic" in field else micro_path)
     config = dataclasses.replace(loaded.config, **{field: value})
     before = resident_bytes()
     with pytest.raises(WeightsError, match=r"expected .*found"):

@@ -10,6 +10,7 @@ import { Layers } from "./layers.js";
 import { floats, tensorOf } from "./weights.js";
 
 const COLOURS = 3;
+const STRONGEST = 10;
 
 /**
  * @typedef {import("./config.js").Config} Config
@@ -244,6 +245,9 @@ function decoderCoarse(config, weights, realistic = false) {
     x = graph.node("Div", [lHat, layers.scale("decoder.scale", channels)]);
   }
   const scaled = x;
+  if (realistic) {
+    x = graph.node("Clip", [x, graph.scalar(-STRONGEST), graph.scalar(STRONGEST)]);
+  }
   if (shape.linear) {
     const realism = graph.input("realism", [1]);
     gains = layers.realismGains(`${name}.gains_16`, width16, depth, realism);

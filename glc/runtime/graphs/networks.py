@@ -29,6 +29,8 @@ __all__ = [
 ]
 
 _COLOURS = 3
+_STRONGEST = 10.0
+"""``glc.networks.autoencoder.STRONGEST``; torch is not imported here."""
 
 
 def encoder_fine(config: CodecConfig, weights: Weights) -> Graph:
@@ -222,6 +224,8 @@ def decoder_coarse(
     if config.linear:
         x = graph.node("Div", l_hat, layers.scale("decoder.scale", channels))
     scaled = x
+    if realistic:
+        x = graph.node("Clip", x, graph.scalar(-_STRONGEST), graph.scalar(_STRONGEST))
     if shape.linear:
         realism = graph.input("realism", (1,))
         gains = layers.realism_gains(f"{name}.gains_16", width_16, depth_16, realism)

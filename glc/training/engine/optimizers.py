@@ -145,9 +145,9 @@ def _matrices(ensemble: Ensemble) -> list[nn.Parameter]:
         decoder.refine_in,
         decoder.refine_out,
     }
+    # Those of the realistic decoder, which mostly begins as another's, are Muon's as well: at the
+    # same rate AdamW moves a weight five times as far.
     second = model.realistic_decoder
-    if second is not None:
-        pixels |= {second.render, second.refine_in, second.refine_out}
     pixels |= set(_linear_maps(model))
     # Not what gives means and scales: Muon's steps are a fifth of AdamW's per weight, and after 900
     # of them 40 of Adam still took a quarter of the rate away (docs/decisions.md, section 18).

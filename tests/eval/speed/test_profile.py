@@ -33,6 +33,17 @@ def test_the_parts_add_up(ranged_path: Path, picture: Path, runtime: str) -> Non
 
 
 @pytest.mark.parametrize("runtime", profile_worker.RUNTIMES)
+def test_a_second_decoder_has_a_row_of_its_own(
+    ranged_two_decoders_path: Path, picture: Path, runtime: str
+) -> None:
+    path = str(ranged_two_decoders_path)
+    found = profile_worker.inside(runtime, path, str(picture), 1, (64, 64))["decode"]
+    # Files are shown at a realism of 1.
+    assert "D realistic" in found
+    assert "D" not in found
+
+
+@pytest.mark.parametrize("runtime", profile_worker.RUNTIMES)
 def test_a_whole_process_writes_its_result(
     ranged_path: Path,
     picture: Path,

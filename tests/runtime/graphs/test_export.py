@@ -20,9 +20,9 @@ EXAMPLE = Path(__file__).parents[3] / "examples" / "decode_onnx.py"
 
 
 @pytest.fixture(scope="module")
-def exported(micro_path, linear_path, tmp_path_factory):
+def exported(micro_path, linear_path, two_decoders_path, tmp_path_factory):
     folder = tmp_path_factory.mktemp("exported")
-    for path in (micro_path, linear_path):
+    for path in (micro_path, linear_path, two_decoders_path):
         assert main(["export", "--onnx", str(folder / path.stem), "--model", str(path)]) == 0
     return folder
 
@@ -39,7 +39,7 @@ def example(*arguments: object) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.system
-@pytest.mark.parametrize("kind", ["micro", "linear"])
+@pytest.mark.parametrize("kind", ["micro", "linear", "two_decoders"])
 def test_the_example_decodes(kind, exported, request, make_picture, tmp_path):
     codec = request.getfixturevalue(kind)
     data = codec.encode(make_picture(70, 90), 85)
@@ -69,11 +69,13 @@ def test_the_example_reads_golden_files_of_both_versions(version, tmp_path):
     assert "ValueError" in done.stderr
 
 
-def test_the_description_is_that_of_the_graphs(exported, linear):
-    folder = exported / "linear"
+@pytest.mark.parametrize("kind", ["linear", "two_decoders"])
+def test_the_description_is_that_of_the_graphs(kind, exported, request):
+    folder = exported / kind
     about = json.loads((folder / DESCRIPTION).read_text())
-    assert about["identity"] == linear.identity.hex()
-    assert about["name"] == "linear"
+    assert about["identity"] == request.getfixturevalue(kind).identity.hex()
+    assert about["name"] == kind
+    assert ("realistic_fine" in about["graphs"]) == (kind == "two_decoders")
     onnxruntime = import_onnxruntime()
     for graph in about["graphs"].values():
         session = onnxruntime.InferenceSession(

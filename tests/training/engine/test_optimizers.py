@@ -12,7 +12,7 @@ from glc.training.engine.nonfinite_guard import TrainingError
 from glc.training.engine.optimizers import Optimisers
 from glc.training.engine.phases import Ensemble
 from glc.training.settings import TrainingSettings
-from tests.conftest import LINEAR
+from tests.conftest import LINEAR, TWO_DECODERS
 from tests.training.conftest import MICRO
 
 
@@ -49,6 +49,20 @@ def test_muon_takes_the_bodies_alone() -> None:
     others = (*pixels, "model.scale_map", "codebook", "reference")
     assert not [name for name in chosen if name.startswith(others) or "spatial" in name]
     assert all(name.endswith("weight") for name in chosen)
+
+
+def test_muon_takes_the_realistic_decoder_to_its_last_layer() -> None:
+    fields = TWO_DECODERS.to_dict()
+    ensemble, optimisers = made(3, True, codec=fields)
+    names = {id(p): name for name, p in ensemble.named_parameters()}
+    chosen = {names[id(p)] for p in optimisers._all[1].param_groups[0]["params"]}
+    layers = {name.split(".")[2] for name in chosen if name.startswith("model.realistic_decoder")}
+    bodies = {"stem", "body_16", "up_8", "body_8", "up_4", "body_4"}
+    assert layers == bodies | {"render", "refine_in", "refine_out"}
+    assert not [name for name in chosen if name.startswith("model.decoder.re")]
+    assert len(optimisers.trained) == sum(
+        len(group["params"]) for optimiser in optimisers._all for group in optimiser.param_groups
+    )
 
 
 def test_the_learning_rate_is_shared() -> None:

@@ -8,10 +8,17 @@ import pytest
 import torch
 from torch import Tensor
 
+from glc.config import CodecConfig
 from glc.training.engine.loop import Trainer
 from glc.training.settings import PARTS
 
 Make = Callable[..., Trainer]
+
+
+def of_architecture(codec: CodecConfig, architecture: int) -> CodecConfig:
+    """Return the shape with the additions of an architecture."""
+    sizes = {f"realistic_width_{place}": 8 for place in (4, 8, 16)} if architecture > 2 else {}
+    return CodecConfig.from_dict(codec.to_dict() | sizes | {"architecture": architecture})
 
 
 @pytest.mark.parametrize(("code", "latent", "computed"), [(0.0, 0.0, False), (0.1, 0.0, True)])
@@ -29,13 +36,12 @@ def test_the_code_predictor_runs_only_where_it_weighs_something(
     assert calls == (["reference", "predictor"] if computed else [])
 
 
-@pytest.mark.parametrize("architecture", [1, 2])
+@pytest.mark.parametrize("architecture", [1, 2, 3])
 def test_a_codebook_limits_l_with_architecture_1_alone(make: Make, architecture: int) -> None:
     codec = make().settings.shape
-    changed = codec.to_dict() | {"architecture": architecture}
-    trainer = make("other", codec=type(codec).from_dict(changed))
+    trainer = make("other", codec=of_architecture(codec, architecture))
     trainer.begin_phase(1)
-    assert trainer.ensemble.beside == (architecture == 2)
+    assert trainer.ensemble.beside == (architecture > 1)
     x = torch.rand(2, 3, 64, 64) * 2 - 1
 
     def decoded() -> Tensor:
@@ -46,14 +52,14 @@ def test_a_codebook_limits_l_with_architecture_1_alone(make: Make, architecture:
 
     before = decoded()
     trainer.ensemble.codebook.frozen.normal_()  # type: ignore[union-attr]
-    assert torch.equal(decoded(), before) == (architecture == 2)
+    assert torch.equal(decoded(), before) == (architecture > 1)
     trainer.train_step()
 
 
-@pytest.mark.parametrize("architecture", [1, 2])
+@pytest.mark.parametrize("architecture", [1, 2, 3])
 def test_parts_that_are_not_named_stay_as_they_are(make: Make, architecture: int) -> None:
     codec = make().settings.shape
-    changed = type(codec).from_dict(codec.to_dict() | {"architecture": architecture})
+    changed = of_architecture(codec, architecture)
     trainer = make("other", codec=changed, trained_parts="encoder, analysis")
     trainer.begin_phase(3)
     before = {name: value.clone() for name, value in trainer.ensemble.state_dict().items()}
@@ -67,4 +73,19 @@ def test_parts_that_are_not_named_stay_as_they_are(make: Make, architecture: int
 def test_a_part_that_no_model_has_is_refused(make: Make) -> None:
     with pytest.raises(ValueError, match="no part of the model is called 'generator'"):
         make(trained_parts="encoder,generator")
-    assert set(PARTS) == {name for name, _ in make("b").ensemble.model.named_children()}
+    codec = of_architecture(make().settings.shape, 3)
+    assert set(PARTS) == {n for n, _ in make("b", codec=codec).ensemble.model.named_children()}
+
+
+@pytest.mark.parametrize("phase", [1, 2, 3])
+def test_both_decoders_are_trained_where_one_is(make: Make, phase: int) -> None:
+    codec = of_architecture(make().settings.shape, 3)
+    trainer = make("other", codec=codec)
+    trainer.begin_phase(phase)
+    before = {name: value.clone() for name, value in trainer.ensemble.state_dict().items()}
+    for _ in range(4):
+        trainer.train_step()
+    after = trainer.ensemble.state_dict()
+    moved = {n.split(".")[1] for n in after if not torch.equal(after[n], before[n])}
+    both = {"decoder", "realistic_decoder"}
+    assert moved & both == (set() if phase == 2 else both)
