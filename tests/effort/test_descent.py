@@ -64,7 +64,8 @@ def test_it_goes_down_and_holds_the_bits(task, monkeypatch):
     assert spent < 1.1 * bits
 
 
-def test_thrift_takes_bits_away_and_gives_them(task):
+def test_thrift_takes_bits_away_and_gives_them(task, monkeypatch):
+    monkeypatch.setattr("glc.effort.descent._MOVE", 0.05)
     codec, picture, y, z = task
     level = Level(steps=2, fits=3, checked=False)
     moved, thrift = Descent(codec.networks)([picture], y, z, 60, np.ones(1), level)
