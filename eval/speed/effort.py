@@ -20,7 +20,7 @@ import math
 import statistics
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -221,13 +221,17 @@ def summary(
 def saving(test: Sequence[tuple[float, float]], anchor: Sequence[tuple[float, float]]) -> str:
     """Return the BD-rate (pchip) of two curves of (bpp, figure), and the share of the test's
     figures that the anchor has as well: what lies beyond is not in the BD-rate, and better.
+
+    Points that cost more than another and are no better are left out: a curve has to rise, and
+    means of few pictures do not always.
     """
+    test, anchor = _front(test), _front(anchor)
+    if len(anchor) == 1:
+        return "n/a"
     if len(test) == 1:
         return _saving_at(test[0], anchor)
     low, high = max(test[0][1], anchor[0][1]), min(test[-1][1], anchor[-1][1])
     own = test[-1][1] - test[0][1]
-    if not all(a < b for curve in (test, anchor) for a, b in _neighbours(curve)):
-        return "n/a"
     if high <= low:
         return "beyond" if test[0][1] >= anchor[-1][1] else "below"
     percent = bjontegaard.bd_rate(
@@ -243,20 +247,19 @@ def _saving_at(point: tuple[float, float], anchor: Sequence[tuple[float, float]]
     """Return the same for one point, by straight lines between logarithms of rates."""
     rate, figure = point
     rates, figures = (np.array(side) for side in zip(*anchor, strict=True))
-    if (np.diff(figures) <= 0.0).any():
-        return "n/a"
     if not figures[0] <= figure <= figures[-1]:
         return "beyond" if figure > figures[-1] else "below"
     same = float(np.exp(np.interp(figure, figures, np.log(rates))))
     return f"{100.0 * (rate / same - 1.0):+.0f} %"
 
 
-def _neighbours(
-    curve: Sequence[tuple[float, float]],
-) -> Iterator[tuple[float, float]]:
-    """Yield rates that follow each other, then figures that do."""
-    for side in zip(*curve, strict=True):
-        yield from itertools.pairwise(side)
+def _front(curve: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return the points of (bpp, figure) that are better than all cheaper ones, cheapest first."""
+    found: list[tuple[float, float]] = []
+    for rate, figure in sorted(curve, key=lambda point: (point[0], -point[1])):
+        if not found or (rate > found[-1][0] and figure > found[-1][1]):
+            found.append((rate, figure))
+    return found
 
 
 def _points(efforts: Sequence[int], qualities: Sequence[int]) -> list[tuple[int, int]]:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from glc.coding_loop import read_pixels
 from glc.config import IMAGE_STRIDE, LATENT_STRIDE
@@ -37,18 +38,30 @@ _SIDE = 768
 _AROUND = 64
 """Pixels around a tile that are looked at and stay as they are."""
 
-_SQUARED = 0.6
-"""Weight of the logarithm of the squared error, against that of LPIPS."""
+_SQUARED, _COLOURS = 0.65, 0.15
+"""Weights of the logarithms of the squared error, and of that of the means of areas, against that
+of LPIPS.
+"""
+_WORSE = 1.0, 0.5
+"""Added to these while they are larger than they were at first."""
+_AREA = 16
+"""Side of the areas whose colours count."""
+_SHRINK = 2
+"""By how much the pictures are smaller that are looked at as a network sees them."""
 _RATE = 0.5
 """Weight of the bits against those that are wanted, while they are so many."""
 _EXCHANGE = 0.5
 """Loss against the logarithm of the bits where qualities follow each other in one pass."""
+_EXCESS = 1.0
+"""Loss against the bits beyond those that are wanted, which will have to go."""
 _KEEP = 0.5
 """Of the force of the step before (momentum)."""
 _MOST = 3.0
 """Root mean squares of the force beyond which an element is not pulled harder."""
-_SLOWER = 0.8
-"""By how much of the first the last steps are shorter."""
+_MOVE = 0.08
+"""Root mean square of what the first step adds to y, against that of y."""
+_SLOWER = 0.5
+"""How the steps get shorter: this times their number, plus 1, is what the first is divided by."""
 _HOLD, _HOLD_LONG = 5.0, 0.5
 """How hard the rate is held to what is wanted: by its error in this step, by the sum of all."""
 
@@ -84,7 +97,7 @@ class Descent:
             indices: of z, (B, h / 4, w / 4); they stay.
             quality: 0 to 100.
             factor: (B,), by which the bits of the symbols may grow.
-            level: how many steps, and how long ones.
+            level: how many steps, and whether the best of them is looked for.
             progress: told of every tile; never of a picture in one piece.
         """
         model, device = self._networks.model, torch.device(self._networks.device)
@@ -96,7 +109,7 @@ class Descent:
             window = tile.grown(_AROUND, IMAGE_STRIDE, bounds)
             around = _at(found, window)
             with with_gradients():
-                own = _Window(model, device, pictures, window, indices, quality, level.shrink)
+                own = _Window(model, device, pictures, window, indices, quality)
                 start = torch.from_numpy(np.ascontiguousarray(around)).to(device)
                 inner = tile.inside(window)
                 moved = own.descend(start, inner, factor, level)
@@ -118,7 +131,6 @@ class _Window:
         window: Window,
         indices: Integers,
         quality: int,
-        shrink: int = 1,
     ) -> None:
         self._model, self._threshold = model, model.config.rounding
         x = torch.from_numpy(read_pixels(pictures, window)).to(device)
@@ -128,7 +140,8 @@ class _Window:
         self._coded = _inside(sizes, window, LATENT_STRIDE).to(device).bool()
         self._pixels = self._seen.flatten(1).sum(1).clamp_min(1.0)
         self._samples = 3.0 * self._pixels
-        self._look = looks_through(str(device), shrink)
+        self._shares = functional.avg_pool2d(self._seen, _AREA)
+        self._look = looks_through(str(device), _SHRINK)
         self._features = self._look.features(self._x)
         rows, columns = window.at(IMAGE_STRIDE)
         z = torch.from_numpy(np.ascontiguousarray(indices[:, rows, columns])).long()
@@ -150,23 +163,27 @@ class _Window:
         mine = torch.zeros_like(start[:, :1])
         mine[..., rows, columns] = 1.0
         mine = mine * self._coded
-        longest = level.move * self._size(start)
+        longest = _MOVE * self._size(start)
         y, force, thrift = start, torch.zeros_like(start), torch.zeros_like(start)
         best, least = start, start.new_full((len(start),), torch.inf)
         wanted = error_sum = torch.zeros_like(least)
+        first = torch.empty(0)
         for step in range(level.steps):
             y = y.detach().requires_grad_()
             y_hat, bits = self._code(y)
             if not step:
                 wanted = (bits.detach() * torch.from_numpy(factor).to(bits)).clamp_min(1.0)
-            loss = self._loss(y_hat)
+            errors = self._errors(y_hat)
+            if not step:
+                first = errors.detach()
+            loss = self._loss(errors, first)
             best, least = _better(best, least, y, loss, bits / wanted)
             error = bits.detach() / wanted - 1.0
             error_sum = error_sum + error
             weight = _RATE * (_HOLD * error + _HOLD_LONG * error_sum).clamp(-2.0, 2.0).exp()
-            length = (1.0 - _SLOWER * step / level.steps) * longest
+            length = longest / (1.0 + _SLOWER * step)
             last = step == level.steps - 1
-            if last and level.fits > 1:
+            if last:
                 (thrift,) = torch.autograd.grad((bits / wanted).sum(), y, retain_graph=True)
             (gradient,) = torch.autograd.grad((loss + weight * bits / wanted).sum(), y)
             force = _KEEP * force + mine * gradient
@@ -177,7 +194,8 @@ class _Window:
         if level.checked:
             with torch.no_grad():
                 y_hat, bits = self._code(y)
-                y, _ = _better(best, least, y, self._loss(y_hat), bits / wanted)
+                loss = self._loss(self._errors(y_hat), first)
+                y, _ = _better(best, least, y, loss, bits / wanted)
         return y, thrift
 
     def _code(self, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -207,21 +225,33 @@ class _Window:
         total = (y.square() * self._coded).flatten(1).sum(1)
         return (total / count.clamp_min(1)).sqrt()[:, None, None, None]
 
-    def _loss(self, y_hat: Tensor) -> Tensor:
-        """Return how far the decoded pictures are from the originals: (B,).
+    def _errors(self, y_hat: Tensor) -> Tensor:
+        """Return how far the decoded pictures are from the originals, in logarithms: (3, B).
 
-        In logarithms, which weigh a per cent of either as much at every quality.
+        By squares, by those of the mean colours of areas, and by what is looked through.
+        Logarithms weigh a per cent of any of them as much at every quality.
         """
         l_hat = self._model.synthesis(y_hat, self._quality)
         # At realism 1, as files are shown unless a reader asks for something else.
         x_hat = self._model.show(l_hat)
-        squared = ((x_hat - self._x).square() * self._seen).flatten(1).sum(1) / self._samples
+        error = (x_hat - self._x) * self._seen
+        squared = error.square().flatten(1).sum(1) / self._samples
+        # What a picture has of an area counts as much as that is.
+        means = functional.avg_pool2d(error, _AREA).square() / self._shares.clamp_min(1e-3)
+        colours = means.flatten(1).sum(1) / (3.0 * self._shares.flatten(1).sum(1)).clamp_min(1e-3)
         distance = self._look.distance(self._features, self._look.features(x_hat), self._seen)
-        return _SQUARED * _log(squared) + self._look.weight * _log(distance)
+        return torch.stack([squared, colours, distance]).clamp_min(1e-6).log()
 
+    def _loss(self, errors: Tensor, first: Tensor) -> Tensor:
+        """Return one number of the errors of each picture: (B,).
 
-def _log(error: Tensor) -> Tensor:
-    return error.clamp_min(1e-6).log()
+        Args:
+            errors: of ``_errors``.
+            first: those of the y that the descent began with, which it had better not exceed.
+        """
+        weights = errors.new_tensor([_SQUARED, _COLOURS, self._look.weight])
+        worse = errors.new_tensor([*_WORSE, 0.0])
+        return weights @ errors + worse @ (errors - first).clamp_min(0.0)
 
 
 def _scale(force: Tensor) -> Tensor:
@@ -247,7 +277,8 @@ def _better(
         rate: its bits against those that are wanted; what is above costs more than what is below
             saves, since it will have to go.
     """
-    bad = (loss + _EXCHANGE * rate.clamp_min(1e-3).log() + (rate - 1.0).clamp_min(0.0)).detach()
+    excess = _EXCESS * (rate - 1.0).clamp_min(0.0)
+    bad = (loss + _EXCHANGE * rate.clamp_min(1e-3).log() + excess).detach()
     chosen = torch.where((bad < least)[:, None, None, None], y.detach(), best)
     return chosen, torch.minimum(bad, least)
 

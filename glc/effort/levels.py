@@ -14,31 +14,31 @@ __all__ = ["EFFORT_MAX", "LEVELS", "Level", "check_effort", "check_torch"]
 
 @dataclass(frozen=True)
 class Level:
-    """How much an encoder searches, beyond its one pass."""
+    """How much an encoder searches, beyond its one pass.
+
+    All levels take the same steps, so that who takes more of them comes through every y that the
+    others come through. Where the best of these is looked for, it is never worse, by what is
+    descended on, than that of any level below; what the fit of the rate changes comes after that.
+    """
 
     steps: int = 0
     """Of gradient descent on y; 0 is one pass, and nothing else of this then counts."""
     fits: int = 4
-    """How often, at most, symbols are chosen to have the wanted bits; 1 takes what comes."""
-    move: float = 0.1
-    """Root mean square of what the first step adds to y, against that of y."""
-    shrink: int = 2
-    """By how much the pictures are smaller that are looked at as a network sees them."""
-    checked: bool = False
-    """Whether the last y is compared with those before, which takes half of a step."""
+    """How often, at most, symbols are chosen to have the wanted bits."""
+    checked: bool = True
+    """Whether the best y on the way is taken, the first included, which takes half of a step."""
 
 
+_ONE_STEP = Level(1, fits=3, checked=False)
 LEVELS = (
     Level(),
-    Level(1, fits=1, move=0.07),
-    Level(1, fits=2, move=0.08),
-    Level(1, fits=2, move=0.09),
-    Level(1, fits=3, move=0.09),
-    Level(2, fits=3, move=0.09, checked=True),
-    Level(4, move=0.08, checked=True),
-    Level(6, move=0.07, checked=True),
-    Level(14, move=0.05, checked=True),
-    Level(24, move=0.04, shrink=1, checked=True),
+    # Up to nine times one pass nothing else was found that pays.
+    *(_ONE_STEP, _ONE_STEP, _ONE_STEP, _ONE_STEP),
+    Level(3),
+    Level(5),
+    Level(7, fits=6),
+    Level(14, fits=6),
+    Level(28, fits=6),
 )
 EFFORT_MAX = len(LEVELS) - 1
 

@@ -94,11 +94,6 @@ class Search:
         level, told = self.level, part(progress, 0.0, 0.9)
         if self.spare_bits is not None:
             level = replace(level, fits=max(level.fits, _TRIES_TO_FILL))
-        if level.fits == 1:
-            factor = np.ones(len(pictures))
-            moved, _ = self.refiner(pictures, y, indices, quality, factor, level, told)
-            return loop.write(moved, indices)
-
         own = bits_of(self.scales, loop.write(y, indices)[0])
         at_most = self.spare_bits is not None
         wanted = own + (self.spare_bits or 0.0)

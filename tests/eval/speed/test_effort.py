@@ -91,7 +91,15 @@ def test_half_of_the_bits_at_the_same_figures_is_half():
     assert effort.saving(upper, anchor).endswith(" (0.50)")
     assert effort.saving([(r, f + 9.0) for r, f in anchor], anchor) == "beyond"
     assert effort.saving([(r, f - 9.0) for r, f in anchor], anchor) == "below"
-    assert effort.saving(anchor[::-1], anchor) == "n/a"
+    assert effort.saving(anchor, [(0.01, 20.0), (0.02, 19.0)]) == "n/a"
+
+
+def test_points_that_cost_more_and_are_no_better_do_not_count():
+    anchor = [(rate, 20.0 + 2.0 * np.log2(rate / 0.01)) for rate in (0.01, 0.02, 0.04, 0.08)]
+    half = [(rate / 2.0, figure) for rate, figure in anchor]
+    for worse in ((0.03, 21.5), (0.1, 25.9), (0.02, 21.0)):
+        assert effort.saving(half, [*anchor, worse]) == "-50 % (1.00)"
+        assert effort.saving([*half, worse], anchor) == "-50 % (1.00)"
 
 
 def test_a_single_point_is_compared_as_well():
@@ -100,4 +108,4 @@ def test_a_single_point_is_compared_as_well():
     assert effort.saving([(0.02, 22.0)], anchor) == "+0 %"
     assert effort.saving([(0.02, 26.5)], anchor) == "beyond"
     assert effort.saving([(0.02, 19.5)], anchor) == "below"
-    assert effort.saving([(0.02, 22.0)], anchor[::-1]) == "n/a"
+    assert effort.saving([(0.02, 22.0)], anchor[:1]) == "n/a"
