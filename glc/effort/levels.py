@@ -36,7 +36,7 @@ LEVELS = (
     *(_ONE_STEP, _ONE_STEP, _ONE_STEP, _ONE_STEP),
     Level(3),
     Level(5),
-    Level(7, fits=6),
+    Level(6, fits=6),
     Level(14, fits=6),
     Level(28, fits=6),
 )
