@@ -180,3 +180,20 @@ def test_what_the_means_hide_is_held_in_training(two_decoders):
         (1e-12 * second.fine(second.coarse(l))).sum().backward()
         optimiser.step()
     assert distance() < 0.8 * before
+
+
+def test_outside_of_training_the_gradient_is_the_true_one(two_decoders):
+    """What ``--effort`` descends on does not depend on how many pictures lie in a batch."""
+    second = copy.deepcopy(two_decoders.networks.model).realistic_decoder.eval()
+    generator = torch.Generator().manual_seed(4)
+    l = torch.randn(3, second.stem.in_channels, 3, 3, generator=generator)
+
+    def gradient(latents):
+        given = latents.clone().requires_grad_(True)
+        second.fine(second.coarse(given)).square().sum().backward()
+        return given.grad
+
+    together = gradient(l)
+    for index in range(3):
+        alone = gradient(l[index : index + 1])
+        torch.testing.assert_close(alone, together[index : index + 1], rtol=1e-3, atol=1e-4)

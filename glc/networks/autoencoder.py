@@ -191,7 +191,7 @@ class RealisticDecoder(ImageDecoder):
         x = super().fine(features[:, : self.width])
         own = functional.avg_pool2d(x.detach(), LATENT_STRIDE)
         shift: Tensor = self.spread(features[:, self.width :] - own).float()
-        if x.requires_grad:
+        if self.training and x.requires_grad:
             _pull(x, shift.detach())
         return x + shift
 

@@ -206,6 +206,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     if args.export_only and args.export is None:
         parser.error("--export-only needs --export FILE")
+    if args.donor is not None and args.export_only:
+        parser.error("--donor is for the start of a run; --export-only does not train")
+    if args.donor is not None and not args.donor.is_file():
+        parser.error(f"--donor: {args.donor} is no weights file")
     if args.blend is not None and args.export is None:
         parser.error("--blend needs --export FILE")
     if not 0.0 <= args.blend_share <= 1.0:

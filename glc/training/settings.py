@@ -193,6 +193,11 @@ class TrainingSettings:
             raise ValueError(
                 f"no feature network is called {unknown[0]!r}; expected {', '.join(NETWORKS)}"
             )
+        if REALISTIC_DECODER in self.parts and not self.shape.two_decoders:
+            raise ValueError(
+                f"trained_parts names {REALISTIC_DECODER}, which a model of architecture "
+                f"{self.shape.architecture} does not have"
+            )
         if self.encoder_pace < 0:
             raise ValueError(f"encoder_pace must be at least 0, got {self.encoder_pace}")
         if not 0 < self.bpp_low < self.bpp_high:

@@ -21,7 +21,19 @@ def test_shipped_files_load(path: Path) -> None:
     settings = TrainingSettings.load(path.stem, {})
     # base-gpu: the model of base, trained in another way.
     assert settings.preset == path.stem.partition("-")[0]
-    assert settings.shape == PRESETS[settings.preset]
+    if settings.codec is None:
+        assert settings.shape == PRESETS[settings.preset]
+
+
+def test_a_grafted_model_has_the_latents_of_tiny_and_the_decoder_of_base() -> None:
+    shape, tiny, base = TrainingSettings.load("graft", {}).shape, PRESETS["tiny"], PRESETS["base"]
+    second = {f.name: getattr(shape, f.name) for f in dataclasses.fields(shape)}
+    for name, value in second.items():
+        if name.startswith("realistic_"):
+            more = 2 if name == "realistic_depth_16" else 0
+            assert value == getattr(base, name.replace("realistic_", "decoder_")) + more
+        elif name != "architecture":
+            assert value == getattr(tiny, name)
 
 
 def test_every_preset_has_a_file() -> None:
@@ -116,3 +128,9 @@ def test_durations(text: str, seconds: float) -> None:
 def test_other_durations_are_refused(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError):
         parse_duration(text)
+
+
+def test_a_part_that_the_model_lacks_is_named() -> None:
+    with pytest.raises(ValueError, match="realistic_decoder, which a model of architecture 2"):
+        TrainingSettings.load("tiny", {"trained_parts": "realistic_decoder"})
+    assert TrainingSettings.load("graft", {}).parts == ("realistic_decoder",)

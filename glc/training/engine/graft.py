@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from glc.config import IMAGE_STRIDE, LATENT_STRIDE, QUALITY_MAX
-from glc.networks.autoencoder import ImageDecoder, RealisticDecoder
+from glc.networks.autoencoder import STRONGEST, ImageDecoder, RealisticDecoder
 from glc.networks.model import GlcModel
 from glc.training.data.crops import Pictures
 from glc.training.engine.nonfinite_guard import TrainingError
 from glc.training.engine.start import code_latents, set_means
 
-__all__ = ["graft"]
+__all__ = ["fit_means", "graft"]
 
 _SIDE = 192
 _BATCH = 16
@@ -40,8 +40,8 @@ def graft(
     Args:
         model: with two decoders, in evaluation mode; all but the realistic one is trained. That one
             is changed in place.
-        donor: of any architecture; its decoder's blocks have the widths of the realistic one, which
-            has at least one block more at 1/16.
+        donor: of architecture 1, whose decoder stands alone; its blocks have the widths of the
+            realistic one, which has at least one block more at 1/16.
         pictures: training pictures, on the device of both models.
         steps: of the regression.
         seed: of crops and qualities.
@@ -54,21 +54,51 @@ def graft(
     """
     if model.realistic_decoder is None:
         raise TrainingError("a model with one decoder takes no donor; architecture 3 has two")
+    if donor.config.linear:
+        raise TrainingError(
+            "the donor's decoder adds to a linear map, and does not stand alone; "
+            "one of architecture 1 does"
+        )
     realistic = model.realistic_decoder
     new_blocks = _take_over(realistic, donor.decoder)
     generator = torch.Generator().manual_seed(seed)
     side = min(_SIDE, pictures.smallest_side // IMAGE_STRIDE * IMAGE_STRIDE)
     given, means, wanted = [], [], []
     for _ in range(_BATCHES):
-        x = pictures.crops(_BATCH, side, 2.0, generator)
-        quality = int(torch.randint(0, QUALITY_MAX + 1, (), generator=generator))
-        given.append(code_latents(model, model.encoder(x), quality)[0])
+        x, l_hat = _coded(model, pictures, side, generator)
+        given.append(l_hat)
         means.append(functional.avg_pool2d(x, LATENT_STRIDE))
         wanted.append(code_latents(donor, donor.encoder(x), _DONOR_QUALITY)[0])
     l_hat, theirs = torch.cat(given), torch.cat(wanted)
     set_means(model, l_hat, torch.cat(means))
     front = nn.Sequential(realistic.stem, *realistic.body_16[:new_blocks])
-    return _regress(front, donor.decoder, model.in_units(l_hat), theirs, steps, generator)
+    seen = model.in_units(l_hat).clamp(-STRONGEST, STRONGEST)
+    return _regress(front, donor.decoder, seen, theirs, steps, generator)
+
+
+@torch.no_grad()
+def fit_means(model: GlcModel, pictures: Pictures, seed: int = 3) -> None:
+    """Give a realistic decoder without a donor its mean colours, which training hardly moves.
+
+    Args:
+        model: with two decoders, in evaluation mode.
+        pictures: training pictures, on its device.
+        seed: of crops and qualities.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    side = min(_SIDE, pictures.smallest_side // IMAGE_STRIDE * IMAGE_STRIDE)
+    pairs = [_coded(model, pictures, side, generator) for _ in range(_BATCHES)]
+    means = [functional.avg_pool2d(x, LATENT_STRIDE) for x, _ in pairs]
+    set_means(model, torch.cat([l_hat for _, l_hat in pairs]), torch.cat(means))
+
+
+def _coded(
+    model: GlcModel, pictures: Pictures, side: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Draw crops, and code them all at one quality: pictures and l_hat."""
+    x = pictures.crops(_BATCH, side, 2.0, generator)
+    quality = int(torch.randint(0, QUALITY_MAX + 1, (), generator=generator))
+    return x, code_latents(model, model.encoder(x), quality)[0]
 
 
 def _take_over(realistic: RealisticDecoder, donor: ImageDecoder) -> int:
@@ -97,7 +127,7 @@ def _regress(
     generator: torch.Generator,
 ) -> float:  # fmt: skip
     """Train ``front`` on coded latents to give what the donor's stem gives of its own."""
-    spread = donor.stem(_first_layer_input(donor, latents[:64])).var()
+    spread = donor.stem(latents[:64]).var()
     parameters = [p.requires_grad_(True) for p in front.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=_LEARNING_RATE, weight_decay=0.0)
     left = []
@@ -106,7 +136,7 @@ def _regress(
         optimiser.param_groups[0]["lr"] = _LEARNING_RATE * share
         chosen = torch.randint(0, len(given), (_STEP_BATCH,), generator=generator)
         chosen = chosen.to(given.device)
-        wanted = donor.stem(_first_layer_input(donor, latents[chosen]))
+        wanted = donor.stem(latents[chosen])
         with torch.enable_grad():
             loss = (front(given[chosen]) - wanted).square().mean() / spread
             optimiser.zero_grad()
@@ -116,7 +146,3 @@ def _regress(
         left.append(float(loss.detach()))
     last = left[-max(1, steps // 10) :]
     return sum(last) / len(last)
-
-
-def _first_layer_input(donor: ImageDecoder, latents: Tensor) -> Tensor:
-    return latents if donor.linear is None else latents / donor.scale[:, None, None]

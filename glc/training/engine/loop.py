@@ -18,7 +18,7 @@ from glc.training.data.crops import Pictures
 from glc.training.engine import resume
 from glc.training.engine.distributed import Processes
 from glc.training.engine.ema import AveragedWeights
-from glc.training.engine.graft import graft
+from glc.training.engine.graft import fit_means, graft
 from glc.training.engine.log import RunLog
 from glc.training.engine.net2net import check_growth, grow
 from glc.training.engine.nonfinite_guard import StepGuard, TrainingError, step_unless
@@ -134,6 +134,10 @@ class Trainer:
             else:
                 check_growth(before.shape, self.settings.shape)
                 grow(weights, Ensemble(before), self.ensemble)
+                if self.settings.shape.two_decoders and not before.shape.two_decoders:
+                    self.ensemble.eval()
+                    fit_means(self.ensemble.model, self.pictures)
+                    self.ensemble.train()
             began = state["phase"]
             if began > 1 and len(state["random"]["log_weight"]) == len(self.rate.log_weight):
                 self.rate.log_weight = state["random"]["log_weight"].to(self.device)
@@ -147,7 +151,7 @@ class Trainer:
         """Begin the realistic decoder as the decoder of shipped weights.
 
         Args:
-            path: ``.safetensors``, of any architecture.
+            path: ``.safetensors`` of architecture 1.
 
         Returns:
             As ``glc.training.engine.graft.graft``.
@@ -504,7 +508,12 @@ class Trainer:
         compact = "ensemble" not in state
         weights = resume.averaged_weights(state) if compact else state["ensemble"]
         self._load(self.ensemble, weights, place)
-        self._load(self.adversary, state["adversary"], place)
+        # Of runs whose only projected discriminator looked through MobileNetV2.
+        known = {
+            name.replace("projected.heads.", "projected.mobilenet.heads."): value
+            for name, value in state["adversary"].items()
+        }
+        self._load(self.adversary, known, place)
         self._load(self.average, state["average"], place)
         self._make_optimisers()
         self._warm_from = self.step if compact else state["warm_from"]

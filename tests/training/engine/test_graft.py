@@ -151,3 +151,32 @@ def test_both_decoders_learn_from_their_own_samples(make: Make, shape: CodecConf
     drawn = trainer._draw_realism(4)
     assert drawn is not None
     assert drawn.tolist() == [1.0, 1.0, 0.0, 0.0]
+
+
+def test_a_donor_has_to_stand_alone(
+    shape: CodecConfig, donor_shape: CodecConfig, store: InMemoryImages
+) -> None:
+    beside = dataclasses.replace(
+        donor_shape, architecture=2, latent_channels=donor_shape.y_channels, hyper_levels=(8, 4, 4)
+    )
+    with pytest.raises(TrainingError, match="does not stand alone"):
+        graft(made(shape, 1), made(beside, 2), store)
+
+
+def test_a_decoder_without_a_donor_is_given_its_mean_colours(
+    make: Make, shape: CodecConfig
+) -> None:
+    none = {n: 0 for n in vars(shape) if n.startswith("realistic_")}
+    first = make("first", codec=dataclasses.replace(shape, architecture=2, **none), steps_3=1)
+    first.begin_phase(3)
+    first.run_phase()
+    trainer = make("second", codec=shape, steps_3=1)
+    fresh = second_of(trainer.ensemble.model).means.weight.clone()
+    trainer.initialise(first.out)
+    model = trainer.ensemble.model
+    assert not torch.equal(second_of(model).means.weight, fresh)
+    # As far as the latents tell anything, they tell the mean of all pictures.
+    with torch.no_grad():
+        features = second_of(model).coarse(torch.zeros(1, shape.latent_channels, 4, 4))
+    x = trainer.pictures.crops(16, 64, 1.0, torch.Generator().manual_seed(5))
+    assert float((features[:, -3:].mean() - x.mean()).abs()) < 0.3
