@@ -162,7 +162,11 @@ def held_out_crops(folder: Path, limit: int, side: int) -> list[RGB]:
 
 
 def codec_model(codec: Codec) -> GlcModel:
-    """Return the modules of a codec that computes in torch."""
+    """Return the modules of a codec that computes in torch.
+
+    Raises:
+        TypeError: it computes in ONNX Runtime.
+    """
     from glc.runtime.torch import TorchNetworks
 
     if not isinstance(codec.networks, TorchNetworks):

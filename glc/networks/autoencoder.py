@@ -189,7 +189,8 @@ class RealisticDecoder(ImageDecoder):
     def fine(self, features: Tensor, realism: Tensor | None = None) -> Tensor:
         """Run the layers above 1/16: what ``coarse`` gives -> (B, 3, 16h, 16w)."""
         x = super().fine(features[:, : self.width])
-        own = functional.avg_pool2d(x.detach(), LATENT_STRIDE)
+        # In training the means have no gradient, but are pulled.
+        own = functional.avg_pool2d(x.detach() if self.training else x, LATENT_STRIDE)
         shift: Tensor = self.spread(features[:, self.width :] - own).float()
         if self.training and x.requires_grad:
             _pull(x, shift.detach())

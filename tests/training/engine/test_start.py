@@ -90,7 +90,7 @@ def test_what_is_said_of_the_start_is_what_the_whole_model_does(model, few):
     # The same crops in the same order as it draws them, by E and D with their networks.
     x = Drawn().crops(32, 128, 2.0, torch.Generator().manual_seed(1))
     with torch.no_grad():
-        l_hat, bpp = glc.training.engine.start._code(model, model.encoder(x), 50)
+        l_hat, bpp = glc.training.engine.start.code_latents(model, model.encoder(x), 50)
         squared = (model.decoder(l_hat).clamp(-1, 1) - x).square().mean(dim=(1, 2, 3))
     middle = start.qualities.index(50)
     assert float(bpp.mean()) == pytest.approx(start.bpp[middle], rel=1e-3)
