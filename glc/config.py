@@ -24,6 +24,16 @@ IMAGE_STRIDE = 64
 LATENT_STRIDE = 16
 """Pixels per position of the latents l and y."""
 
+REALISTIC_INPUT_LIMIT = 10.0
+"""Of what the realistic decoder sees of l / scale. One value in a thousand is beyond 9 and some are
+beyond 30; blocks multiply their inputs with each other, so that one outlier could ruin a picture,
+and a step of training."""
+
+REALISTIC_FEATURE_LIMIT = 16.0
+"""Of the features that every block of the realistic decoder at 1/16 hands on, twice what they are.
+A block multiplies two linear maps of what it is given: behind eight of them without a limit a crop
+in some thousands had a squared error of 1e22 (docs/decisions.md, section 24)."""
+
 _REALISTIC = "realistic_"
 """How the fields of the second decoder begin."""
 

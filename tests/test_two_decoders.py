@@ -11,7 +11,8 @@ import torch
 from torch.nn import functional
 
 from glc import Codec
-from glc.networks.autoencoder import STRONGEST, ImageDecoder
+from glc.config import REALISTIC_FEATURE_LIMIT, REALISTIC_INPUT_LIMIT
+from glc.networks.autoencoder import ImageDecoder
 from glc.runtime.mixture import mix
 from glc.weights import checkpoint
 from glc.weights.checkpoint import Checkpoint
@@ -102,13 +103,46 @@ def test_what_is_very_strong_is_cut_in_every_runtime(weights):
     scale = weights.tensors["decoder.scale"].astype(np.float32)[:, None, None]
     rng = np.random.default_rng(3)
     strong = 40 * scale * rng.normal(size=(1, channels, 3, 4)).astype(np.float32)
-    cut = scale * np.clip(strong / scale, -STRONGEST, STRONGEST)
+    cut = scale * np.clip(strong / scale, -REALISTIC_INPUT_LIMIT, REALISTIC_INPUT_LIMIT)
     found, other = torch_.decode_coarse(strong, 1.0), onnx.decode_coarse(strong, 1.0)
     np.testing.assert_allclose(found, other, rtol=1e-3, atol=1e-3 * np.abs(found).max())
     expected = torch_.decode_coarse(cut, 1.0)
     assert found.shape[1] == width + 3
     np.testing.assert_allclose(found[:, :width], expected[:, :width], rtol=1e-3, atol=1e-3)
     assert np.abs(found[:, width:] - expected[:, width:]).max() > 0.1
+
+
+def grown(weights: Checkpoint, factor: float) -> Checkpoint:
+    """Return the model with stronger residual branches in the second decoder, at 1/16."""
+    names = [
+        n for n in weights.tensors if n.startswith("realistic_decoder.body_16") and "project" in n
+    ]
+    assert names
+    changed = {n: (factor * weights.tensors[n].astype(np.float32)) for n in names}
+    return dataclasses.replace(weights, tensors=weights.tensors | changed)
+
+
+def test_what_a_block_hands_on_is_limited_in_every_runtime(weights):
+    """However strong its weights are: blocks multiply what they are given with itself."""
+    strong = grown(weights, 1000.0)
+    torch_, onnx = (Codec(strong, runtime=r, device="cpu").networks for r in RUNTIMES)
+    width = weights.config.realistic_width_16
+    l_hat = np.random.default_rng(4).normal(size=(1, weights.config.latent_channels, 5, 6))
+    given = (100 * l_hat).astype(np.float32)
+    found, other = torch_.decode_coarse(given, 1.0), onnx.decode_coarse(given, 1.0)
+    assert np.abs(found[:, :width]).max() == REALISTIC_FEATURE_LIMIT
+    assert np.mean(np.abs(found[:, :width]) == REALISTIC_FEATURE_LIMIT) > 0.05
+    np.testing.assert_allclose(found, other, rtol=1e-3, atol=1e-2)
+
+
+def test_each_decoder_can_run_on_its_own_samples_alone(two_decoders):
+    model = two_decoders.networks.model
+    l_hat = torch.randn(5, model.config.latent_channels, 3, 4)
+    with torch.inference_mode():
+        for realistic in (0, 2, 5):
+            realism = (torch.arange(5) < realistic).float()
+            found = model.show(l_hat, realism, realistic)
+            torch.testing.assert_close(found, model.show(l_hat, realism))
 
 
 def test_its_layers_are_those_of_architecture_1(two_decoders):

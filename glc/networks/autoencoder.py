@@ -10,7 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from glc.config import LATENT_STRIDE, CodecConfig
+from glc.config import (
+    LATENT_STRIDE,
+    REALISTIC_FEATURE_LIMIT,
+    REALISTIC_INPUT_LIMIT,
+    CodecConfig,
+)
 from glc.networks.blocks import (
     DepthwiseBlock,
     Downsample,
@@ -151,12 +156,6 @@ class ImageDecoder(nn.Module):
         return x_hat.float()
 
 
-STRONGEST = 10.0
-"""Of what the realistic decoder sees of l / scale. One value in a thousand is beyond 9 and some are
-beyond 30; blocks multiply their inputs with each other, so that one outlier could ruin a picture,
-and a step of training."""
-
-
 _PULL = 10.0
 """About what squared error weighs in a loss (``glc.training.settings``)."""
 
@@ -182,9 +181,11 @@ class RealisticDecoder(ImageDecoder):
 
     def coarse(self, l: Tensor, realism: Tensor | None = None) -> Tensor:
         """Run the layers at 1/16: l / scale -> (B, C_16 + 3, h, w), the last three the means."""
-        features = super().coarse(l.clamp(-STRONGEST, STRONGEST))
+        x = self.stem(l.clamp(-REALISTIC_INPUT_LIMIT, REALISTIC_INPUT_LIMIT))
+        for block in self.body_16:
+            x = block(x).clamp(-REALISTIC_FEATURE_LIMIT, REALISTIC_FEATURE_LIMIT)
         means = self.means(functional.pad(l, (1,) * 4, mode="replicate"))
-        return torch.cat([features.float(), means.float()], dim=1)
+        return torch.cat([x.float(), means.float()], dim=1)
 
     def fine(self, features: Tensor, realism: Tensor | None = None) -> Tensor:
         """Run the layers above 1/16: what ``coarse`` gives -> (B, 3, 16h, 16w)."""

@@ -53,23 +53,37 @@ class GlcModel(nn.Module):
         if config.two_decoders:
             self.realistic_decoder = RealisticDecoder(config)
 
-    def show(self, l_hat: Tensor, realism: Tensor | None = None) -> Tensor:
+    def show(
+        self, l_hat: Tensor, realism: Tensor | None = None, realistic: int | None = None
+    ) -> Tensor:
         """Run D, whichever the architecture: (B, C_l, h, w) -> (B, 3, 16h, 16w), not clamped.
 
         Args:
             l_hat: any range.
             realism: (B,) in [0, 1]; None is 1. With architecture 3 both decoders run, unless it is
                 None: to look whether all samples are at one end would wait for a GPU.
+            realistic: with architecture 3, that the first so many samples are of realism 1 and all
+                others of realism 0: each decoder runs on its own samples alone.
         """
         if self.realistic_decoder is None:
             shown: Tensor = self.decoder(l_hat, realism)
             return shown
-        realistic: Tensor = self.realistic_decoder(self.in_units(l_hat))
+        if realistic is not None:
+            ends = []
+            if realistic > 0:
+                ends.append(self.realistic_decoder(self.in_units(l_hat[:realistic])))
+            if realistic < len(l_hat):
+                ends.append(self._faithful(l_hat[realistic:]))
+            return torch.cat(ends)
+        second: Tensor = self.realistic_decoder(self.in_units(l_hat))
         if realism is None:
-            return realistic
-        faithful: Tensor = self.decoder(l_hat, torch.zeros_like(realism))
+            return second
         share = realism[:, None, None, None]
-        return (1.0 - share) * faithful + share * realistic
+        return (1.0 - share) * self._faithful(l_hat) + share * second
+
+    def _faithful(self, l_hat: Tensor) -> Tensor:
+        shown: Tensor = self.decoder(l_hat, l_hat.new_zeros(len(l_hat)))
+        return shown
 
     def in_units(self, l_hat: Tensor) -> Tensor:
         """Return what the realistic decoder is given: l_hat in units of ``decoder``'s scale."""

@@ -165,12 +165,7 @@ def settings_from(args: argparse.Namespace) -> TrainingSettings:
     overrides: dict[str, Any] = {"seed": args.seed, "regulariser": args.regulariser}
     for name in ("batch", "crop", "steps"):
         overrides |= {f"{name}_{phase}": getattr(args, name) for phase in (1, 2, 3)}
-    kinds = {f.name: type(f.default) for f in dataclasses.fields(TrainingSettings)}
-    for pair in args.set:
-        name, _, text = pair.partition("=")
-        if name not in kinds or name == "codec":
-            raise ValueError(f"unknown training setting {name!r}")
-        overrides[name] = _parse_value(kinds[name], text)
+    overrides |= _set_pairs(args)
     if args.preset is None and args.init is not None:
         before = resume.settings_of(args.init)
     else:
@@ -182,6 +177,22 @@ def settings_from(args: argparse.Namespace) -> TrainingSettings:
             if before.steps(phase) == 0 and f"steps_{phase}" not in given:
                 overrides[f"steps_{phase}"] = 0
     return before.replace(overrides)
+
+
+def _set_pairs(args: argparse.Namespace) -> dict[str, Any]:
+    """Return what ``--set`` says.
+
+    Raises:
+        ValueError: an unknown field or a value of the wrong type.
+    """
+    kinds = {f.name: type(f.default) for f in dataclasses.fields(TrainingSettings)}
+    found = {}
+    for pair in args.set:
+        name, _, text = pair.partition("=")
+        if name not in kinds or name == "codec":
+            raise ValueError(f"unknown training setting {name!r}")
+        found[name] = _parse_value(kinds[name], text)
+    return found
 
 
 def _names_steps(args: argparse.Namespace, phase: int) -> bool:
@@ -348,6 +359,8 @@ def _export(
 ) -> int:
     """Write weights and card of a run's averaged weights."""
     settings = TrainingSettings.of_run(state["settings"])
+    if args.export_only:
+        settings = settings.replace(_set_pairs(args))
     pictures, held_out = loaded or _pictures(args, settings.crop_3, device)
     ensemble = Ensemble(settings)
     weights = resume.averaged_weights(state)

@@ -68,6 +68,8 @@ class TrainingSettings:
     learning_rate_3: float = 5e-4
     encoder_pace: float = 1.0
     """Factor on the learning rate of E's network."""
+    realistic_pace: float = 1.0
+    """Factor on that of the realistic decoder, which mostly begins as another's."""
     warmup_steps: int = 200
     decay_share: float = 0.3
     """Last share of a phase over which the learning rate falls linearly to 2 % of its peak."""
@@ -146,6 +148,8 @@ class TrainingSettings:
     realistic_share: float = 0.5
     """Share of each batch that is decoded with a realism above 0 and seen by feature networks and
     discriminators; D learns from the others to be faithful. Architecture 2 alone."""
+    faithful_weight: float = 1.0
+    """Factor on the picture losses of the others, which no feature network makes large."""
     quality_balance: float = 0.5
     """Power to which the loss of a sample is divided by the rate weight of its quality: at 0 the
     coarsest qualities count most, at 1 the finest."""
@@ -198,8 +202,9 @@ class TrainingSettings:
                 f"trained_parts names {REALISTIC_DECODER}, which a model of architecture "
                 f"{self.shape.architecture} does not have"
             )
-        if self.encoder_pace < 0:
-            raise ValueError(f"encoder_pace must be at least 0, got {self.encoder_pace}")
+        below = [n for n in ("encoder_pace", "realistic_pace") if getattr(self, n) < 0]
+        if below:
+            raise ValueError(f"{below[0]} must be at least 0, got {getattr(self, below[0])}")
         if not 0 < self.bpp_low < self.bpp_high:
             raise ValueError(f"need 0 < bpp_low < bpp_high, got {self.bpp_low}, {self.bpp_high}")
         # TOML files and runs of before hold a boolean.

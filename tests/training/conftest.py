@@ -11,12 +11,19 @@ import pytest
 import torch
 from PIL import Image
 
+from glc.config import CodecConfig
 from glc.training.data.in_memory import InMemoryImages
 from glc.training.engine.loop import Trainer
 from glc.training.losses.features import PerceptualLoss
 from glc.training.settings import TrainingSettings
 
 MICRO = Path(__file__).parent / "micro.toml"
+
+
+def of_architecture(codec: CodecConfig, architecture: int) -> CodecConfig:
+    """Return the shape with the additions of an architecture."""
+    sizes = {f"realistic_width_{place}": 8 for place in (4, 8, 16)} if architecture > 2 else {}
+    return CodecConfig.from_dict(codec.to_dict() | sizes | {"architecture": architecture})
 
 
 @pytest.fixture(autouse=True)

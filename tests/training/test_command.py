@@ -68,6 +68,22 @@ def test_pictures_to_a_codec(
     assert "another shape" in capsys.readouterr().err
 
 
+def test_an_export_heeds_what_the_command_line_sets(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settled: list[int] = []
+    monkeypatch.setattr(command, "settle", lambda model, pictures, steps: settled.append(steps))
+    given = arguments(folder, tmp_path / "run", "--phase", "3", "--steps", "1")
+    given[1] = str(MICRO.with_name("micro-linear.toml"))
+    weights = ["--export", str(tmp_path / "a.safetensors")]
+    assert glc.training.main([*given, *weights]) == 0
+    moved = [*given, *weights, "--export-only"]
+    assert glc.training.main(moved) == 0
+    assert glc.training.main([*moved, "--set", "settle_steps=0"]) == 0
+    assert settled == [4, 4, 0]
+    assert glc.training.main([*moved, "--set", "no_such_thing=0"]) == 2
+
+
 def test_shipped_weights_are_loaded_exactly(folder: Path, tmp_path: Path) -> None:
     weights = tmp_path / "a.safetensors"
     given = arguments(folder, tmp_path / "run", "--phase", "2", "--export", str(weights))

@@ -134,13 +134,22 @@ export class Layers {
 
   /**
    * @param {string} x @param {string} name @param {number} channels @param {number} depth
-   * @param {string[]} [gains]
+   * @param {string[]} [gains] @param {number} [bound] on what each block hands on
    */
-  depthwiseBlocks(x, name, channels, depth, gains = []) {
+  depthwiseBlocks(x, name, channels, depth, gains = [], bound = undefined) {
     for (let index = 0; index < depth; index++) {
       x = this.depthwiseBlock(x, `${name}.${index}`, channels, gains[index]);
+      if (bound !== undefined) x = this.limited(x, bound);
     }
     return x;
+  }
+
+  /**
+   * Cut values beyond the bound, on either side.
+   * @param {string} x @param {number} bound
+   */
+  limited(x, bound) {
+    return this.graph.node("Clip", [x, this.graph.scalar(-bound), this.graph.scalar(bound)]);
   }
 
   /**

@@ -10,7 +10,8 @@ import { Layers } from "./layers.js";
 import { floats, tensorOf } from "./weights.js";
 
 const COLOURS = 3;
-const STRONGEST = 10;
+const INPUT_LIMIT = 10;
+const FEATURE_LIMIT = 16;
 
 /**
  * @typedef {import("./config.js").Config} Config
@@ -246,14 +247,15 @@ function decoderCoarse(config, weights, realistic = false) {
   }
   const scaled = x;
   if (realistic) {
-    x = graph.node("Clip", [x, graph.scalar(-STRONGEST), graph.scalar(STRONGEST)]);
+    x = layers.limited(x, INPUT_LIMIT);
   }
   if (shape.linear) {
     const realism = graph.input("realism", [1]);
     gains = layers.realismGains(`${name}.gains_16`, width16, depth, realism);
   }
   x = layers.conv(x, `${name}.stem`, channels, width16, 3);
-  x = layers.depthwiseBlocks(x, `${name}.body_16`, width16, depth, gains);
+  const bound = realistic ? FEATURE_LIMIT : undefined;
+  x = layers.depthwiseBlocks(x, `${name}.body_16`, width16, depth, gains, bound);
   let leaving = width16;
   if (shape.linear) {
     x = graph.node("Concat", [x, lHat], { axis: 1 });

@@ -149,11 +149,12 @@ class Layers:
         depth: int,
         ranges: Floats | None = None,
         gains: Sequence[str] | None = None,
+        bound: float | None = None,
     ) -> str:
         """A sequence of ``depth`` depthwise blocks; their 1x1 in 8 bits if ranges are given.
 
         ``ranges`` are as ``glc.weights.checkpoint.Checkpoint`` has them, ``gains`` from
-        ``realism_gains``.
+        ``realism_gains``; ``bound`` limits what each block hands on.
         """
         for index in range(depth):
             block, gain = f"{name}.{index}", gains[index] if gains else None
@@ -161,7 +162,13 @@ class Layers:
                 x = self.depthwise_block(x, block, channels, gain)
             else:
                 x = self._depthwise_block_int8(x, block, channels, ranges[index], gain)
+            if bound is not None:
+                x = self.limited(x, bound)
         return x
+
+    def limited(self, x: str, bound: float) -> str:
+        """Cut values beyond ``bound``, on either side."""
+        return self.graph.node("Clip", x, self.graph.scalar(-bound), self.graph.scalar(bound))
 
     def _depthwise_block_int8(
         self, x: str, name: str, channels: int, ranges: Floats, gain: str | None

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from glc.config import CodecConfig
+from glc.config import REALISTIC_FEATURE_LIMIT, REALISTIC_INPUT_LIMIT, CodecConfig
 from glc.runtime.graphs.layers import Layers, Weights
 from glc.runtime.graphs.proto import Graph
 
@@ -29,8 +29,6 @@ __all__ = [
 ]
 
 _COLOURS = 3
-_STRONGEST = 10.0
-"""``glc.networks.autoencoder.STRONGEST``; torch is not imported here."""
 
 
 def encoder_fine(config: CodecConfig, weights: Weights) -> Graph:
@@ -225,14 +223,15 @@ def decoder_coarse(
         x = graph.node("Div", l_hat, layers.scale("decoder.scale", channels))
     scaled = x
     if realistic:
-        x = graph.node("Clip", x, graph.scalar(-_STRONGEST), graph.scalar(_STRONGEST))
+        x = layers.limited(x, REALISTIC_INPUT_LIMIT)
     if shape.linear:
         realism = graph.input("realism", (1,))
         gains = layers.realism_gains(f"{name}.gains_16", width_16, depth_16, realism)
         leaving = width_16 + channels
     x = layers.conv(x, f"{name}.stem", channels, width_16, 3)
     limits = (ranges or {}).get(f"{name}.body_16")
-    x = layers.depthwise_blocks(x, f"{name}.body_16", width_16, depth_16, limits, gains)
+    bound = REALISTIC_FEATURE_LIMIT if realistic else None
+    x = layers.depthwise_blocks(x, f"{name}.body_16", width_16, depth_16, limits, gains, bound)
     if shape.linear:
         x = graph.node("Concat", x, l_hat, axis=1)
     if realistic:

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from glc.config import IMAGE_STRIDE, LATENT_STRIDE, QUALITY_MAX
-from glc.networks.autoencoder import STRONGEST, ImageDecoder, RealisticDecoder
+from glc.config import IMAGE_STRIDE, LATENT_STRIDE, QUALITY_MAX, REALISTIC_INPUT_LIMIT
+from glc.networks.autoencoder import ImageDecoder, RealisticDecoder
 from glc.networks.model import GlcModel
 from glc.training.data.crops import Pictures
 from glc.training.engine.nonfinite_guard import TrainingError
@@ -72,7 +72,7 @@ def graft(
     l_hat, theirs = torch.cat(given), torch.cat(wanted)
     set_means(model, l_hat, torch.cat(means))
     front = nn.Sequential(realistic.stem, *realistic.body_16[:new_blocks])
-    seen = model.in_units(l_hat).clamp(-STRONGEST, STRONGEST)
+    seen = model.in_units(l_hat).clamp(-REALISTIC_INPUT_LIMIT, REALISTIC_INPUT_LIMIT)
     return _regress(front, donor.decoder, seen, theirs, steps, generator)
 
 

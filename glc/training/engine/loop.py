@@ -34,6 +34,10 @@ from glc.training.losses.rate_control import RateControl
 from glc.training.settings import REALISTIC_DECODER, TrainingSettings
 from glc.weights import checkpoint
 
+_STRAY = 5.0
+"""Pixels are in [-1, 1]. A sample with one beyond this has no part in a step: one crop that goes
+astray outweighs all others, and teaches the discriminators what no other picture looks like."""
+
 _LOOK_EVERY = 10
 """Steps between two looks at what makes the host wait: skipped steps, votes of other processes."""
 
@@ -291,13 +295,22 @@ class Trainer:
         quality = quality.to(self.device, non_blocking=True)
         weight, balance = self.rate.weight(quality), self.rate.balance(quality, s.quality_balance)
         realism = self._draw_realism(batch)
+        ends = s.realistic(batch) if s.shape.two_decoders and realism is not None else None
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            outcome: Outcome = self.ensemble(self.phase, x, quality, weight * balance, realism)
+            outcome: Outcome = self.ensemble(
+                self.phase, x, quality, weight * balance, realism, ends
+            )
             logged = {name: value.detach() for name, value in outcome.parts.items()}
             logged["loss"] = outcome.loss.detach()
             if outcome.x_hat is not None:
-                gradient = self._picture_gradient(x, outcome.x_hat, progress, logged, realism)
-                gradient = gradient * balance.view(-1, 1, 1, 1)
+                astray = _astray(outcome.x_hat)
+                logged["astray"] = astray.float().mean()
+                shown = torch.where(astray, x, outcome.x_hat.detach())
+                gradient = self._picture_gradient(x, shown, progress, logged, realism)
+                weights = balance
+                if realism is not None:
+                    weights = torch.where(realism > 0, balance, s.faithful_weight * balance)
+                gradient = gradient * weights.view(-1, 1, 1, 1) * ~astray
         self.optimisers.zero_grad()
         if outcome.x_hat is None:
             outcome.loss.backward()
@@ -355,7 +368,7 @@ class Trainer:
 
         Args:
             x: (B, 3, H, W) in [-1, 1], the original.
-            x_hat: same shape, the decoded picture.
+            x_hat: same shape, the decoded picture, without a gradient of its own.
             progress: share of the phase that has passed.
             logged: takes the losses.
             realism: (B,) in [0, 1], factor on perceptual and adversarial terms of each sample, the
@@ -365,7 +378,7 @@ class Trainer:
         adversarial = s.is_adversarial(self.phase, progress)
         share = s.perceptual_share(self.phase, progress)
         shared = s.projected if adversarial else ()
-        pixels = x_hat.detach().requires_grad_(True)
+        pixels = x_hat.requires_grad_(True)
         found = self.picture_loss(x, pixels, share, shared, realism)
         logged |= found.parts
         logged["loss"] = logged["loss"] + found.loss.detach()
@@ -546,6 +559,11 @@ class Trainer:
                 f"{place} belongs to a run of another shape; name its --preset and --regulariser "
                 f"({str(error).splitlines()[-1].strip()})"
             ) from error
+
+
+def _astray(x_hat: Tensor) -> Tensor:
+    """Say which samples have a pixel that no picture has, or that is no number: (B, 1, 1, 1)."""
+    return ~(x_hat.detach().abs().flatten(1).amax(1) <= _STRAY).view(-1, 1, 1, 1)
 
 
 def _draw_qualities(batch: int, generator: torch.Generator) -> Tensor:

@@ -45,6 +45,9 @@ class Optimisers:
         for module in ensemble.model.decoder.modules():
             if isinstance(module, RealismGain):
                 factors |= {id(p): 10.0 for p in module.parameters()}
+        second = ensemble.model.realistic_decoder
+        if second is not None:
+            factors |= {id(p): settings.realistic_pace for p in second.parameters()}
         for module, factor in _linear_maps(ensemble.model).items():
             factors |= {id(p): factor for p in module.parameters()}
         groups: dict[float, list[nn.Parameter]] = {}

@@ -104,6 +104,7 @@ class Ensemble(nn.Module):
         quality: Tensor,
         rate_weight: Tensor,
         realism: Tensor | None = None,
+        realistic: int | None = None,
     ) -> Outcome:
         """Run one phase on a batch.
 
@@ -113,9 +114,11 @@ class Ensemble(nn.Module):
             quality: (B,) int64 in [0, 100]; phase 1 ignores it.
             rate_weight: (B,) weight of bits per pixel.
             realism: (B,) in [0, 1], what D is told; None is 1.
+            realistic: of two decoders, how many of the first samples are of realism 1, all others
+                being of 0; None where ``realism`` says more than that.
         """
         if phase == 1:
-            return self._autoencode(x, quality, realism)
+            return self._autoencode(x, quality, realism, realistic)
         if phase == 2:
             with torch.no_grad():
                 l = self.model.encoder(x)
@@ -134,9 +137,11 @@ class Ensemble(nn.Module):
                 target, codes = self._targets(self.reference(x))
             entropy, parts = self._latent_loss(l_hat, target, codes)
             loss = loss + s.latent_weight_3 * parts["latent_mse"] + s.code_weight_3 * entropy
-        return Outcome(loss, self.model.show(l_hat, realism), bpp, parts)
+        return Outcome(loss, self.model.show(l_hat, realism, realistic), bpp, parts)
 
-    def _autoencode(self, x: Tensor, quality: Tensor, realism: Tensor | None) -> Outcome:
+    def _autoencode(
+        self, x: Tensor, quality: Tensor, realism: Tensor | None, realistic: int | None
+    ) -> Outcome:
         l = self.model.encoder(x)
         if self.beside:
             # What coding does to l at its finest; coarser steps would drown most components.
@@ -150,7 +155,7 @@ class Ensemble(nn.Module):
             # Not bincount, which waits for the device.
             flat = indices.flatten()
             self._usage.index_add_(0, flat, torch.ones_like(flat, dtype=self._usage.dtype))
-        x_hat = self.model.show(seen, realism)
+        x_hat = self.model.show(seen, realism, realistic)
         return Outcome(self.settings.codebook_weight * loss, x_hat, None, parts)
 
     def _has_moved(self) -> bool:

@@ -57,7 +57,8 @@ def evaluate(
                 seen = perceptual(x, x_hat, perceptual.names, _BATCH).distances
                 faithful = x_hat
                 if settings.shape.linear:
-                    faithful = ensemble(phase, x, quality, weight, torch.zeros_like(weight)).x_hat
+                    none = torch.zeros_like(weight)
+                    faithful = ensemble(phase, x, quality, weight, none, 0).x_hat
                     parts["psnr_realistic"] = _pixel_losses(x, x_hat)["psnr"].mean()
                 measured = seen | _pixel_losses(x, faithful)
                 parts |= {name: value.mean() for name, value in measured.items()}

@@ -18,6 +18,7 @@ from glc.training.data.in_memory import InMemoryImages
 from glc.training.engine.log import read_log
 from glc.training.engine.loop import Trainer
 from glc.training.engine.nonfinite_guard import TrainingError
+from tests.training.conftest import of_architecture
 
 Make = Callable[..., Trainer]
 
@@ -151,6 +152,63 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted(
     assert trainer.guard.skipped == 1
     assert all(torch.isfinite(v.float()).all() for v in weights_of(trainer).values())
     assert any(not torch.equal(v, before[n]) for n, v in weights_of(trainer).items())
+
+
+def send_astray(trainer: Trainer, value: float) -> None:
+    """Make the first sample of every batch of decoded pictures worthless."""
+    forward = trainer.ensemble.forward
+
+    def spoiled(*args: Any) -> Any:
+        outcome = forward(*args)
+        first = torch.zeros(len(outcome.x_hat), 1, 1, 1)
+        first[0] = value
+        return dataclasses.replace(outcome, x_hat=outcome.x_hat + first)
+
+    trainer.ensemble.forward = spoiled  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("value", [50.0, float("nan")])
+def test_a_sample_that_went_astray_has_no_part_in_a_step(make: Make, value: float) -> None:
+    trainer = make(adversarial_start_3=0.0)
+    trainer.begin_phase(3)
+    send_astray(trainer, value)
+    logged = trainer.train_step()
+    assert float(logged["astray"]) == pytest.approx(1 / trainer.settings.batch(3))
+    assert float(logged["mse"]) < 1.0
+    assert all(bool(loss.isfinite()) for loss in logged.values())
+    assert trainer.guard.skipped == 0
+
+
+def test_what_is_no_more_than_wrong_is_learned_from(make: Make) -> None:
+    trainer = make()
+    trainer.begin_phase(3)
+    send_astray(trainer, 2.0)
+    logged = trainer.train_step()
+    assert float(logged["astray"]) == 0.0
+    assert float(logged["mse"]) > 1.0
+
+
+@pytest.mark.parametrize("architecture", [2, 3])
+def test_faithful_samples_count_as_much_as_is_asked(make: Make, architecture: int) -> None:
+    found = []
+    for weight in (1.0, 3.0):
+        codec = of_architecture(make("shape").settings.shape, architecture)
+        trainer = make(f"run{weight}", codec=codec, faithful_weight=weight)
+        trainer.begin_phase(3)
+        forward = trainer.ensemble.forward
+
+        def watched(*args: Any, forward: Callable[..., Any] = forward) -> Any:
+            outcome = forward(*args)
+            outcome.x_hat.register_hook(found.append)
+            return outcome
+
+        trainer.ensemble.forward = watched  # type: ignore[method-assign]
+        trainer.train_step()
+    one, three = found
+    realistic = trainer.settings.realistic(len(one))
+    assert 0 < realistic < len(one)
+    torch.testing.assert_close(three[:realistic], one[:realistic])
+    torch.testing.assert_close(three[realistic:], 3.0 * one[realistic:])
 
 
 def test_three_in_a_row_stop_the_run(make: Make) -> None:

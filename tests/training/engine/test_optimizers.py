@@ -96,6 +96,25 @@ def test_the_network_of_e_has_its_own_pace(pace: float, muon: bool) -> None:
     assert all(rate == pytest.approx(pace) for rate in own)
 
 
+@pytest.mark.parametrize("muon", [False, True])
+def test_the_realistic_decoder_has_its_own_pace(muon: bool) -> None:
+    codec = dataclasses.asdict(TWO_DECODERS) | {"hyper_levels": [8, 4, 4]}
+    ensemble, optimisers = made(3, muon, codec=codec, realistic_pace=0.25)
+    optimisers.set_share(0.5)
+    names = {id(p): name for name, p in ensemble.named_parameters()}
+    rates = {
+        names[id(p)]: group["lr"] / optimisers.learning_rate
+        for optimiser in optimisers._all
+        for group in optimiser.param_groups
+        for p in group["params"]
+    }
+    own = {n: rate for n, rate in rates.items() if n.startswith("model.realistic_decoder.")}
+    fixed = {n for n in own if ".means." in n or ".spread." in n}
+    assert {own[n] for n in own.keys() - fixed} == {0.25}
+    assert fixed
+    assert rates["model.decoder.stem.weight"] == 1.0
+
+
 def test_what_realism_changes_learns_ten_times_as_fast() -> None:
     ensemble, optimisers = made(
         3, True, codec=dataclasses.asdict(LINEAR) | {"hyper_levels": [8, 4, 4]}

@@ -8,17 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from glc.config import CodecConfig
 from glc.training.engine.loop import Trainer
 from glc.training.settings import PARTS
+from tests.training.conftest import of_architecture
 
 Make = Callable[..., Trainer]
-
-
-def of_architecture(codec: CodecConfig, architecture: int) -> CodecConfig:
-    """Return the shape with the additions of an architecture."""
-    sizes = {f"realistic_width_{place}": 8 for place in (4, 8, 16)} if architecture > 2 else {}
-    return CodecConfig.from_dict(codec.to_dict() | sizes | {"architecture": architecture})
 
 
 @pytest.mark.parametrize(("code", "latent", "computed"), [(0.0, 0.0, False), (0.1, 0.0, True)])
