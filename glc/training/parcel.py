@@ -66,6 +66,7 @@ def pack(
     wheels: Iterable[Path],
     limit_bytes: int,
     parts: int = 1,
+    init: Path | None = None,
 ) -> list[int]:
     """Write the parts.
 
@@ -77,6 +78,8 @@ def pack(
         wheels: files that are unpacked on the machine.
         limit_bytes: largest sum of the files of one part.
         parts: how many; all but the first hold pictures alone.
+        init: what the run starts from, weights or the folder of a run; goes along as ``init``, with
+            its suffix.
 
     Returns:
         How many pictures each part holds.
@@ -95,6 +98,9 @@ def pack(
     for wheel in wheels:
         (first / "wheels").mkdir(exist_ok=True)
         shutil.copy(wheel, first / "wheels")
+    if init is not None:
+        copy = shutil.copytree if init.is_dir() else shutil.copy
+        copy(init, first / f"init{init.suffix}")
     (first / "go.sh").write_text(_GO, encoding="utf-8")
     counts = []
     for number in range(1, parts + 1):
@@ -197,6 +203,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="DIR",
         help="weights of the feature networks, as for glc train",
     )
+    add(
+        "--init",
+        type=Path,
+        metavar="PATH",
+        help="weights, or folder of a run, to start from there: -- --init init",
+    )
     add("--wheels", type=Path, metavar="DIR", help="wheels that the machine lacks")
     add(
         "--limit-mb",
@@ -218,7 +230,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         wheels = [] if args.wheels is None else sorted(args.wheels.glob("*.whl"))
         files = FeatureFiles(args.features)
         limit = int(args.limit_mb * 1e6)
-        counts = pack(args.data, args.out, settings, files, wheels, limit, args.parts)
+        counts = pack(args.data, args.out, settings, files, wheels, limit, args.parts, args.init)
     except ValueError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2

@@ -74,6 +74,24 @@ def test_what_goes_along(folder: Path, tmp_path: Path) -> None:
         parcel.pack(str(folder), out, WITHOUT, FeatureFiles(), [], 1 << 30)
 
 
+@pytest.mark.parametrize("name", ["weights.safetensors", "resume"])
+def test_what_a_run_starts_from_goes_along_and_counts(
+    folder: Path, tmp_path: Path, base_bytes: int, name: str
+) -> None:
+    init = tmp_path / name
+    if init.suffix:
+        init.write_bytes(bytes(30_000))
+    else:
+        init.mkdir()
+        (init / "resume.json").write_bytes(bytes(30_000))
+    out, limit = tmp_path / "parcel", base_bytes + 80_000
+    parcel.pack(str(folder), out, WITHOUT, FeatureFiles(), [], limit, init=init)
+    found = out / "part-1" / f"init{init.suffix}"
+    assert bytes_in(found if found.is_dir() else found.parent) >= 30_000
+    assert (found / "resume.json").is_file() if found.is_dir() else found.is_file()
+    assert bytes_in(out / "part-1") <= limit
+
+
 def test_without_room_it_says_so(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="part 1"):
         parcel.pack(str(folder), tmp_path / "small", WITHOUT, FeatureFiles(), [], 1000)

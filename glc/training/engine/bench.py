@@ -12,13 +12,15 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
@@ -124,18 +126,45 @@ def measure(
     clock: Clock = time.perf_counter,
 ) -> tuple[float, float]:  # fmt: skip
     """Return crops per second and floating-point operations per crop of one stage of a phase."""
+    with _training(settings, device, phase, stage) as trainer:
+        counter = OperationCount()
+        with counter:
+            trainer.train_step()
+        seconds = _seconds_per_call(trainer.train_step, device, steps, clock)
+    batch = settings.batch(phase)
+    return batch / seconds, counter.total / batch
+
+
+def operators(
+    settings: TrainingSettings, device: torch.device, phase: int, stage: str, rows: int = 25
+) -> str:
+    """Return torch's table of what takes the time of one step, after three for warming up."""
+    kinds, longest = [ProfilerActivity.CPU], "self_cpu_time_total"
+    if device.type == "cuda":
+        kinds, longest = [*kinds, ProfilerActivity.CUDA], "self_cuda_time_total"
+    with _training(settings, device, phase, stage) as trainer:
+        for _ in range(3):
+            trainer.train_step()
+        _wait(device)
+        with profile(activities=kinds) as found:
+            trainer.train_step()
+            _wait(device)
+    averages = found.key_averages()
+    return str(averages.table(sort_by=longest, row_limit=rows, max_name_column_width=48))
+
+
+@contextmanager
+def _training(
+    settings: TrainingSettings, device: torch.device, phase: int, stage: str
+) -> Iterator[Trainer]:
+    """Begin a phase on noise, in a folder that goes away."""
     chosen = settings.replace({"seed": 1} | _STARTS.get(stage, {}))
     perceptual = PerceptualLoss(chosen.networks([phase]), trained=False)
     with tempfile.TemporaryDirectory() as folder:
         pictures = NoisePictures(device)
         trainer = Trainer(chosen, pictures, None, Path(folder), device, perceptual)
         trainer.begin_phase(phase)
-        counter = OperationCount()
-        with counter:
-            trainer.train_step()
-        seconds = _seconds_per_call(trainer.train_step, device, steps, clock)
-    batch = chosen.batch(phase)
-    return batch / seconds, counter.total / batch
+        yield trainer
 
 
 def _seconds_per_call(
@@ -179,6 +208,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--cpu-time", action="store_true",
         help="count seconds of computing, not of the clock: for one thread on a busy machine",
     )  # fmt: skip
+    parser.add_argument(
+        "--profile", action="store_true", help="then the operators that take the time of a step"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     args = parser.parse_args(arguments)
     try:
@@ -222,6 +254,8 @@ def _run(args: argparse.Namespace) -> int:
                 figures = (f"{pace:.1f}", f"{flop / 1e9:.2f}", f"{speed.share_of_peak:.1%}")
                 sys.stdout.write(row.format(label, *size, *figures))
                 sys.stdout.flush()
+                if args.profile and stage in ("", STAGES[-1]):
+                    sys.stdout.write(operators(settings, device, phase, stage) + "\n")
     if args.json is not None:
         found = {"device": name, "torch": torch.__version__, "matmul_flop_per_second": peak}
         found |= {"bf16": bf16, "compile": args.compile, "contiguous": args.contiguous}

@@ -28,3 +28,11 @@ def test_every_phase_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[s
         costs = [p["gflop_per_crop"] for p in phases[first : first + 3]]
         assert costs[0] < costs[1] < costs[2]
     assert "of peak" in capsys.readouterr().out
+
+
+def test_what_takes_the_time_of_a_step_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["--preset", str(MICRO), "--device", "cpu", "--steps", "1", "--phase", "2"]
+    assert main([*given, "--batch", "1", "--threads", "1", "--profile"]) == 0
+    said = capsys.readouterr().out
+    assert "Self CPU" in said
+    assert "convolution" in said
