@@ -129,20 +129,36 @@ def test_what_a_block_hands_on_is_limited_in_every_runtime(weights):
     width = weights.config.realistic_width_16
     l_hat = np.random.default_rng(4).normal(size=(1, weights.config.latent_channels, 5, 6))
     given = (100 * l_hat).astype(np.float32)
+    seen = []
+    for block in torch_.model.realistic_decoder.body_16[1:]:
+        block.register_forward_pre_hook(lambda block, args: seen.append(float(args[0].abs().max())))
     found, other = torch_.decode_coarse(given, 1.0), onnx.decode_coarse(given, 1.0)
+    assert seen == [REALISTIC_FEATURE_LIMIT] * (weights.config.realistic_depth_16 - 1)
     assert np.abs(found[:, :width]).max() == REALISTIC_FEATURE_LIMIT
     assert np.mean(np.abs(found[:, :width]) == REALISTIC_FEATURE_LIMIT) > 0.05
     np.testing.assert_allclose(found, other, rtol=1e-3, atol=1e-2)
 
 
-def test_each_decoder_can_run_on_its_own_samples_alone(two_decoders):
+@pytest.mark.parametrize("realistic", [0, 2, 5])
+def test_each_decoder_can_run_on_its_own_samples_alone(two_decoders, realistic):
     model = two_decoders.networks.model
     l_hat = torch.randn(5, model.config.latent_channels, 3, 4)
+    realism = (torch.arange(5) < realistic).float()
+    ran: dict[str, int] = {}
+    hooks = [
+        getattr(model, name).stem.register_forward_pre_hook(
+            lambda layer, args, name=name: ran.update({name: len(args[0])})
+        )
+        for name in ("decoder", "realistic_decoder")
+    ]
     with torch.inference_mode():
-        for realistic in (0, 2, 5):
-            realism = (torch.arange(5) < realistic).float()
-            found = model.show(l_hat, realism, realistic)
-            torch.testing.assert_close(found, model.show(l_hat, realism))
+        found = model.show(l_hat, realism, realistic)
+        counts = dict(ran)
+        torch.testing.assert_close(found, model.show(l_hat, realism))
+    for hook in hooks:
+        hook.remove()
+    expected = {"decoder": 5 - realistic, "realistic_decoder": realistic}
+    assert counts == {name: count for name, count in expected.items() if count}
 
 
 def test_its_layers_are_those_of_architecture_1(two_decoders):

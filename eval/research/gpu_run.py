@@ -1,6 +1,6 @@
-"""A run on a machine with a GPU that is lent for minutes: a check of two, then training.
+"""A run on a machine with a GPU that is lent for minutes: a check, then training.
 
-    sh go.sh check OUT                       # in a parcel (glc.training.parcel): two minutes
+    sh go.sh check OUT                       # in a parcel (glc.training.parcel): 150 s
     sh go.sh train OUT --seconds 480         # eight, export included
     python -m eval.research.gpu_run join OUT RESULTS  # at home: one folder of them
 
@@ -74,7 +74,7 @@ class Stages:
 
 
 def check(args: argparse.Namespace, work: Path) -> list[Path]:
-    """Try everything that a run needs, for two minutes; returns the files that say how it went."""
+    """Try everything that a run needs; returns the files that say how it went."""
     stages = Stages(args.seconds, work / "console.log")
     run, weights = work / "run", work / "checked.safetensors"
     few = ["--limit", "300", "--steps", "20", "--set", "log_every=5", "--set", "settle_steps=10"]

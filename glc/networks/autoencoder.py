@@ -163,9 +163,10 @@ _PULL = 10.0
 class RealisticDecoder(ImageDecoder):
     """D of realism 1 with architecture 3: l / scale -> picture, shapes as ``ImageDecoder``.
 
-    The layers of architecture 1, whose widths and depths are the fields ``realistic_*``. What they
-    show is shifted so that areas of 16 x 16 pixels have the mean colours that a linear map of l
-    gives them: texture is up to the network, and colours never are.
+    The layers of architecture 1, whose widths and depths are the fields ``realistic_*``; what they
+    are given, and what each block at 1/16 hands on, is limited (``glc.config``). What they show is
+    shifted so that areas of 16 x 16 pixels have the mean colours that a linear map of l gives them:
+    texture is up to the network, and colours never are.
 
     Args:
         config: of architecture 3.
@@ -199,7 +200,7 @@ class RealisticDecoder(ImageDecoder):
 
 
 def _pull(x: Tensor, shift: Tensor) -> None:
-    """Add to the gradient of x that of ``_PULL`` times the mean of ``shift`` squared.
+    """Add to the gradient of x that of ``_PULL`` times the mean of ``shift`` squared, over x alone.
 
     What is shifted anyway has no gradient of its own: the network's own means would drift until
     what the shift cannot take back, a grid of its period, is all there is. Samples that nobody

@@ -99,7 +99,8 @@ def _parser() -> argparse.ArgumentParser:
     group.add_argument("--regulariser", choices=["vq", "fsq", "kl"], help="bottleneck of phase 1")
     group.add_argument(
         "--set", action="append", default=[], metavar="FIELD=VALUE",
-        help="any field of glc.training.settings, e.g. steps_1=2000; may be repeated",
+        help="any field of glc.training.settings, e.g. steps_1=2000; may be repeated; "
+        "--export-only heeds settle_steps alone",
     )  # fmt: skip
 
     group = parser.add_argument_group("stop and go on")
@@ -359,8 +360,6 @@ def _export(
 ) -> int:
     """Write weights and card of a run's averaged weights."""
     settings = TrainingSettings.of_run(state["settings"])
-    if args.export_only:
-        settings = settings.replace(_set_pairs(args))
     pictures, held_out = loaded or _pictures(args, settings.crop_3, device)
     ensemble = Ensemble(settings)
     weights = resume.averaged_weights(state)
@@ -372,7 +371,9 @@ def _export(
     )
     model = ensemble.model.to(device).eval()
     if settings.shape.linear:
-        settle(model, pictures, settings.settle_steps)
+        # The one setting that an export has a use for; the card tells those of the run.
+        named = _set_pairs(args) if args.export_only else {}
+        settle(model, pictures, named.get("settle_steps", settings.settle_steps))
     codebook = ensemble.codebook
     bottleneck = codebook if isinstance(codebook, GaussianBottleneck) else None
     identity = export(

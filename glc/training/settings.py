@@ -69,7 +69,8 @@ class TrainingSettings:
     encoder_pace: float = 1.0
     """Factor on the learning rate of E's network."""
     realistic_pace: float = 1.0
-    """Factor on that of the realistic decoder, which mostly begins as another's."""
+    """Factor on that of the realistic decoder, which mostly begins as another's; not on that of its
+    mean colours."""
     warmup_steps: int = 200
     decay_share: float = 0.3
     """Last share of a phase over which the learning rate falls linearly to 2 % of its peak."""
@@ -147,9 +148,10 @@ class TrainingSettings:
 
     realistic_share: float = 0.5
     """Share of each batch that is decoded with a realism above 0 and seen by feature networks and
-    discriminators; D learns from the others to be faithful. Architecture 2 alone."""
+    discriminators; D learns from the others to be faithful. From architecture 2 on."""
     faithful_weight: float = 1.0
-    """Factor on the picture losses of the others, which no feature network makes large."""
+    """Factor on the picture losses of the others, which no feature network makes large; of no
+    effect where there are none."""
     quality_balance: float = 0.5
     """Power to which the loss of a sample is divided by the rate weight of its quality: at 0 the
     coarsest qualities count most, at 1 the finest."""
@@ -163,7 +165,7 @@ class TrainingSettings:
     rate_weight_high: float = 1.0
     settle_steps: int = 200
     """Steps that means and scales alone take before an export
-    (``glc.training.engine.start.settle``). Architecture 2 alone."""
+    (``glc.training.engine.start.settle``). From architecture 2 on."""
     rate_ramp: float = 0.33
     """Share of phase 2 over which the wanted rates come down from ``bpp_excess`` times theirs."""
     bpp_excess: float = 4.0
@@ -202,7 +204,8 @@ class TrainingSettings:
                 f"trained_parts names {REALISTIC_DECODER}, which a model of architecture "
                 f"{self.shape.architecture} does not have"
             )
-        below = [n for n in ("encoder_pace", "realistic_pace") if getattr(self, n) < 0]
+        factors = ("encoder_pace", "realistic_pace", "faithful_weight")
+        below = [name for name in factors if getattr(self, name) < 0]
         if below:
             raise ValueError(f"{below[0]} must be at least 0, got {getattr(self, below[0])}")
         if not 0 < self.bpp_low < self.bpp_high:

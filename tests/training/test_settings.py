@@ -57,6 +57,7 @@ def test_settings_go_round_through_json() -> None:
         ({"bpp_low": 0.5}, "bpp_low < bpp_high"),
         ({"encoder_pace": -0.1}, "encoder_pace must be at least 0"),
         ({"realistic_pace": -0.1}, "realistic_pace must be at least 0"),
+        ({"faithful_weight": -1.0}, "faithful_weight must be at least 0"),
         ({"preset": "huge"}, "no preset"),
         ({"bf16": "perhaps"}, "bf16 must be auto, true or false"),
         ({"mse_weight": 0.0, "colour_weight": 0.0}, "nothing would be left to learn from"),

@@ -35,8 +35,10 @@ from glc.training.settings import REALISTIC_DECODER, TrainingSettings
 from glc.weights import checkpoint
 
 _STRAY = 5.0
-"""Pixels are in [-1, 1]. A sample with one beyond this has no part in a step: one crop that goes
-astray outweighs all others, and teaches the discriminators what no other picture looks like."""
+"""Pixels are in [-1, 1]. A sample with one beyond this is replaced by its original, from which
+nothing is learned: one crop that goes astray outweighs all others, and teaches the discriminators
+what no other picture looks like. Where the networks themselves give no number, the whole step is
+skipped all the same: its gradient, times nothing, is none either."""
 
 _LOOK_EVERY = 10
 """Steps between two looks at what makes the host wait: skipped steps, votes of other processes."""

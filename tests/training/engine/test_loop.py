@@ -154,29 +154,41 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted(
     assert any(not torch.equal(v, before[n]) for n, v in weights_of(trainer).items())
 
 
-def send_astray(trainer: Trainer, value: float) -> None:
-    """Make the first sample of every batch of decoded pictures worthless."""
-    forward = trainer.ensemble.forward
+def send_astray(trainer: Trainer, value: float) -> list[Tensor]:
+    """Add a value to the first sample of every batch of decoded pictures.
+
+    Returns:
+        What takes the gradients of the batches.
+    """
+    forward, gradients = trainer.ensemble.forward, []
 
     def spoiled(*args: Any) -> Any:
         outcome = forward(*args)
         first = torch.zeros(len(outcome.x_hat), 1, 1, 1)
         first[0] = value
-        return dataclasses.replace(outcome, x_hat=outcome.x_hat + first)
+        x_hat = outcome.x_hat + first
+        x_hat.register_hook(gradients.append)
+        return dataclasses.replace(outcome, x_hat=x_hat)
 
     trainer.ensemble.forward = spoiled  # type: ignore[method-assign]
+    return gradients
 
 
 @pytest.mark.parametrize("value", [50.0, float("nan")])
-def test_a_sample_that_went_astray_has_no_part_in_a_step(make: Make, value: float) -> None:
+def test_nothing_is_learned_from_a_sample_that_went_astray(make: Make, value: float) -> None:
     trainer = make(adversarial_start_3=0.0)
     trainer.begin_phase(3)
-    send_astray(trainer, value)
-    logged = trainer.train_step()
+    gradients = send_astray(trainer, value)
+    for _ in range(3):
+        logged = trainer.train_step()
     assert float(logged["astray"]) == pytest.approx(1 / trainer.settings.batch(3))
     assert float(logged["mse"]) < 1.0
     assert all(bool(loss.isfinite()) for loss in logged.values())
-    assert trainer.guard.skipped == 0
+    assert trainer.guard.skipped == trainer.adversary_guard.skipped == 0
+    for gradient in gradients:
+        learned = gradient.abs().flatten(1).amax(1)
+        assert learned[0] == 0
+        assert (learned[1:] > 0).all()
 
 
 def test_what_is_no_more_than_wrong_is_learned_from(make: Make) -> None:
