@@ -37,8 +37,10 @@ def orthogonalise(matrices: Tensor, kind: torch.dtype = torch.float32) -> Tensor
     x: Tensor = matrices / matrices.norm(dim=(1, 2), keepdim=True).clamp_min(1e-12)
     x = (x.mT if tall else x).to(kind)
     for _ in range(_ITERATIONS):
-        gram = x @ x.mT
-        x = a * x + (b * gram + c * (gram @ gram)) @ x
+        # Sums and products in one: a fourth of the kernels, which a GPU waits for the host for.
+        gram = torch.bmm(x, x.mT)
+        polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        x = torch.baddbmm(x, polynomial, x, beta=a)
     return x.mT if tall else x
 
 
@@ -78,7 +80,10 @@ class Muon(torch.optim.Optimizer):
     def _step(
         self, parameters: list[nn.Parameter], lr: float, momentum: float, skip: Tensor | None
     ) -> None:
-        buffers = [self.state[p].setdefault("momentum", torch.zeros_like(p)) for p in parameters]
+        for parameter in parameters:
+            if "momentum" not in self.state[parameter]:
+                self.state[parameter]["momentum"] = torch.zeros_like(parameter)
+        buffers = [self.state[parameter]["momentum"] for parameter in parameters]
         before = torch.stack([buffer.flatten(1) for buffer in buffers])
         gradients = torch.stack([p.grad.flatten(1) for p in parameters])  # type: ignore[union-attr]
         if skip is not None:
@@ -89,6 +94,11 @@ class Muon(torch.optim.Optimizer):
         size = lr * 0.2 * max(change.shape[1:]) ** 0.5
         factor = size if skip is None else size * (1.0 - skip)
         change = change.float() * factor
-        for parameter, buffer, moved, kept in zip(parameters, buffers, change, after, strict=True):
-            buffer.copy_(kept.view_as(buffer))
-            parameter.sub_(moved.view_as(parameter))
+        weights: list[Tensor] = [*parameters]
+        torch._foreach_copy_(buffers, _shaped(after, weights))
+        torch._foreach_sub_(weights, _shaped(change, weights))
+
+
+def _shaped(matrices: Tensor, like: list[Tensor]) -> list[Tensor]:
+    """Part a stack of matrices into tensors of the shapes of others."""
+    return [matrix.view_as(one) for matrix, one in zip(matrices, like, strict=True)]
