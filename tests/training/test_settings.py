@@ -12,6 +12,7 @@ import pytest
 from glc.config import PRESETS
 from glc.training.command import parse_duration
 from glc.training.settings import CONFIG_DIR, TrainingSettings
+from glc.weights import checkpoint, registry
 
 MICRO = Path(__file__).parent / "micro.toml"
 
@@ -34,6 +35,13 @@ def test_a_grafted_model_has_the_latents_of_tiny_and_the_decoder_of_base() -> No
             assert value == getattr(base, name.replace("realistic_", "decoder_")) + more
         elif name != "architecture":
             assert value == getattr(tiny, name)
+
+
+def test_shapes_that_are_written_twice_are_the_same() -> None:
+    shapes = {name: TrainingSettings.load(name, {}).shape for name in ("graft", "graft-gpu")}
+    assert shapes["graft-gpu"] == shapes["graft"]
+    shipped = checkpoint.load(registry.locate("base")).config
+    assert TrainingSettings.load("base-again-gpu", {}).shape == shipped
 
 
 def test_every_preset_has_a_file() -> None:

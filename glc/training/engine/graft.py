@@ -62,10 +62,9 @@ def graft(
     realistic = model.realistic_decoder
     new_blocks = _take_over(realistic, donor.decoder)
     generator = torch.Generator().manual_seed(seed)
-    side = min(_SIDE, pictures.smallest_side // IMAGE_STRIDE * IMAGE_STRIDE)
     given, means, wanted = [], [], []
     for _ in range(_BATCHES):
-        x, l_hat = _coded(model, pictures, side, generator)
+        x, l_hat = _coded(model, pictures, generator)
         given.append(l_hat)
         means.append(functional.avg_pool2d(x, LATENT_STRIDE))
         wanted.append(code_latents(donor, donor.encoder(x), _DONOR_QUALITY)[0])
@@ -86,16 +85,16 @@ def fit_means(model: GlcModel, pictures: Pictures, seed: int = 3) -> None:
         seed: of crops and qualities.
     """
     generator = torch.Generator().manual_seed(seed)
-    side = min(_SIDE, pictures.smallest_side // IMAGE_STRIDE * IMAGE_STRIDE)
-    pairs = [_coded(model, pictures, side, generator) for _ in range(_BATCHES)]
+    pairs = [_coded(model, pictures, generator) for _ in range(_BATCHES)]
     means = [functional.avg_pool2d(x, LATENT_STRIDE) for x, _ in pairs]
     set_means(model, torch.cat([l_hat for _, l_hat in pairs]), torch.cat(means))
 
 
 def _coded(
-    model: GlcModel, pictures: Pictures, side: int, generator: torch.Generator
+    model: GlcModel, pictures: Pictures, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Draw crops, and code them all at one quality: pictures and l_hat."""
+    side = min(_SIDE, pictures.smallest_side // IMAGE_STRIDE * IMAGE_STRIDE)
     x = pictures.crops(_BATCH, side, 2.0, generator)
     quality = int(torch.randint(0, QUALITY_MAX + 1, (), generator=generator))
     return x, code_latents(model, model.encoder(x), quality)[0]

@@ -305,9 +305,10 @@ class Trainer:
             logged = {name: value.detach() for name, value in outcome.parts.items()}
             logged["loss"] = outcome.loss.detach()
             if outcome.x_hat is not None:
-                astray = _astray(outcome.x_hat)
+                decoded = outcome.x_hat.detach()
+                astray = _astray(decoded)
                 logged["astray"] = astray.float().mean()
-                shown = torch.where(astray, x, outcome.x_hat.detach())
+                shown = torch.where(astray, x, decoded)
                 gradient = self._picture_gradient(x, shown, progress, logged, realism)
                 weights = balance
                 if realism is not None:
@@ -370,7 +371,7 @@ class Trainer:
 
         Args:
             x: (B, 3, H, W) in [-1, 1], the original.
-            x_hat: same shape, the decoded picture, without a gradient of its own.
+            x_hat: same shape, the decoded picture.
             progress: share of the phase that has passed.
             logged: takes the losses.
             realism: (B,) in [0, 1], factor on perceptual and adversarial terms of each sample, the
@@ -380,7 +381,7 @@ class Trainer:
         adversarial = s.is_adversarial(self.phase, progress)
         share = s.perceptual_share(self.phase, progress)
         shared = s.projected if adversarial else ()
-        pixels = x_hat.requires_grad_(True)
+        pixels = x_hat.detach().requires_grad_(True)
         found = self.picture_loss(x, pixels, share, shared, realism)
         logged |= found.parts
         logged["loss"] = logged["loss"] + found.loss.detach()
@@ -565,7 +566,7 @@ class Trainer:
 
 def _astray(x_hat: Tensor) -> Tensor:
     """Say which samples have a pixel that no picture has, or that is no number: (B, 1, 1, 1)."""
-    return ~(x_hat.detach().abs().flatten(1).amax(1) <= _STRAY).view(-1, 1, 1, 1)
+    return ~(x_hat.abs().flatten(1).amax(1) <= _STRAY).view(-1, 1, 1, 1)
 
 
 def _draw_qualities(batch: int, generator: torch.Generator) -> Tensor:

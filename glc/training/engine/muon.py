@@ -37,7 +37,7 @@ def orthogonalise(matrices: Tensor, kind: torch.dtype = torch.float32) -> Tensor
     x: Tensor = matrices / matrices.norm(dim=(1, 2), keepdim=True).clamp_min(1e-12)
     x = (x.mT if tall else x).to(kind)
     for _ in range(_ITERATIONS):
-        # Sums and products in one: a fourth of the kernels, which a GPU waits for the host for.
+        # Sums and products in one: a GPU waits for the host at every call.
         gram = torch.bmm(x, x.mT)
         polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
         x = torch.baddbmm(x, polynomial, x, beta=a)

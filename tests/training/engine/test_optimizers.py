@@ -23,6 +23,17 @@ def made(phase: int, muon: bool, **more: object) -> tuple[Ensemble, Optimisers]:
     return ensemble, Optimisers(ensemble, settings, phase)
 
 
+def rates_of(ensemble: Ensemble, optimisers: Optimisers) -> dict[str, float]:
+    """Return the learning rate of every weight, as a share of the one that others have."""
+    names = {id(p): name for name, p in ensemble.named_parameters()}
+    return {
+        names[id(p)]: group["lr"] / optimisers.learning_rate
+        for optimiser in optimisers._all
+        for group in optimiser.param_groups
+        for p in group["params"]
+    }
+
+
 @pytest.mark.parametrize("muon", [False, True])
 @pytest.mark.parametrize("phase", [1, 2, 3])
 def test_every_trained_weight_has_one_optimiser(phase: int, muon: bool) -> None:
@@ -83,13 +94,7 @@ def test_the_learning_rate_is_shared() -> None:
 def test_the_network_of_e_has_its_own_pace(pace: float, muon: bool) -> None:
     ensemble, optimisers = made(3, muon, encoder_pace=pace)
     optimisers.set_share(0.5)
-    names = {id(p): name for name, p in ensemble.named_parameters()}
-    rates = {
-        names[id(p)]: group["lr"] / optimisers.learning_rate
-        for optimiser in optimisers._all
-        for group in optimiser.param_groups
-        for p in group["params"]
-    }
+    rates = rates_of(ensemble, optimisers)
     assert rates["model.decoder.stem.weight"] == 1.0
     own = [rate for name, rate in rates.items() if name.startswith("model.encoder.")]
     assert own
@@ -101,13 +106,7 @@ def test_the_realistic_decoder_has_its_own_pace(muon: bool) -> None:
     codec = dataclasses.asdict(TWO_DECODERS) | {"hyper_levels": [8, 4, 4]}
     ensemble, optimisers = made(3, muon, codec=codec, realistic_pace=0.25)
     optimisers.set_share(0.5)
-    names = {id(p): name for name, p in ensemble.named_parameters()}
-    rates = {
-        names[id(p)]: group["lr"] / optimisers.learning_rate
-        for optimiser in optimisers._all
-        for group in optimiser.param_groups
-        for p in group["params"]
-    }
+    rates = rates_of(ensemble, optimisers)
     own = {n: rate for n, rate in rates.items() if n.startswith("model.realistic_decoder.")}
     fixed = {n for n in own if ".means." in n or ".spread." in n}
     assert {own[n] for n in own.keys() - fixed} == {0.25}
