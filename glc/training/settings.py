@@ -90,6 +90,10 @@ class TrainingSettings:
     """Lay tensors out with channels innermost, which the fast convolutions of most devices want."""
     compile: bool = False
     """Compile E, D, g_a and g_s: a slow start of every process, then faster steps on a GPU."""
+    cuda_graphs: bool = True
+    """On a CUDA device record a step of phase 3 once and replay it
+    (``glc.training.engine.captured_step``): twice as fast. Not with several processes or
+    ``compile``."""
     rescale_max: float = 2.0
     """Half of the batches are cut larger by up to this factor and reduced to ``crop``."""
 

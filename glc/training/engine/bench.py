@@ -130,7 +130,8 @@ def measure(
         counter = OperationCount()
         with counter:
             trainer.train_step()
-        seconds = _seconds_per_call(trainer.train_step, device, steps, clock)
+        warm = trainer.warm_steps - 1
+        seconds = _seconds_per_call(trainer.train_step, device, steps, clock, warm)
     batch = settings.batch(phase)
     return batch / seconds, counter.total / batch
 
@@ -138,7 +139,11 @@ def measure(
 def operators(
     settings: TrainingSettings, device: torch.device, phase: int, stage: str, rows: int = 25
 ) -> str:
-    """Return torch's table of what takes the time of one step, after three for warming up."""
+    """Return torch's table of what takes the time of one step, after three for warming up.
+
+    Steps are not recorded: a replay has no operators.
+    """
+    settings = settings.replace({"cuda_graphs": False})
     kinds, longest = [ProfilerActivity.CPU], "self_cpu_time_total"
     if device.type == "cuda":
         kinds, longest = [*kinds, ProfilerActivity.CUDA], "self_cuda_time_total"
@@ -168,10 +173,11 @@ def _training(
 
 
 def _seconds_per_call(
-    call: Callable[[], object], device: torch.device, repeats: int, clock: Clock
+    call: Callable[[], object], device: torch.device, repeats: int, clock: Clock, warm: int = 1
 ) -> float:
-    """Time calls after one for warming up; waits for the device once, at the end."""
-    call()
+    """Time calls after ``warm`` others; waits for the device once, at the end."""
+    for _ in range(warm):
+        call()
     _wait(device)
     start = clock()
     for _ in range(repeats):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +19,7 @@ class AveragedWeights(nn.Module):
     def __init__(self, module: nn.Module, decay: float) -> None:
         super().__init__()
         self.module = copy.deepcopy(module).requires_grad_(False)
-        self.decay, self._count = decay, 0
+        self.decay = decay
         self.register_buffer("n_averaged", torch.zeros((), dtype=torch.long))
         self.n_averaged: Tensor
 
@@ -33,21 +32,17 @@ class AveragedWeights(nn.Module):
             skip: scalar, 1 if this step was not finite. Then the buffers of ``module``, which its
                 forward pass has spoiled already, are set back to those of the average.
         """
-        rate = 1.0
-        if self._count:
-            rate = 1.0 - min(self.decay, (1.0 + self._count) / (10.0 + self._count))
+        # On the device, so that a recorded step has the rate of its age.
+        age = self.n_averaged.float()
+        kept = ((1.0 + age) / (10.0 + age)).clamp_max(self.decay)
+        rate = 1.0 - kept * age.clamp_max(1.0)
         mine: list[Tensor] = list(self.module.parameters())
         theirs: list[Tensor] = list(module.parameters())
-        torch._foreach_lerp_(mine, theirs, rate)
+        changes = torch._foreach_sub(theirs, mine)
+        torch._foreach_mul_(changes, rate)
+        torch._foreach_add_(mine, changes)
         spoiled = skip > 0
         for good, fresh in zip(self.module.buffers(), module.buffers(), strict=True):
             fresh.copy_(torch.where(spoiled, good, fresh))
             good.copy_(fresh)
-        self._count += 1
         self.n_averaged += 1
-
-    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        """Load a state and the age of the average with it."""
-        report = super().load_state_dict(*args, **kwargs)
-        self._count = int(self.n_averaged)
-        return report

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -16,13 +17,14 @@ from glc.config import QUALITY_MAX
 from glc.networks.model import GlcModel
 from glc.training.data.crops import Pictures
 from glc.training.engine import resume
+from glc.training.engine.captured_step import WARM_STEPS, CapturedSteps, record_cuda_graph
 from glc.training.engine.distributed import Processes
 from glc.training.engine.ema import AveragedWeights
 from glc.training.engine.graft import fit_means, graft
 from glc.training.engine.log import RunLog
 from glc.training.engine.net2net import check_growth, grow
 from glc.training.engine.nonfinite_guard import StepGuard, TrainingError, step_unless
-from glc.training.engine.optimizers import Optimisers
+from glc.training.engine.optimizers import Optimisers, may_be_recorded
 from glc.training.engine.phases import Ensemble, Outcome
 from glc.training.engine.processor import wants_bf16
 from glc.training.engine.start import Start, start_linear
@@ -48,6 +50,17 @@ _IGNORANT = 2.0
 
 _DOUBT = 0.2
 """How far below that it has to be for a full say."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What of a step the host decides, and seldom changes."""
+
+    adversarial: bool
+    perceptual: float
+    """Factor on the weights of the feature networks."""
+    excess: float
+    """Factor on the wanted rates."""
 
 
 class Trainer:
@@ -100,6 +113,11 @@ class Trainer:
         self.adversary_guard = StepGuard("discriminator", device)
         self._lap_start, self._logged_at = time.monotonic(), (0, 0.0)
         self._make_optimisers()
+
+    @property
+    def warm_steps(self) -> int:
+        """Steps of a stage before one takes as long as those that follow."""
+        return 2 if self._captured is None else WARM_STEPS + 2
 
     def _seed_generators(self) -> None:
         """Seed by process and progress, so that every process draws other crops."""
@@ -216,11 +234,20 @@ class Trainer:
 
     def _make_optimisers(self) -> None:
         s = self.settings
-        self.optimisers = Optimisers(self.ensemble, s, self.phase)
+        recorded = self._may_record()
+        self._captured = CapturedSteps(self._step, record_cuda_graph) if recorded else None
+        self.optimisers = Optimisers(self.ensemble, s, self.phase, recorded)
         self.adversary_optimiser = torch.optim.AdamW(
             self.adversary.parameters(), lr=s.discriminator_learning_rate, betas=(0.5, 0.9),
             weight_decay=0.0, fused=True,
         )  # fmt: skip
+        may_be_recorded(self.adversary_optimiser, recorded)
+
+    def _may_record(self) -> bool:
+        """Say whether steps of this phase are recorded and replayed."""
+        s = self.settings
+        alone = self.device.type == "cuda" and self.processes.world == 1
+        return s.cuda_graphs and alone and self.phase == 3 and not s.compile
 
     def run_phase(self, deadline: float | None = None) -> bool:
         """Train until the phase's steps are done or ``deadline`` (``time.monotonic``) passes.
@@ -290,14 +317,43 @@ class Trainer:
         """One step of the current phase; returns what is to be logged, scalars on the device."""
         s = self.settings
         progress = self.step / s.steps(self.phase)
-        self.optimisers.set_share(self._schedule(progress))
         batch = s.batch(self.phase)
         x = self.pictures.crops(batch, s.crop(self.phase), s.rescale_max, self._crop_generator)
         quality = _draw_qualities(batch, self._quality_generator)
         quality = quality.to(self.device, non_blocking=True)
-        weight, balance = self.rate.weight(quality), self.rate.balance(quality, s.quality_balance)
         realism = self._draw_realism(batch)
-        ends = s.realistic(batch) if s.shape.two_decoders and realism is not None else None
+        rate = self._schedule(progress)
+        stage = Stage(
+            s.is_adversarial(self.phase, progress),
+            s.perceptual_share(self.phase, progress),
+            self._excess(progress),
+        )
+        if self._captured is None:
+            logged = self._step(stage, x, quality, rate, realism)
+        else:
+            given = [x, quality, torch.tensor(rate).to(self.device, non_blocking=True)]
+            given += [] if realism is None else [realism]
+            logged = self._captured.take(stage, given)
+        self.step += 1
+        return logged
+
+    def _step(
+        self, stage: Stage, x: Tensor, quality: Tensor, rate: float | Tensor,
+        realism: Tensor | None = None,
+    ) -> dict[str, Tensor]:  # fmt: skip
+        """Take the part of a step that happens on the device.
+
+        Args:
+            stage: all else that the host decides.
+            x: (B, 3, H, W) in [-1, 1].
+            quality: (B,) int64 in [0, 100].
+            rate: share of the learning rate's peak.
+            realism: (B,) in [0, 1].
+        """
+        s = self.settings
+        self.optimisers.set_share(rate)
+        weight, balance = self.rate.weight(quality), self.rate.balance(quality, s.quality_balance)
+        ends = s.realistic(len(x)) if s.shape.two_decoders and realism is not None else None
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             outcome: Outcome = self.ensemble(
                 self.phase, x, quality, weight * balance, realism, ends
@@ -309,7 +365,7 @@ class Trainer:
                 astray = _astray(decoded)
                 logged["astray"] = astray.float().mean()
                 shown = torch.where(astray, x, decoded)
-                gradient = self._picture_gradient(x, shown, progress, logged, realism)
+                gradient = self._picture_gradient(x, shown, stage, logged, realism)
                 weights = balance
                 if realism is not None:
                     weights = torch.where(realism > 0, balance, s.faithful_weight * balance)
@@ -325,7 +381,7 @@ class Trainer:
         shared, trained = logged["loss"].float().reshape(1), self.optimisers.trained
         if outcome.bpp is not None:
             logged["bpp"] = outcome.bpp.detach().mean()
-            excess = self.rate.error(quality, outcome.bpp, self._excess(progress))
+            excess = self.rate.error(quality, outcome.bpp, stage.excess)
             shared = torch.cat([shared, excess])
         shared = self.processes.average_gradients(trained, shared)
         logged["gradient_norm"] = nn.utils.clip_grad_norm_(trained, s.clip_norm)
@@ -334,7 +390,6 @@ class Trainer:
         self.average.update(self.ensemble, skip)
         if outcome.bpp is not None:
             self.rate.move(shared[1:])
-        self.step += 1
         return logged
 
     def _draw_realism(self, batch: int) -> Tensor | None:
@@ -358,7 +413,7 @@ class Trainer:
         return realism.to(self.device, non_blocking=True)
 
     def _picture_gradient(
-        self, x: Tensor, x_hat: Tensor, progress: float, logged: dict[str, Tensor],
+        self, x: Tensor, x_hat: Tensor, stage: Stage, logged: dict[str, Tensor],
         realism: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
         """Gradient of all picture losses at x_hat; also trains the discriminators.
@@ -372,21 +427,19 @@ class Trainer:
         Args:
             x: (B, 3, H, W) in [-1, 1], the original.
             x_hat: same shape, the decoded picture.
-            progress: share of the phase that has passed.
+            stage: which losses take part.
             logged: takes the losses.
             realism: (B,) in [0, 1], factor on perceptual and adversarial terms of each sample, the
                 discriminators' own included; None is 1 (arXiv 2212.13824, section 3).
         """
         s = self.settings
-        adversarial = s.is_adversarial(self.phase, progress)
-        share = s.perceptual_share(self.phase, progress)
-        shared = s.projected if adversarial else ()
+        shared = s.projected if stage.adversarial else ()
         pixels = x_hat.detach().requires_grad_(True)
-        found = self.picture_loss(x, pixels, share, shared, realism)
+        found = self.picture_loss(x, pixels, stage.perceptual, shared, realism)
         logged |= found.parts
         logged["loss"] = logged["loss"] + found.loss.detach()
-        (gradient,) = torch.autograd.grad(found.loss, pixels, retain_graph=adversarial)
-        if not adversarial:
+        (gradient,) = torch.autograd.grad(found.loss, pixels, retain_graph=stage.adversarial)
+        if not stage.adversarial:
             return gradient
         real, fake = found.perceived.real, found.perceived.fake
         if realism is not None:
@@ -536,6 +589,7 @@ class Trainer:
         if not compact:
             self.optimisers.load_state_dict(state["optimisers"])
             self.adversary_optimiser.load_state_dict(state["adversary_optimiser"])
+            may_be_recorded(self.adversary_optimiser, self._captured is not None)
         self.processes.share(self.ensemble, self.adversary)
         self._restore_randomness(state["random"])
         self.guard.skipped = state["skipped"]

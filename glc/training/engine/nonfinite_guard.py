@@ -37,8 +37,9 @@ class StepGuard:
         joined = torch.stack([value.detach().float().reshape(()) for value in values])
         skip = joined.isfinite().all().logical_not().float()
         self._skipped += skip
-        self._in_a_row = (self._in_a_row + 1.0) * skip
-        self._longest = torch.maximum(self._longest, self._in_a_row)
+        # In place: a recorded step finds the counts where it left them.
+        self._in_a_row.add_(1.0).mul_(skip)
+        torch.maximum(self._longest, self._in_a_row, out=self._longest)
         return skip
 
     @property

@@ -25,14 +25,19 @@ class Optimisers:
         ensemble: after ``Ensemble.begin``; what requires no gradient is left alone.
         settings: ``muon`` False leaves everything to AdamW.
         phase: 1, 2 or 3.
+        recorded: steps are recorded and replayed (``glc.training.engine.captured_step``): learning
+            rates are tensors on the device of the weights.
 
     Attributes:
         trained: all parameters that are trained.
     """
 
-    def __init__(self, ensemble: Ensemble, settings: TrainingSettings, phase: int) -> None:
+    def __init__(
+        self, ensemble: Ensemble, settings: TrainingSettings, phase: int, recorded: bool = False
+    ) -> None:
         self._peak = settings.learning_rate(phase)
-        self._share = 1.0
+        self._share: float | Tensor = 1.0
+        self._recorded = recorded
         self.trained = [p for p in ensemble.parameters() if p.requires_grad]
         matrices = _matrices(ensemble) if settings.muon else []
         taken = {id(p) for p in matrices}
@@ -67,18 +72,31 @@ class Optimisers:
             self._all.append(
                 Muon([{"params": p, "factor": k} for k, p in paced.items()], self._peak)
             )
+        self._prepare()
 
     @property
     def learning_rate(self) -> float:
         """Learning rate of the last step, where no factor applies."""
-        return self._peak * self._share
+        return self._peak * float(self._share)
 
-    def set_share(self, share: float) -> None:
-        """Set the learning rate to this share of the phase's peak."""
+    def set_share(self, share: float | Tensor) -> None:
+        """Set the learning rate to this share of the phase's peak.
+
+        Args:
+            share: a tensor where steps are recorded; nobody waits for its value.
+        """
         self._share = share
         for optimiser in self._all:
             for group in optimiser.param_groups:
-                group["lr"] = self._peak * group["factor"] * share
+                rate = self._peak * group["factor"] * share
+                if self._recorded:
+                    group["lr"].copy_(rate)
+                else:
+                    group["lr"] = rate
+
+    def _prepare(self) -> None:
+        for optimiser in self._all:
+            may_be_recorded(optimiser, self._recorded)
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
@@ -108,6 +126,19 @@ class Optimisers:
             )
         for optimiser, state in zip(self._all, states, strict=True):
             optimiser.load_state_dict(state)
+        self._prepare()
+
+
+def may_be_recorded(optimiser: torch.optim.Optimizer, recorded: bool) -> None:
+    """Have an optimiser read its learning rates from the device, or from the host.
+
+    Wherever its state came from: a run begun on a GPU goes on without one, and the other way.
+    """
+    for group in optimiser.param_groups:
+        if "capturable" in group:
+            group["capturable"] = recorded
+        rate, device = float(group["lr"]), group["params"][0].device
+        group["lr"] = torch.full((), rate, device=device) if recorded else rate
 
 
 def _linear_maps(model: GlcModel) -> dict[nn.Module, float]:

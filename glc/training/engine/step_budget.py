@@ -13,11 +13,11 @@ from glc.training.engine.loop import Trainer
 from glc.training.losses.features import PerceptualLoss
 from glc.training.settings import TrainingSettings
 
-_WARM, _TIMED = 2, 6
-"""Steps before the clock starts, and those that it times."""
+_TIMED = 6
+"""Steps that are timed."""
 _MANY = 1_000_000
 """Steps of the rehearsed phase: so many that all timed ones stand at the start of their stage."""
-_SHARE = 0.85
+_SHARE, _SHARE_ON_GPU = 0.85, 0.94
 """Of the time that is left, what goes into steps: held-out losses and checkpoints take some."""
 
 
@@ -45,7 +45,8 @@ def steps_within(
             trainer.step = round(start * _MANY) + 1
             pace += (end - start) * _seconds_per_step(trainer)
     left = seconds - (time.monotonic() - begin)
-    return max(1, int(_SHARE * left / pace))
+    share = _SHARE_ON_GPU if device.type == "cuda" else _SHARE
+    return max(1, int(share * left / pace))
 
 
 def _stage_starts(settings: TrainingSettings, phase: int) -> list[float]:
@@ -59,7 +60,7 @@ def _stage_starts(settings: TrainingSettings, phase: int) -> list[float]:
 
 
 def _seconds_per_step(trainer: Trainer) -> float:
-    for _ in range(_WARM):
+    for _ in range(trainer.warm_steps):
         trainer.train_step()
     _wait(trainer.device)
     start = time.monotonic()

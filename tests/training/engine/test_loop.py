@@ -16,7 +16,7 @@ from torch import Tensor
 
 from glc.training.data.in_memory import InMemoryImages
 from glc.training.engine.log import read_log
-from glc.training.engine.loop import Trainer
+from glc.training.engine.loop import Stage, Trainer
 from glc.training.engine.nonfinite_guard import TrainingError
 from tests.training.conftest import of_architecture
 
@@ -117,7 +117,8 @@ def test_discriminators_have_a_say_as_far_as_they_know_something(
 
     def gradient(weight: float) -> Tensor:
         trainer.settings = dataclasses.replace(trainer.settings, adversarial_weight=weight)
-        return trainer._picture_gradient(x, x_hat, 0.5, {"loss": torch.zeros(())})
+        stage = Stage(adversarial=weight > 0, perceptual=1.0, excess=1.0)
+        return trainer._picture_gradient(x, x_hat, stage, {"loss": torch.zeros(())})
 
     alone, together = gradient(0.0), gradient(0.5)
     ratio = (together - alone).norm() / alone.norm()
