@@ -97,6 +97,9 @@ class TrainingSettings:
     rescale_max: float = 2.0
     """Half of the batches are cut larger by up to this factor and reduced to ``crop``."""
 
+    logarithms: bool = False
+    """Weigh the logarithm of each picture's losses and rate, as ``--effort`` does, so that a per
+    cent of any of them counts as much at every quality. The adversary's has none."""
     mse_weight: float = 38.0
     """Squared error in units of [-1, 1]; 38 to 1 of LPIPS is the ratio of HiFiC (arXiv
     2006.09965)."""
@@ -341,7 +344,8 @@ class TrainingSettings:
     def is_adversarial(self, phase: int, progress: float) -> bool:
         """Say whether the discriminators take part when this share of the phase has passed."""
         late = phase != 2 and progress >= self.adversarial_start(phase)
-        return late and self.adversarial_weight > 0
+        any_of_them = self.patch_discriminator or bool(self.projected)
+        return late and any_of_them and self.adversarial_weight > 0
 
     def networks(self, phases: Collection[int]) -> tuple[str, ...]:
         """Return the feature networks that these phases need at all, of ``NETWORKS``."""

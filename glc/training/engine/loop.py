@@ -237,8 +237,10 @@ class Trainer:
         recorded = self._may_record()
         self._captured = CapturedSteps(self._step, record_cuda_graph) if recorded else None
         self.optimisers = Optimisers(self.ensemble, s, self.phase, recorded)
+        # Where there is no discriminator, an optimiser of nothing.
+        judges = list(self.adversary.parameters()) or [nn.Parameter(torch.empty(0, device=self.device))]
         self.adversary_optimiser = torch.optim.AdamW(
-            self.adversary.parameters(), lr=s.discriminator_learning_rate, betas=(0.5, 0.9),
+            judges, lr=s.discriminator_learning_rate, betas=(0.5, 0.9),
             weight_decay=0.0, fused=True,
         )  # fmt: skip
         may_be_recorded(self.adversary_optimiser, recorded)

@@ -131,7 +131,8 @@ class Ensemble(nn.Module):
             return Outcome(loss, None, bpp, parts)
         s = self.settings
         l_hat, bpp = self._code(self.model.encoder(x), quality)
-        loss, parts = (rate_weight * bpp).mean(), {}
+        spent = bpp.clamp_min(1e-4).log() if s.logarithms else bpp
+        loss, parts = (rate_weight * spent).mean(), {}
         if s.latent_weight_3 > 0 or s.code_weight_3 > 0:
             with torch.no_grad():
                 target, codes = self._targets(self.reference(x))

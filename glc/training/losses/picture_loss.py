@@ -24,6 +24,10 @@ from glc.training.losses.grid import (
 from glc.training.settings import NETWORKS, TrainingSettings
 
 
+_LEAST = 1e-6
+"""Below it a loss has no logarithm worth the name."""
+
+
 def squared_error(x: Tensor, x_hat: Tensor) -> Tensor:
     """Mean squared error of each picture: (B, 3, H, W) twice -> (B,)."""
     return (x - x_hat).float().square().flatten(1).mean(1)
@@ -101,9 +105,9 @@ class PictureLoss:
         for term in TERMS:
             weight = getattr(s, term.weight)
             if weight > 0 and min(x.shape[2:]) >= term.smallest_side:
-                mean = term.function(x, x_hat).mean()
-                parts[term.logged] = mean.detach()
-                loss = loss + weight * mean
+                each = term.function(x, x_hat)
+                parts[term.logged] = each.detach().mean()
+                loss = loss + weight * self._counted(each).mean()
         weights = {name: share * getattr(s, f"{name}_weight") for name in NETWORKS}
         wanted = [name for name, weight in weights.items() if weight > 0]
         perceived = Perceived({})
@@ -117,7 +121,11 @@ class PictureLoss:
             distances["afar"], distances["meaning"] = self.perceptual.from_afar(original, decoded)
         for name, distance in distances.items():
             parts[name] = distance.detach().mean()
-            each = distance if realism is None else distance * realism[: len(distance)]
+            each = self._counted(distance)
+            each = each if realism is None else each * realism[: len(distance)]
             # As if the samples that are left out had a loss of 0.
             loss = loss + weights[name] * each.mean() * (seen / len(x))
         return Judged(loss, parts, perceived)
+
+    def _counted(self, each: Tensor) -> Tensor:
+        return each.clamp_min(_LEAST).log() if self.settings.logarithms else each

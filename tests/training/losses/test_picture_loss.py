@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from glc.training.engine import loop
-from glc.training.engine.loop import Trainer
+from glc.training.engine.loop import Stage, Trainer
 from glc.training.losses import picture_loss
 from glc.training.losses.discriminator import hinge_loss
 from glc.training.losses.features import PerceptualLoss
@@ -113,6 +113,43 @@ def test_a_patch_discriminator_needs_no_network(
     assert not counted.take() & {"lpips", "alex", "mobilenet"}
 
 
+def test_without_any_discriminator_a_run_has_none(make: Make) -> None:
+    trainer = make(adversarial_start_3=0.0, projected_networks="", patch_discriminator=False)
+    trainer.begin_phase(3)
+    assert "discriminator" not in trainer.train_step()
+    trainer.save()
+    assert trainer.resume()
+
+
+def test_logarithms_weigh_a_per_cent_alike(perceptual: PerceptualLoss) -> None:
+    x, x_hat = pair(2, 128)
+    weights = {"mse_weight": 0.5, "colour_weight": 0.0, "grid_weight": 0.0, "line_weight": 0.0}
+    weights |= {"lpips_weight": 2.0, "alex_weight": 0.0, "perceptual_start": 0.0}
+    judge = PictureLoss(settings(**weights, logarithms=True), perceptual)
+
+    def gradient(of: Tensor) -> Tensor:
+        of = of.clone().requires_grad_(True)
+        (found,) = torch.autograd.grad(judge(x, of).loss, of)
+        return found
+
+    judged = judge(x, x_hat)
+    error = (x - x_hat).square().flatten(1).mean(1)
+    with torch.no_grad():
+        distance = perceptual(x, x_hat, ["lpips"], 2).distances["lpips"]
+    expected = 0.5 * error.log().mean() + 2.0 * distance.log().mean()
+    torch.testing.assert_close(judged.loss, expected)
+    # What is said of each stays what it was, and so does who says nothing.
+    torch.testing.assert_close(judged.parts["mse"], error.mean())
+    assert bool(gradient(x).isfinite().all())
+    near, far = gradient(x + 0.1 * (x_hat - x)), gradient(x_hat)
+    squares = PictureLoss(settings(**weights | {"lpips_weight": 0.0}, logarithms=True), perceptual)
+    pixels = (x + 0.1 * (x_hat - x)).requires_grad_(True)
+    (alone,) = torch.autograd.grad(squares(x, pixels).loss, pixels)
+    wanted = (pixels - x) / (pixels - x).square().flatten(1).sum(1).view(-1, 1, 1, 1) / 2
+    torch.testing.assert_close(alone, wanted.detach())
+    assert float(near.norm()) > float(far.norm())
+
+
 def test_the_perceptual_share_of_a_phase() -> None:
     ramp = settings(perceptual_start=0.4, perceptual_ramp=0.2)
     found = [ramp.perceptual_share(3, p) for p in (0.0, 0.4, 0.5, 0.6, 1.0)]
@@ -207,8 +244,9 @@ def adversarial_gradient(trainer: Trainer, realism: Tensor | None) -> tuple[Tens
     """Gradient at the pixels, and the sum of the discriminators' changes."""
     x, x_hat = pair()
     logged = {"loss": torch.zeros(())}
+    stage = Stage(adversarial=True, perceptual=1.0, excess=1.0)
     before = [p.detach().clone() for p in trainer.adversary.parameters()]
-    gradient = trainer._picture_gradient(x, x_hat.detach(), 1.0, logged, realism)
+    gradient = trainer._picture_gradient(x, x_hat.detach(), stage, logged, realism)
     moved = zip(trainer.adversary.parameters(), before, strict=True)
     return gradient, torch.stack([(p - b).abs().sum() for p, b in moved]).sum().detach()
 
