@@ -53,16 +53,17 @@ class CapturedSteps:
         self._taken += 1
         if self._failed or self._taken <= WARM_STEPS:
             return self._step(stage, *inputs)
-        if self._replay is None and not self._recorded(stage, inputs):
+        if self._replay is None:
+            self._record_stage(stage, inputs)
+        if self._replay is None:
             return self._step(stage, *inputs)
         for mine, fresh in zip(self._inputs, inputs, strict=True):
             mine.copy_(fresh, non_blocking=True)
-        assert self._replay is not None
         self._replay()
         # The next replay writes over them.
         return dict(zip(self._names, self._values.clone().unbind(), strict=True))
 
-    def _recorded(self, stage: Hashable, inputs: Sequence[Tensor]) -> bool:
+    def _record_stage(self, stage: Hashable, inputs: Sequence[Tensor]) -> None:
         self._inputs = [value.clone() for value in inputs]
 
         def call() -> Tensor:
@@ -76,7 +77,6 @@ class CapturedSteps:
             self._failed = True
             reason = str(error).strip().splitlines()[0]
             sys.stderr.write(f"steps are not recorded, and slower for it: {reason}\n")
-        return not self._failed
 
 
 def record_cuda_graph(call: Callable[[], Tensor]) -> tuple[Tensor, Replay]:

@@ -238,7 +238,9 @@ class Trainer:
         self._captured = CapturedSteps(self._step, record_cuda_graph) if recorded else None
         self.optimisers = Optimisers(self.ensemble, s, self.phase, recorded)
         # Where there is no discriminator, an optimiser of nothing.
-        judges = list(self.adversary.parameters()) or [nn.Parameter(torch.empty(0, device=self.device))]
+        judges = list(self.adversary.parameters()) or [
+            nn.Parameter(torch.empty(0, device=self.device))
+        ]
         self.adversary_optimiser = torch.optim.AdamW(
             judges, lr=s.discriminator_learning_rate, betas=(0.5, 0.9),
             weight_decay=0.0, fused=True,

@@ -23,7 +23,6 @@ from glc.training.losses.grid import (
 )
 from glc.training.settings import NETWORKS, TrainingSettings
 
-
 _LEAST = 1e-6
 """Below it a loss has no logarithm worth the name."""
 

@@ -180,4 +180,6 @@ def test_what_cannot_be_recorded_goes_on_without(capsys: pytest.CaptureFixture[s
     for count in range(WARM_STEPS + 3):
         assert float(steps.take("only", [torch.zeros(())])["state"]) == 2.0 ** (count + 1)
     assert doubling.recorded == 1
-    assert capsys.readouterr().err == "steps are not recorded, and slower for it: cannot be recorded\n"
+    assert (
+        capsys.readouterr().err == "steps are not recorded, and slower for it: cannot be recorded\n"
+    )
