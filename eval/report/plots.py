@@ -30,7 +30,7 @@ def figure(
     metric: str, all_points: Sequence[Point], published: Sequence[Published] = ()
 ) -> Figure | None:
     """Return the plot of one metric, None when no codec has it."""
-    fig = Figure(figsize=(6.4, 4.4), layout="constrained")
+    fig = Figure(figsize=(8.2, 4.4), layout="constrained")
     return fig if _fill(fig.add_subplot(), metric, all_points, published) else None
 
 
@@ -40,7 +40,7 @@ def side_by_side(
     published: Mapping[str, Sequence[Published]],
 ) -> Figure:
     """Return one figure with a plot per metric."""
-    fig = Figure(figsize=(5.6 * len(metrics), 4.2), layout="constrained")
+    fig = Figure(figsize=(7.2 * len(metrics), 4.2), layout="constrained")
     for index, metric in enumerate(metrics):
         axes = fig.add_subplot(1, len(metrics), index + 1)
         _fill(axes, metric, all_points, published.get(metric, ()))
@@ -128,5 +128,9 @@ def _dress(axes: Axes, metric: str) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{rate:g}"))
     axes.set_xlabel("bits per pixel (log)")
     axes.set_ylabel(f"{title} ({better})")
+    axes.tick_params(axis="x", labelsize=8)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8, framealpha=0.6)
+    # Beside the curves: twenty names hide what they name.
+    axes.legend(
+        fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0, frameon=False
+    )

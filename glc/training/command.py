@@ -261,7 +261,9 @@ def _train(args: argparse.Namespace) -> int:
         f"{pictures.count} pictures, {pictures.pixels / 1e6:.0f} Mpixel, {pictures.skipped} skipped"
     )
     files = FeatureFiles(args.features, args.mobilenet)
-    perceptual = PerceptualLoss(settings.networks(phases), files)
+    # A phase without steps asks for no network's weights.
+    run = [phase for phase in phases if settings.steps(phase) or args.fit_steps]
+    perceptual = PerceptualLoss(settings.networks(run), files)
     trainer = Trainer(settings, pictures, held_out, args.out, device, perceptual)
     try:
         resumed = _begin(args, trainer)

@@ -170,7 +170,7 @@ class TrainingSettings:
     """Initial rate weight at quality 0 when starting from a weights file, which does not hold it;
     the next: at quality 100. Both are where the run of ``tiny`` ended."""
     rate_weight_high: float = 1.0
-    settle_steps: int = 200
+    settle_steps: int = 400
     """Steps that means and scales alone take before an export
     (``glc.training.engine.start.settle``). From architecture 2 on."""
     rate_ramp: float = 0.33

@@ -86,6 +86,27 @@ def test_an_export_heeds_what_the_command_line_sets(
     assert glc.training.main([*moved, "--set", "no_such_thing=0"]) == 2
 
 
+def test_a_run_without_steps_needs_no_loss_networks(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[tuple[str, ...]] = []
+
+    def networks(names: tuple[str, ...], files: object) -> PerceptualLoss:
+        built.append(names)
+        return PerceptualLoss(names, trained=False)
+
+    monkeypatch.setattr(command, "PerceptualLoss", networks)
+    weights = tmp_path / "start.safetensors"
+    given = ["--preset", str(MICRO.with_name("micro-linear.toml")), "--data", str(folder)]
+    given += ["--out", str(tmp_path / "run"), "--device", "cpu", "--crop", "64", "--phase", "3"]
+    assert glc.training.main([*given, "--steps", "0", "--export", str(weights)]) == 0
+    assert glc.training.main([*given, "--steps", "1", "--resume", "never"]) == 0
+    assert built == [(), ("lpips", "alex")]
+    picture = np.random.default_rng(1).integers(0, 256, (70, 90, 3), dtype=np.uint8)
+    codec = Codec.from_pretrained(weights)
+    assert codec.decode(codec.encode(picture, 50)).size == (90, 70)
+
+
 def test_shipped_weights_are_loaded_exactly(folder: Path, tmp_path: Path) -> None:
     weights = tmp_path / "a.safetensors"
     given = arguments(folder, tmp_path / "run", "--phase", "2", "--export", str(weights))

@@ -297,7 +297,7 @@ def settle(model: GlcModel, pictures: Pictures, steps: int, seed: int = 2) -> No
     l = torch.cat(parts)
     few = min(len(l), _BATCH)
     wanted = torch.stack([_quantise(model, l[:few], q)[1].mean() for q in _anchors(model)])
-    _learn_rate(model, l, wanted, generator, steps, each=2)
+    _learn_rate(model, l, wanted, generator, steps, each=1)
 
 
 def _learn_rate(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import tempfile
 import time
 from pathlib import Path
@@ -44,6 +45,9 @@ def steps_within(
         for start, end in zip(starts, [*starts[1:], 1.0], strict=True):
             trainer.step = round(start * _MANY) + 1
             pace += (end - start) * _seconds_per_step(trainer)
+    # A recorded step holds on to its memory as long as the trainer, which it refers to, is there.
+    del trainer
+    gc.collect()
     left = seconds - (time.monotonic() - begin)
     share = _SHARE_ON_GPU if device.type == "cuda" else _SHARE
     return max(1, int(share * left / pace))
