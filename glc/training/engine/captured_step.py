@@ -20,7 +20,7 @@ Logged = dict[str, Tensor]
 Replay = Callable[[], None]
 
 Recorder = Callable[[Callable[[], Tensor]], tuple[Tensor, Replay]]
-"""Records a call without running it, or after; returns what it gives, which every replay renews."""
+"""Records a call without running it; returns what it gives, which every replay renews."""
 
 WARM_STEPS = 3
 """Steps taken as they come before one is recorded: what they set up cannot be recorded."""
