@@ -6,9 +6,10 @@ other calls do, in ``glc.latents`` and ``glc.rate``.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from glc import image
 from glc.arguments import check_quality, check_realism, check_size, whole_number
 from glc.bitstream import (
     FORMAT_VERSION,
+    MAGIC,
     MODEL_BYTES,
     Container,
     Limits,
@@ -33,6 +35,7 @@ from glc.coding.batch_coder import BatchCoder
 from glc.coding.partial import PartialPicture
 from glc.coding.payload import Message
 from glc.coding.tables import build_tables
+from glc.config import QUALITY_MAX
 from glc.effort.levels import LEVELS, check_effort, check_torch
 from glc.effort.search import Refiner, Search, open_refiner
 from glc.errors import WeightsError
@@ -54,8 +57,29 @@ if TYPE_CHECKING:
 __all__ = ["Codec"]
 
 
+class _Finer:
+    """The model that stands in for the default one from a quality on; loaded when it is needed."""
+
+    def __init__(self, info: ModelInfo, how: tuple[str, str, str]) -> None:
+        self.quality, self.identity = info.from_quality or 0, info.identity
+        self._path, self._how, self._lock = info.path, how, threading.Lock()
+        self._codec: Codec | None = None
+
+    def open(self, limits: Limits, tile: int | None) -> Codec:
+        with self._lock:
+            if self._codec is None:
+                how = dict(zip(("runtime", "device", "precision"), self._how, strict=True))
+                self._codec = Codec.from_pretrained(self._path, **how, tile=tile)
+        self._codec.limits, self._codec.tile = limits, tile
+        return self._codec
+
+
 class Codec:
-    """One model, ready to encode and decode.
+    """A model, ready to encode and decode.
+
+    Without a name ``from_pretrained`` gives the default models: one for small files, and from a
+    quality on another one. Both are at work wherever a call has a quality, or a file, which names
+    its model; whatever knows neither, as latents of a picture, is that of the first.
 
     Safe to use from several threads at once, and in processes forked or spawned from this one:
     docs/robustness.md has the rules. A pickled codec names its weights and does not hold them.
@@ -102,6 +126,7 @@ class Codec:
         self._how, self._path = (runtime, device, precision), ""
         self._weights, self._lock = weights, threading.Lock()
         self._refiner: Refiner | None = None
+        self._finer: _Finer | None = None
 
     @classmethod
     def from_pretrained(
@@ -113,7 +138,7 @@ class Codec:
         precision: str = FLOAT32,
         tile: int | None = None,
     ) -> Codec:
-        """Load an installed model by name, any model by path, or the default one.
+        """Load an installed model by name, any model by path, or the default ones.
 
         Args:
             name_or_path: as listed by ``glc models``, or a ``.safetensors`` file.
@@ -144,6 +169,8 @@ class Codec:
         how = {"runtime": runtime, "device": device, "precision": precision}
         codec = cls(checkpoint.load(path), **how, tile=tile)
         codec._path = str(path.absolute())
+        for info in registry.defaults()[1:] if wanted is None else ():
+            codec._finer = _Finer(info, codec._how)
         return codec
 
     @classmethod
@@ -186,12 +213,18 @@ class Codec:
 
     def __reduce__(self) -> tuple[Any, ...]:
         known = self._path, self.name, self.identity, self._how, self.limits, self.tile
-        return _restore, known
+        finer = None if self._finer is None else (self._finer.identity, self._finer.quality)
+        return _restore, (*known, finer)
 
     @property
     def identity(self) -> bytes:
         """SHA-256 of the weights file, 32 bytes."""
         return self.coder.identity
+
+    @property
+    def identities(self) -> tuple[bytes, ...]:
+        """Of every model that it encodes with: one, or those of the default models."""
+        return (self.identity,) if self._finer is None else (self.identity, self._finer.identity)
 
     @property
     def name(self) -> str:
@@ -224,6 +257,28 @@ class Codec:
     def device(self) -> str:
         """Where it computes: cpu, cuda, cuda:1, mps."""
         return self.networks.device
+
+    def for_quality(self, quality: int) -> Codec:
+        """Return the codec of one model that makes the files of a quality.
+
+        That is this codec, unless it is that of the default models and the quality is one of those
+        that another model makes. Its latents are then those of the files.
+
+        Args:
+            quality: 0 to 100.
+
+        Raises:
+            ValueError: no such quality.
+            WeightsError: malformed weights.
+
+        Example:
+            >>> glc.Codec.from_pretrained("base").for_quality(90).name
+            'base'
+        """
+        quality = check_quality(quality)
+        if self._finer is None or quality < self._finer.quality:
+            return self
+        return self._finer.open(self.limits, self.tile)
 
     def encode(
         self,
@@ -303,12 +358,14 @@ class Codec:
             2
         """
         quality = check_quality(quality)
-        search = self._searching(effort)
+        check_effort(effort)
         check_version(version)
+        codec = self.for_quality(quality)
+        search = codec._searching(effort)
         loaded = [inputs.load(picture) for picture in pictures]
         tiling = Tiling(self.tile, progress)
         how = quality, keep_metadata, version
-        return encoding.encode(self.coder, loaded, *how, tiling, search)
+        return encoding.encode(codec.coder, loaded, *how, tiling, search)
 
     def encode_to_size(
         self,
@@ -340,15 +397,24 @@ class Codec:
             >>> len(codec.encode_to_size("photo.jpg", max_bytes=150)) <= 150
             True
         """
-        search = self._searching(effort)
+        self._searching(effort)
         max_bytes, loaded = check_size(max_bytes), inputs.load(picture)
+
+        def of_quality(quality: int) -> tuple[BatchCoder, Search]:
+            codec = self.for_quality(quality)
+            return codec.coder, codec._searching(effort)
+
         how = max_bytes, keep_metadata, Tiling(self.tile, progress)
-        return encoding.encode_to_size(self.coder, loaded, *how, search)
+        return encoding.encode_to_size(of_quality, loaded, *how)
 
     @property
     def takes_realism(self) -> bool:
-        """Say whether a realism changes what this model shows: from architecture 2 on."""
-        return self.networks.config.linear
+        """Say whether a realism changes what this model shows: from architecture 2 on.
+
+        Of the default models it is enough that one of them does.
+        """
+        finest = self.for_quality(QUALITY_MAX)
+        return self.networks.config.linear or finest.networks.config.linear
 
     def decode(
         self, data: bytes, realism: int | None = None, progress: Progress | None = None
@@ -402,8 +468,12 @@ class Codec:
             [(96, 64), (96, 64)]
         """
         shown = check_realism(realism)
-        containers = [self._open(data) for data in files]
-        return decoding.decode(self.coder, containers, shown, Tiling(self.tile, progress))
+        images: dict[int, Image.Image] = {}
+        for codec, members, tiling in self._by_model(files, progress):
+            containers = [codec._open(files[index]) for index in members]
+            decoded = decoding.decode(codec.coder, containers, shown, tiling)
+            images.update(zip(members, decoded, strict=True))
+        return [images[index] for index in range(len(files))]
 
     def verify(self, data: bytes, progress: Progress | None = None) -> None:
         """Decode the symbols of a file and compare its checksum, without making pixels.
@@ -437,8 +507,9 @@ class Codec:
         Example:
             >>> codec.verify_batch([data, data])
         """
-        containers = [self._open(data) for data in files]
-        decoding.verify(self.coder, containers, Tiling(self.tile, progress))
+        for codec, members, tiling in self._by_model(files, progress):
+            containers = [codec._open(files[index]) for index in members]
+            decoding.verify(codec.coder, containers, tiling)
 
     def bits(self, picture: Source, quality: int = 50) -> float:
         """Return the bits that the model itself expects for a picture: z and y, no container.
@@ -455,7 +526,7 @@ class Codec:
             True
         """
         quality = check_quality(quality)
-        return expected.bits(self.coder, [inputs.load(picture)], quality)[0]
+        return expected.bits(self.for_quality(quality).coder, [inputs.load(picture)], quality)[0]
 
     def bit_map(self, picture: Source | bytes, quality: int = 50) -> NDArray[np.float64]:
         """Return where the bits of a picture, or of a ``.glc`` file, are spent.
@@ -477,10 +548,12 @@ class Codec:
             (4, 6)
         """
         if isinstance(picture, bytes):
-            self._open(picture)
-            return expected.map_of_file(self.coder, self._open_prefix(picture))
+            codec = self._of_file(picture)
+            codec._open(picture)
+            return expected.map_of_file(codec.coder, codec._open_prefix(picture))
         quality = check_quality(quality)
-        return expected.map_of_picture(self.coder, inputs.load(picture), quality)
+        coder = self.for_quality(quality).coder
+        return expected.map_of_picture(coder, inputs.load(picture), quality)
 
     def surprise(self, picture: Source, quality: int = 50) -> float:
         """Return the bits per pixel that the model expects for a picture: how new it is to it.
@@ -520,7 +593,7 @@ class Codec:
         """
         quality = check_quality(quality)
         loaded = [inputs.load(picture) for picture in pictures]
-        bits = expected.bits(self.coder, loaded, quality)
+        bits = expected.bits(self.for_quality(quality).coder, loaded, quality)
         return [b / (p.width * p.height) for b, p in zip(bits, loaded, strict=True)]
 
     def preview(self, data: bytes, realism: int | None = None) -> Image.Image:
@@ -541,7 +614,8 @@ class Codec:
             (96, 64)
         """
         shown = check_realism(realism)
-        return partial.preview(self.coder, self._open_prefix(data), shown)
+        codec = self._of_file(data)
+        return partial.preview(codec.coder, codec._open_prefix(data), shown)
 
     def decode_partial(self, data: bytes, realism: int | None = None) -> PartialPicture:
         """Decode what has arrived of a file: every symbol that is certain, 0 for the others.
@@ -563,7 +637,8 @@ class Codec:
             (False, (96, 64))
         """
         shown = check_realism(realism)
-        return partial.decode_partial(self.coder, self._open_prefix(data), shown)
+        codec = self._of_file(data)
+        return partial.decode_partial(codec.coder, codec._open_prefix(data), shown)
 
     def sample(
         self,
@@ -603,7 +678,8 @@ class Codec:
             raise ValueError(f"prior: expected one of {sampling.PRIORS}, found {prior!r}")
         draws = (sampling.Draw(seed, number, temperature) for number in range(count))
         if prior != "normal":
-            return generate.from_tables(self.coder, draws, (width, height), quality, shown)
+            coder = self.for_quality(quality).coder
+            return generate.from_tables(coder, draws, (width, height), quality, shown)
         if self._bottleneck is None:
             raise WeightsError(
                 f"model {self.name} has no prior 'normal': its phase 1 was not trained with "
@@ -774,6 +850,25 @@ class Codec:
         """
         return self.coder.quantise(pictures, latents, quality, tiling=tiling, search=search)
 
+    def _of_file(self, data: bytes) -> Codec:
+        """Return what decodes a file, or a part of one: this codec, or the finer one."""
+        start = len(MAGIC)
+        model = data[start : start + MODEL_BYTES]
+        if self._finer is None or model != self._finer.identity[:MODEL_BYTES]:
+            return self
+        return self._finer.open(self.limits, self.tile)
+
+    def _by_model(
+        self, files: Sequence[bytes], progress: Progress | None
+    ) -> Iterator[tuple[Codec, list[int], Tiling]]:
+        """Yield each codec that these files need, with the places of its files."""
+        codecs = [self._of_file(data) for data in files]
+        tiling, done = Tiling(self.tile, progress), 0
+        for codec in dict.fromkeys(codecs) or (self,):
+            members = [index for index, one in enumerate(codecs) if one is codec]
+            yield codec, members, tiling.share(done, len(members), max(1, len(files)))
+            done += len(members)
+
     def _open(self, data: bytes) -> Container:
         return assembly.open_file(data, self.limits, self.identity, self.name)
 
@@ -790,23 +885,27 @@ def _restore(
     how: tuple[str, str, str],
     limits: Limits,
     tile: int | None,
+    finer: tuple[bytes, int] | None = None,
 ) -> Codec:
-    """Load the codec that was pickled: from where it was, or from an installed model.
+    """Load the codec that was pickled: from where it was, or from installed models.
 
     Raises:
         WeightsError: neither has weights of this identity.
     """
     wanted = dict(zip(("runtime", "device", "precision"), how, strict=True))
     codec = None
-    if path and Path(path).is_file():
-        codec = Codec.from_pretrained(path, **wanted, tile=tile)
-    if codec is None or codec.identity != identity:
-        try:
+    try:
+        if path and Path(path).is_file():
+            codec = Codec.from_pretrained(path, **wanted, tile=tile)
+        if codec is None or codec.identity != identity:
             codec = Codec.from_pretrained(registry.find(identity).path, **wanted, tile=tile)
-        except WeightsError as error:
-            raise WeightsError(
-                f"the pickled codec was of model {name} ({identity[:MODEL_BYTES].hex()}), whose "
-                f"weights are neither at {path or 'a path'} nor installed: {error}"
-            ) from error
+        if finer is not None:
+            info = dataclasses.replace(registry.find(finer[0]), from_quality=finer[1])
+            codec._finer = _Finer(info, how)
+    except WeightsError as error:
+        raise WeightsError(
+            f"the pickled codec was of model {name} ({identity[:MODEL_BYTES].hex()}), whose "
+            f"weights are neither at {path or 'a path'} nor installed: {error}"
+        ) from error
     codec.limits = limits
     return codec

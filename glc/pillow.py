@@ -66,8 +66,8 @@ def register(
     """Make Pillow open and save .glc files; a second call replaces the choices of the first.
 
     Args:
-        model: name or path of what ``save`` encodes with; None is the default model. Files are
-            decoded by the model that made them, which is this one or an installed one.
+        model: name or path of what ``save`` encodes with; None is the default model of the quality.
+            Files are decoded by the model that made them, which is this one or an installed one.
         device: where the networks run. Pillow is often used in processes that were forked, where
             CUDA cannot be used, so it is the CPU unless the caller knows better.
         realism: how files are shown, 0 to 100: see ``glc.Codec.decode``.
@@ -223,10 +223,13 @@ def _save(image: Image.Image, stream: IO[bytes], filename: str | bytes) -> None:
         if unchanged is not None:
             stream.write(unchanged)
             return
+    from glc.arguments import check_quality
+
+    quality = check_quality(options.get("quality", _DEFAULT_QUALITY))
     try:
         picture = _picture(image, options)
-        codec = codec_named(options.get("model", _model), _device)
-        data = codec.encode(picture, options.get("quality", _DEFAULT_QUALITY), keep_metadata=True)
+        codec = codec_named(options.get("model", _model), _device, quality)
+        data = codec.encode(picture, quality, keep_metadata=True)
     except GlcError as error:
         raise OSError(f"cannot write {os.fsdecode(filename) or 'picture'}: {error}") from error
     stream.write(data)

@@ -20,7 +20,11 @@ __all__ = ["run"]
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command and return its exit code."""
-    parser = Parser(prog="glc models", description="List the installed models; * is the default.")
+    parser = Parser(
+        prog="glc models",
+        description="List the installed models. * are the defaults: one makes small files, the "
+        "other those from a quality on.",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object per model")
     parser.add_argument(
         "--cost",
@@ -50,6 +54,7 @@ def _describe(model: ModelInfo) -> dict[str, object]:
     return {
         "name": model.name,
         "default": model.default,
+        "from_quality": model.from_quality,
         "path": str(model.path),
         "identity": model.identity.hex(),
         "parameters": model.parameters,
@@ -59,10 +64,11 @@ def _describe(model: ModelInfo) -> dict[str, object]:
 
 
 def _line(model: ModelInfo) -> str:
-    mark = "*" if model.default else " "
+    mark = "*" if model.default or model.from_quality is not None else " "
+    place = "" if model.from_quality is None else f" (from quality {model.from_quality} on)"
     return (
         f"{mark} {model.name:<12} {model.identity.hex()[:6]}  {model.parameters / 1e6:6.2f} M "
-        f"parameters  {model.size_bytes / 1e6:6.2f} MB  {model.summary}"
+        f"parameters  {model.size_bytes / 1e6:6.2f} MB  {model.summary}{place}"
     )
 
 

@@ -106,6 +106,7 @@ def _describe(model: ModelInfo) -> dict[str, Any]:
         "identity": identity,
         "bytes": model.size_bytes,
         "summary": model.summary,
+        "from_quality": model.from_quality,
     }
 
 

@@ -125,9 +125,9 @@ _HOW = {
 
 
 class GlcCodec:
-    """The codec of this project; one model holds all rates."""
+    """The codec of this project; a model holds all rates, and the default ones share them."""
 
-    qualities: tuple[float, ...] = (0, 10, 20, 30, 40, 50, 60, 80, 100)
+    qualities: tuple[float, ...] = (0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100)
 
     def __init__(
         self,
@@ -172,7 +172,7 @@ class GlcCodec:
         self._effort = 0 if effort is None else effort
         if effort is not None:
             self.name += f"@effort={effort}"
-        self.version = self._codec.identity.hex()[:12]
+        self.version = "+".join(identity.hex()[:12] for identity in self._codec.identities)
 
     def encode(self, image: Image.Image, quality: float) -> bytes:
         """Return the .glc file of an RGB `image` at a `quality` of 0..100, rounded."""

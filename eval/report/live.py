@@ -12,7 +12,9 @@ from pathlib import Path
 
 from codec_cli.support.site import RuntimeMissingError, find_runtime, site_files
 from eval.report.curves import is_ours
+from glc.bitstream import unpack
 from glc.config import REALISM_MAX
+from glc.errors import WeightsError
 from glc.weights import registry
 from glc.weights.registry import ModelInfo
 
@@ -22,20 +24,30 @@ FOLDER = "live"
 
 @dataclass(frozen=True)
 class Live:
-    """The model of a report's files, and where a browser finds it."""
+    """The models of a report's files, and where a browser finds them."""
 
-    model: ModelInfo
+    models: tuple[ModelInfo, ...]
     realism: int
     runtime: Path
 
-    @property
-    def address(self) -> str:
-        """Of the weights, seen from the report."""
-        return f"{FOLDER}/models/{self.model.identity.hex()[:16]}.safetensors"
+    def address_for(self, coded: str) -> str:
+        """Return where the weights of an encoded file are, seen from the report.
+
+        Args:
+            coded: the file, as ``data_uri`` gives it.
+
+        Raises:
+            WeightsError: it was made with another model.
+        """
+        model = unpack(base64.b64decode(coded.partition(",")[2])).model
+        for info in self.models:
+            if info.identity.startswith(model):
+                return f"{FOLDER}/models/{info.identity.hex()[:16]}.safetensors"
+        raise WeightsError(f"--live: a file was made with model {model.hex()}, which is not here")
 
     def write(self, out: Path) -> None:
         """Write the site into the folder of the report."""
-        for name, read in site_files([self.model], self.runtime).items():
+        for name, read in site_files(self.models, self.runtime).items():
             target = out / FOLDER / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(read())
@@ -60,8 +72,10 @@ def prepare(recipe: str) -> Live:
         runtime = find_runtime(None)
     except RuntimeMissingError as error:
         raise ValueError(f"--live: {error}") from error
-    model = registry.describe(registry.locate(name or None))
-    return Live(model, int(realism[1]) if realism else REALISM_MAX, runtime)
+    named = (registry.describe(registry.locate(name)),) if name else tuple(registry.defaults())
+    if not named:
+        raise WeightsError("--live: no default model is installed")
+    return Live(named, int(realism[1]) if realism else REALISM_MAX, runtime)
 
 
 def data_uri(data: bytes) -> str:

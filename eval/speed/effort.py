@@ -120,8 +120,7 @@ def _run(arguments: argparse.Namespace) -> int:
                     with arguments.out.open("a") as journal:
                         journal.write(json.dumps(asdict(one)) + "\n")
     columns = [column for metric in metrics for column in metric.columns]
-    identity = codec.identity.hex()[:12]
-    complete = whole_pictures(known.values(), points, columns, identity, arguments.crop)
+    complete = whole_pictures(known.values(), points, columns, _models(codec), arguments.crop)
     if not complete:
         print("eval.speed.effort: no picture is complete", file=sys.stderr)
         return 1
@@ -271,11 +270,16 @@ def _points(efforts: Sequence[int], qualities: Sequence[int]) -> list[tuple[int,
 def _blank(
     source: Source, crop: tuple[int, int], codec: Codec, quality: int, effort: int, cropped: RGB
 ) -> Found:
-    made_with = codec.identity.hex()[:12], quality, effort, repr(LEVELS[effort])
+    made_with = _models(codec), quality, effort, repr(LEVELS[effort])
     pixels = cropped.shape[0] * cropped.shape[1]
     # Two folders may have pictures of the same name.
     name = f"{source.path.parent.name}/{source.name}"
     return Found(name, source.digest, _name(crop), *made_with, pixels, 0.0, "")
+
+
+def _models(codec: Codec) -> str:
+    """Name the weights that a codec encodes with."""
+    return "+".join(identity.hex()[:12] for identity in codec.identities)
 
 
 def _encode(codec: Codec, picture: RGB, one: Found) -> Found:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from glc.bitstream import FORMAT_VERSION
@@ -11,6 +11,7 @@ from glc.coding import assembly
 from glc.coding.batch_coder import BatchCoder
 from glc.coding.batches import pictures_alike
 from glc.image import Picture
+from glc.runtime.protocol import Floats
 from glc.tiling.geometry import Tiling
 
 if TYPE_CHECKING:
@@ -45,37 +46,53 @@ def encode(
 
 
 def encode_to_size(
-    coder: BatchCoder,
+    of_quality: Callable[[int], tuple[BatchCoder, Search]],
     picture: Picture,
     max_bytes: int,
     keep_metadata: bool,
     tiling: Tiling,
-    search: Search,
 ) -> bytes:
     """Return the file of the highest quality that fits; arguments as ``Codec.encode_to_size``.
+
+    Args:
+        of_quality: gives what encodes at a quality, and how it searches.
+        picture: as in ``encode``.
+        max_bytes: the limit.
+        keep_metadata: store EXIF and XMP.
+        tiling: how it is cut, and who is told.
 
     Raises:
         ValueError: the file is larger even at quality 0.
     """
-    first = tiling.within(0.0, 0.3) if search.level.steps else tiling
-    # A search among 101 qualities tries at most seven.
-    latents = coder.analyse([picture], tiling=first.share(0, 1, 8))
+    searches = of_quality(0)[1].level.steps > 0
+    first = tiling.within(0.0, 0.3) if searches else tiling
+    latents: dict[bytes, Floats] = {}
     tried: dict[int, bytes] = {}
 
+    def next_share() -> Tiling:
+        # A search among 101 qualities tries at most seven, and needs the latents of two models.
+        return first.share(len(latents) + len(tried), 1, 9)
+
     def code(quality: int, own: Tiling, search: Search | None = None) -> bytes:
-        ((payload, symbols),) = coder.code([picture], latents, quality, FORMAT_VERSION, own, search)
+        coder = of_quality(quality)[0]
+        found = latents[coder.identity]
+        ((payload, symbols),) = coder.code([picture], found, quality, FORMAT_VERSION, own, search)
         how = quality, keep_metadata, coder.identity
         return assembly.to_file(picture, *how, payload, symbols)
 
     def attempt(quality: int) -> bytes:
-        tried[quality] = code(quality, first.share(len(tried) + 1, 1, 8))
+        coder = of_quality(quality)[0]
+        if coder.identity not in latents:
+            latents[coder.identity] = coder.analyse([picture], tiling=next_share())
+        tried[quality] = code(quality, next_share())
         return tried[quality]
 
     data = assembly.best_fit(attempt, max_bytes)
-    if not search.level.steps:
+    if not searches:
         return data
     quality = max(quality for quality, one in tried.items() if one == data)
-    filling = dataclasses.replace(search, spare_bits=8.0 * (max_bytes - len(data)))
+    spare = 8.0 * (max_bytes - len(data))
+    filling = dataclasses.replace(of_quality(quality)[1], spare_bits=spare)
     filled = code(quality, tiling.within(0.3, 1.0), filling)
     # Bits are counted without the ending of the stream, which may take a byte more.
     return filled if len(filled) <= max_bytes else data

@@ -99,8 +99,8 @@ def compress(  # noqa: PLR0913 - the one call that has to say everything about a
             that holds files of an earlier format version is gone on with in that version.
         shard: (i, n) takes pictures i, i + n, i + 2 n of the source, and an archive or table gets
             the number into its name. The folder of several shards is shared.
-        model: name or path of a model, or a codec; by default the default model, or that of the
-            first picture if it is a .glc file.
+        model: name or path of a model, or a codec; by default the default model of the
+            quality, or that of the first picture if it is a .glc file.
         keep_metadata: store EXIF and XMP.
         effort: as in ``Codec.encode``. What earlier calls made stays, whatever theirs was.
         staging: a local folder for unfinished archives and tables. By default that of the
@@ -128,7 +128,7 @@ def compress(  # noqa: PLR0913 - the one call that has to say everything about a
     check_torch(effort)
     notices = Notices()
     items, first = _peek(list_items(source, destination, notices))
-    choice = ModelChoice(model, device, first)
+    choice = ModelChoice(model, device, first, quality)
     # Loaded here, unless no picture may need it: a failure to load is none of a picture.
     device = "cpu" if choice.is_coded else choice.codec.device
     batch_size = batch_size or (1 if device == "cpu" else _GPU_BATCH)

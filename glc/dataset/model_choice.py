@@ -28,7 +28,8 @@ class ModelChoice:
         model: a codec; or the name or path of a model; or None.
         device: where the networks run; a codec knows that itself.
         first: the first file of the source. Where no model is named and this is a .glc file, the
-            model is the one that it was made with; else it is the default model.
+            model is the one that it was made with; else it is the default model of the quality.
+        quality: 0 to 100.
 
     Attributes:
         identity: 32 bytes.
@@ -40,7 +41,7 @@ class ModelChoice:
         WeightsError: there is no such model.
     """
 
-    def __init__(self, model: Model, device: str, first: bytes | None) -> None:
+    def __init__(self, model: Model, device: str, first: bytes | None, quality: int = 0) -> None:
         self._lock = threading.Lock()
         self._device = device
         self._codec: Codec | None = None
@@ -48,14 +49,15 @@ class ModelChoice:
         self.is_coded = coded_version is not None
         self.version = coded_version or FORMAT_VERSION
         if model is not None and not isinstance(model, (str, os.PathLike)):
-            self._codec, self.identity = model, model.identity
+            self._codec = model.for_quality(quality)
+            self.identity = self._codec.identity
             return
         if model is None and first is not None and self.is_coded:
             start = len(MAGIC)
             info = registry.find(first[start : start + MODEL_BYTES])
             self._path, self.identity = info.path, info.identity
             return
-        self._path = registry.locate(None if model is None else os.fspath(model))
+        self._path = registry.locate(None if model is None else os.fspath(model), quality)
         self.identity = manifest.identity_of(self._path.read_bytes())
 
     @property

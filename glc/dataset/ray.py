@@ -46,8 +46,8 @@ class GlcEncoder:
     Args:
         quality: 0 to 100.
         device: where the networks run.
-        model: name or path; None is the default model. Where this object is made, it must be
-            installed; where batches come, a model of the same identity must be.
+        model: name or path; None is the default model of the quality. Where this object is made, it
+            must be installed; where batches come, a model of the same identity must be.
         column: holds the pictures: arrays (H, W) or (H, W, C), encoded files as bytes, PIL
             images, or paths. None takes ``image``, or else ``bytes``.
         key: column that names them. None takes ``key``, or else ``path``, or else nothing.
@@ -82,7 +82,8 @@ class GlcEncoder:
             raise ValueError(f"quality: expected 0 to 100, found {quality}")
         self.quality, self.device, self.keep_metadata = quality, device, keep_metadata
         self.column, self.key = column, key
-        self.model = os.fspath(registry.locate(None if model is None else os.fspath(model)))
+        named = None if model is None else os.fspath(model)
+        self.model = os.fspath(registry.locate(named, quality))
         self.identity = _identity(self.model)
 
     def __call__(self, batch: Batch) -> dict[str, Any]:

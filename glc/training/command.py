@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import os
 import re
 import sys
@@ -58,6 +57,19 @@ def parse_duration(text: str) -> float:
     return float(match[1]) * {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}[match[2]]
 
 
+def parse_qualities(text: str) -> tuple[float, ...]:
+    """Return the qualities of ``40,100``.
+
+    Raises:
+        argparse.ArgumentTypeError: anything else.
+    """
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        message = f"expected qualities such as 40,100, got {text!r}"
+        raise argparse.ArgumentTypeError(message) from None
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="glc train",
@@ -81,6 +93,11 @@ def _parser() -> argparse.ArgumentParser:
     group.add_argument(
         "--donor", type=Path, metavar="FILE",
         help="with architecture 3: begin the realistic decoder as the decoder of these weights",
+    )  # fmt: skip
+    group.add_argument(
+        "--init-qualities", type=parse_qualities, metavar="A,B",
+        help="make these qualities of --init all of them, 0 to 100: a model for some rates alone. "
+        "Two are the ends; or as many as the model has anchors",
     )  # fmt: skip
     group.add_argument("--limit", type=int, metavar="N", help="use this many pictures only")
     group.add_argument(
@@ -216,22 +233,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run training; returns the exit code (0 done or out of time, 1 failed, 2 wrong usage)."""
     parser = _parser()
     args = parser.parse_args(arguments)
-    if args.export_only and args.export is None:
-        parser.error("--export-only needs --export FILE")
-    if args.donor is not None and args.export_only:
-        parser.error("--donor is for the start of a run; --export-only does not train")
-    if args.donor is not None and not args.donor.is_file():
-        parser.error(f"--donor: {args.donor} is no weights file")
-    if args.blend is not None and args.export is None:
-        parser.error("--blend needs --export FILE")
-    if not 0.0 <= args.blend_share <= 1.0:
-        parser.error("--blend-share must be between 0 and 1")
-    if args.fit_steps and (args.time_budget is None or args.phase == "all"):
-        parser.error("--fit-steps needs --time-budget and one --phase")
-    if args.fit_steps and os.environ.get("WORLD_SIZE", "1") != "1":
-        parser.error("--fit-steps is for one process: several would count different steps")
-    if args.features is not None and not args.features.is_dir():
-        parser.error(f"--features: {args.features} is no folder")
+    _check(parser, args)
     if args.threads:
         torch.set_num_threads(args.threads)
     try:
@@ -244,6 +246,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (GlcError, OSError) as error:
         _say(f"error: {error}")
         return 1
+
+
+def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """End the program where options contradict each other."""
+    starts = args.donor is not None or args.init_qualities is not None
+    if args.export_only and args.export is None:
+        parser.error("--export-only needs --export FILE")
+    if starts and args.export_only:
+        parser.error("--donor and --init-qualities are for the start of a run, not --export-only")
+    if args.donor is not None and not args.donor.is_file():
+        parser.error(f"--donor: {args.donor} is no weights file")
+    if args.init_qualities is not None and args.init is None:
+        parser.error("--init-qualities needs --init PATH")
+    if args.blend is not None and args.export is None:
+        parser.error("--blend needs --export FILE")
+    if not 0.0 <= args.blend_share <= 1.0:
+        parser.error("--blend-share must be between 0 and 1")
+    if args.fit_steps and (args.time_budget is None or args.phase == "all"):
+        parser.error("--fit-steps needs --time-budget and one --phase")
+    if args.fit_steps and os.environ.get("WORLD_SIZE", "1") != "1":
+        parser.error("--fit-steps is for one process: several would count different steps")
+    if args.features is not None and not args.features.is_dir():
+        parser.error(f"--features: {args.features} is no folder")
 
 
 def _train(args: argparse.Namespace) -> int:
@@ -295,6 +320,8 @@ def _begin(args: argparse.Namespace, trainer: Trainer) -> bool:
         _say(f"resumed phase {trainer.phase} at step {trainer.step}")
     elif args.init is not None:
         trainer.initialise(args.init)
+        if args.init_qualities is not None:
+            trainer.take_qualities(args.init_qualities)
     else:
         if trainer.settings.shape.linear:
             _say("making a plain transform codec of the pictures, to start from")
@@ -391,9 +418,9 @@ def _export(
 def _renew_manifest(folder: Path) -> None:
     """List the new model where a manifest lists those of a folder; it could not be loaded else."""
     listed = folder / "manifest.json"
-    if listed.is_file():
-        default = json.loads(listed.read_text(encoding="utf-8"))["default"]
-        manifest.write_manifest(folder, default)
+    default = manifest.default_name(folder)
+    if listed.is_file() and default is not None:
+        manifest.write_manifest(folder, default, manifest.from_quality(folder))
 
 
 def _pick_device(name: str) -> str:

@@ -1,13 +1,21 @@
-"""``manifest.json`` of a folder of models: which is the default, and the SHA-256 of every file."""
+"""``manifest.json`` of a folder of models: its defaults, and the SHA-256 of every file."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["SUFFIX", "default_name", "digest_of", "identity_of", "write_manifest"]
+__all__ = [
+    "SUFFIX",
+    "default_name",
+    "digest_of",
+    "from_quality",
+    "identity_of",
+    "write_manifest",
+]
 
 SUFFIX = ".safetensors"
 
@@ -23,10 +31,20 @@ def identity_of(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()
 
 
-def write_manifest(folder: Path, default: str) -> None:
-    """Write ``manifest.json`` of a folder: the default model and the SHA-256 of every file."""
+def write_manifest(folder: Path, default: str, from_quality: Mapping[str, int] = {}) -> None:
+    """Write ``manifest.json`` of a folder: its default models and the SHA-256 of every file.
+
+    Args:
+        folder: with weights files.
+        default: name of the model that is taken where none is named.
+        from_quality: names of models that are taken in its place, and from which quality on.
+    """
     digests = {p.name: identity_of(p.read_bytes()).hex() for p in sorted(folder.glob(f"*{SUFFIX}"))}
-    text = json.dumps({"default": default, "sha256": digests}, indent=1)
+    known: dict[str, Any] = {"default": default}
+    if from_quality:
+        known["from_quality"] = dict(from_quality)
+    known["sha256"] = digests
+    text = json.dumps(known, indent=1)
     (folder / "manifest.json").write_text(text + "\n", encoding="utf-8")
 
 
@@ -41,6 +59,14 @@ def default_name(folder: Path) -> str | None:
     """Return the name of the default model of a folder, if it has one."""
     name = _read(folder).get("default")
     return name if isinstance(name, str) else None
+
+
+def from_quality(folder: Path) -> dict[str, int]:
+    """Return from which quality on models of a folder are taken in the place of its default one."""
+    found = _read(folder).get("from_quality")
+    if not isinstance(found, dict):
+        return {}
+    return {name: quality for name, quality in found.items() if type(quality) is int}
 
 
 def _read(folder: Path) -> dict[str, Any]:

@@ -23,15 +23,18 @@ _lock = threading.Lock()
 _loaded: dict[tuple[bytes, str], Codec] = {}
 """By identity and device."""
 _named: dict[tuple[str, str, int], bytes] = {}
-"""Identity by name or path, folders searched, and time of the last change of a path."""
+"""Identity by name or path, folders searched, and time of the last change of a path, or quality."""
 
 
-def codec_named(model: str | os.PathLike[str] | None = None, device: str = "auto") -> Codec:
+def codec_named(
+    model: str | os.PathLike[str] | None = None, device: str = "auto", quality: int = 0
+) -> Codec:
     """Return the codec of a model, loaded by the first caller who asks for it.
 
     Args:
-        model: name or path; None is the default model.
+        model: name or path; None is the default model of the quality.
         device: as for ``Codec.from_pretrained``.
+        quality: 0 to 100; no matter to a model that is named.
 
     Raises:
         WeightsError: no such model, or malformed weights.
@@ -39,11 +42,11 @@ def codec_named(model: str | os.PathLike[str] | None = None, device: str = "auto
     name = "" if model is None else os.fspath(model)
     path = Path(name)
     changed = path.stat().st_mtime_ns if path.is_file() else 0
-    key = (name, os.environ.get(registry.MODELS_VARIABLE, ""), changed)
+    key = (name, os.environ.get(registry.MODELS_VARIABLE, ""), changed if name else quality)
     with _lock:
         codec = _loaded.get((_named.get(key, b""), device))
         if codec is None:
-            codec = _load(registry.locate(name or None), device)
+            codec = _load(registry.locate(name or None, quality), device)
             _named[key] = codec.identity
         return codec
 

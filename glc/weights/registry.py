@@ -6,16 +6,17 @@ Nothing here downloads, and neither torch nor numpy is needed.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from glc.errors import WeightsError
 from glc.weights.checkpoint import read_with_metadata
-from glc.weights.manifest import SUFFIX, default_name, identity_of
+from glc.weights.manifest import SUFFIX, default_name, from_quality, identity_of
 
 __all__ = [
     "MODELS_VARIABLE",
     "ModelInfo",
+    "defaults",
     "describe",
     "find",
     "installed",
@@ -39,6 +40,8 @@ class ModelInfo:
     size_bytes: int
     default: bool
     summary: str
+    from_quality: int | None = None
+    """From this quality on it is taken in the place of the default model; None for all others."""
 
 
 def model_folders() -> list[Path]:
@@ -64,13 +67,23 @@ def installed() -> list[ModelInfo]:
         # One default only: that of the first folder that has the one it names.
         taken = any(info.default for info in found.values())
         default = None if taken else default_name(folder)
+        here: dict[bytes, ModelInfo] = {}
         for path in sorted(folder.glob(f"*{SUFFIX}")):
             try:
                 info = _describe(path, default)
             except (WeightsError, OSError):
                 continue
-            found.setdefault(info.identity, info)
-    return sorted(found.values(), key=lambda info: (not info.default, info.name))
+            here.setdefault(info.identity, info)
+        # What stands in for a default model stands beside it.
+        finer = from_quality(folder) if any(i.default for i in here.values()) else {}
+        for identity, info in here.items():
+            start = None if info.default else finer.get(info.name)
+            found.setdefault(identity, replace(info, from_quality=start))
+    return sorted(found.values(), key=_rank)
+
+
+def _rank(info: ModelInfo) -> tuple[bool, bool, str]:
+    return not info.default, info.from_quality is None, info.name
 
 
 def find(identity_prefix: bytes) -> ModelInfo:
@@ -98,11 +111,12 @@ def find(identity_prefix: bytes) -> ModelInfo:
     )
 
 
-def locate(name_or_path: str | Path | None = None) -> Path:
+def locate(name_or_path: str | Path | None = None, quality: int = 0) -> Path:
     """Return the weights file of a name, a path, or (None) of the default model.
 
     Args:
         name_or_path: as ``installed`` lists it, or a ``.safetensors`` file.
+        quality: 0 to 100; which model is the default may depend on it.
 
     Raises:
         WeightsError: no such model; the message lists the installed ones.
@@ -119,11 +133,32 @@ def locate(name_or_path: str | Path | None = None) -> Path:
                 raise WeightsError(f"no weights file {path}")
             return path
     models = installed()
+    if name_or_path is None:
+        for info in reversed(defaults(models)):
+            if quality >= (info.from_quality or 0):
+                return info.path
     for info in models:
-        if info.name == str(name_or_path) or (name_or_path is None and info.default):
+        if info.name == str(name_or_path):
             return info.path
     wanted = "a default model" if name_or_path is None else f"a model named {name_or_path!r}"
     raise WeightsError(f"{wanted} is not installed; {_installed_text(models)}")
+
+
+def defaults(models: list[ModelInfo] | None = None) -> list[ModelInfo]:
+    """Return the default model, and what takes its place at higher qualities, in rising order.
+
+    Args:
+        models: as ``installed`` returns them; looked for when omitted.
+
+    Example:
+        >>> from glc.weights import registry
+        >>> registry.defaults()[0].name
+        'base'
+    """
+    found = installed() if models is None else models
+    first = [info for info in found if info.default]
+    others = [info for info in found if info.from_quality is not None]
+    return first + sorted(others, key=lambda info: info.from_quality or 0) if first else []
 
 
 def describe(path: Path) -> ModelInfo:

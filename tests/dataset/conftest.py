@@ -46,6 +46,9 @@ class StubCodec:
     identity = IDENTITY
     device = "cpu"
 
+    def for_quality(self, quality):
+        return self
+
     def encode_batch(self, pictures, quality, keep_metadata, version, effort=0):
         # A checksum of zeros would look like the end of a file that never reached the disk.
         fields = (quality, IDENTITY[:3], b"", (), 0x01020304, version)

@@ -168,6 +168,32 @@ const commands = {
     return { first, before: card.kinds, moves, second, kinds, nameless: names };
   },
 
+  /** What the page shows of a photo at one quality after another. */
+  async qualities(page, { file, model, qualities }) {
+    await ready(page);
+    await page.select("#model", model);
+    await give(page, file);
+    const seen = [];
+    for (const quality of qualities) {
+      await page.evaluate((quality) => {
+        const input = document.querySelector(".controls .range input");
+        input.value = quality;
+        input.dispatchEvent(new Event("change"));
+      }, String(quality));
+      await page.waitForFunction((quality) => {
+        const card = document.querySelector(".card");
+        return card.getAttribute("aria-busy") === "false" && card.dataset.quality === quality;
+      }, LONG, String(quality));
+      seen.push(await page.evaluate(() => ({
+        model: document.querySelector(".card").dataset.model,
+        realism: !document.querySelectorAll(".controls .range")[1].hidden,
+        bytes: document.querySelector(".kinds span").textContent,
+      })));
+    }
+    const options = await page.$$eval("#model option", (all) => all.map((one) => one.textContent));
+    return { seen, options };
+  },
+
   /** What `Download` gives, by the text of its buttons. */
   async downloads(page, { file, buttons }) {
     await ready(page);

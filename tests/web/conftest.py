@@ -115,9 +115,11 @@ def serve(runtime: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
     """Return a function that shows a site with some models: its address and its folder."""
     servers = []
 
-    def show(*paths: Path) -> tuple[str, Path]:
+    def show(*models_or_paths: Path | registry.ModelInfo) -> tuple[str, Path]:
         folder = tmp_path_factory.mktemp("site")
-        models = [registry.describe(path) for path in paths]
+        models = [
+            registry.describe(one) if isinstance(one, Path) else one for one in models_or_paths
+        ]
         for name, read in site_files(models, runtime).items():
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)

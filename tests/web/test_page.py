@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 import re
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from glc.weights import registry
 
 pytestmark = pytest.mark.system
 
@@ -74,6 +77,27 @@ def test_the_keyboard_is_enough(browse, serve, micro_path, photo):
     assert found["second"] in ("JPEG", "WebP", "GLC")
     assert found["kinds"][0] != found["before"][0]
     assert found["nameless"] == 0
+
+
+def test_the_quality_chooses_the_model(
+    browse, serve, micro, micro_path, two_decoders, two_decoders_path, photo
+):
+    finer = dataclasses.replace(registry.describe(two_decoders_path), from_quality=60)
+    url, _ = serve(registry.describe(micro_path), finer)
+    qualities = [59, 60, 100, 20]
+    found = browse("qualities", url, file=str(photo), model="", qualities=qualities)
+    assert found["options"][0] == "by quality"
+    assert len(found["options"]) == 3
+    with Image.open(photo) as image:
+        for quality, seen in zip(qualities, found["seen"], strict=True):
+            codec = micro if quality < 60 else two_decoders
+            assert seen["model"] == codec.name
+            assert seen["realism"] == codec.takes_realism
+            size = len(codec.encode(image, quality))
+            assert seen["bytes"].startswith(f"{size:,} bytes")
+    # Who names a model gets it at all qualities.
+    found = browse("qualities", url, file=str(photo), model="micro", qualities=[100])
+    assert found["seen"][0]["model"] == "micro"
 
 
 def test_downloads(browse, serve, micro, micro_path, photo):

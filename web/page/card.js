@@ -21,7 +21,8 @@ let cards = 0;
  * What a card is given of the page.
  * @typedef {object} Context
  * @property {import("./models.js").Models} models
- * @property {() => import("./models.js").Entry} chosen the model for photos.
+ * @property {() => import("./models.js").Entry | undefined} chosen the model for photos, if one is
+ *   named; else the quality says which.
  * @property {() => number} quality where a photo begins.
  * @property {(entry: import("./models.js").Entry) => Promise<import("../glc.js").Codec>} open
  * @property {(work: () => Promise<void>) => Promise<void>} inTurn wait for the others, then work.
@@ -99,19 +100,21 @@ export class Card {
     }
     this.original = canvasOf(bitmap);
     bitmap.close();
-    const codec = await this.context.open(this.context.chosen());
-    await this.#code(codec, this.context.quality());
+    this.chosen = this.context.chosen();
+    const codec = await this.#code(this.context.quality());
     this.body.append(this.#comparison(), this.#rows(), this.#controls(codec, true));
     this.#show("glc");
   }
 
-  /** @param {import("../glc.js").Codec} codec @param {number} quality */
-  async #code(codec, quality) {
+  /** @param {number} quality @returns {Promise<import("../glc.js").Codec>} what made the file. */
+  async #code(quality) {
+    const entry = this.chosen ?? this.context.models.forQuality(quality);
+    const codec = await this.context.open(entry);
     this.quality = quality;
     this.#say("Encoding");
     this.coded = await codec.encode(this.file, quality, { progress: this.#progress(0, 0.5) });
     const image = await this.#decode(codec, 0.5);
-    this.model = codec.name;
+    [this.root.dataset.quality, this.root.dataset.model] = [String(quality), codec.name];
     this.shown = { glc: { canvas: canvasOf(image), text: this.#sizeOf(this.coded.length) } };
     this.#say("Making a JPEG and a WebP of as many bytes");
     for (const { key, type } of KINDS) {
@@ -124,6 +127,7 @@ export class Card {
       this.shown[key] = { canvas: rival.canvas, text };
     }
     this.#done();
+    return codec;
   }
 
   /** @param {import("../glc.js").Codec} codec @param {number} [start] of the progress */
@@ -207,26 +211,27 @@ export class Card {
    */
   #controls(codec, isPhoto) {
     const controls = element("div", { class: "controls" });
+    const realism = this.#range("Realism", this.realism, async (value) => {
+      this.realism = value;
+      const image = await this.#decode(await this.context.open(this.#entry()));
+      if (this.redraw) {
+        this.redraw(image);
+      } else {
+        this.shown.glc.canvas = canvasOf(image);
+        this.#show(this.kind);
+      }
+    }, "0 is the most faithful, 100 the most realistic picture");
+    realism.hidden = !codec.takesRealism;
     if (isPhoto) {
       const quality = /** @type {number} */ (this.quality);
       controls.append(this.#range("Quality", quality, async (value) => {
-        await this.#code(await this.context.open(this.#entry()), value);
+        const { takesRealism } = await this.#code(value);
+        realism.hidden = !takesRealism;
         this.#fillRows();
         this.#show(this.kind);
       }));
     }
-    if (codec.takesRealism) {
-      controls.append(this.#range("Realism", this.realism, async (value) => {
-        this.realism = value;
-        const image = await this.#decode(await this.context.open(this.#entry()));
-        if (this.redraw) {
-          this.redraw(image);
-        } else {
-          this.shown.glc.canvas = canvasOf(image);
-          this.#show(this.kind);
-        }
-      }, "0 is the most faithful, 100 the most realistic picture"));
-    }
+    controls.append(realism);
     if (isPhoto) {
       controls.append(this.#button("Download .glc", async () =>
         download(new Blob([/** @type {any} */ (this.coded)]), `${this.stem}.glc`)));

@@ -9,7 +9,8 @@ import { identityOf } from "../lib/weights.js";
 const KEPT = "glc-models";
 
 /**
- * @typedef {{name: string, file: string, identity: string, bytes: number, summary: string}} Entry
+ * @typedef {{name: string, file: string, identity: string, bytes: number, summary: string,
+ *   from_quality?: number | null}} Entry
  * @typedef {(share: number) => void} Progress
  */
 
@@ -38,6 +39,25 @@ export class Models {
       `the file was made with model ${model}, which is not on this site; it has ` +
         names.join(", "),
     );
+  }
+
+  /** Whether more than one model makes files by default. */
+  get sharesQualities() {
+    return this.entries.some((entry) => typeof entry.from_quality === "number");
+  }
+
+  /**
+   * Return the model that makes the files of a quality, as `glc encode` has it.
+   * @param {number} quality
+   * @returns {Entry}
+   */
+  forQuality(quality) {
+    const [first, ...others] = this.entries;
+    return others.reduce((best, entry) => {
+      const from = entry.from_quality;
+      const better = typeof from === "number" && from <= quality && from >= (best.from_quality ?? 0);
+      return better ? entry : best;
+    }, first);
   }
 
   /**

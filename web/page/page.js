@@ -10,6 +10,7 @@ import { identityOf } from "../lib/weights.js";
 
 const ROOT = new URL("../", import.meta.url);
 const CHOSEN = "glc-model";
+const BY_QUALITY = "";
 
 /** @param {string} text to be read out, too. */
 function say(text) {
@@ -28,12 +29,15 @@ async function readIndex() {
 /** @param {Models} models */
 function fillModels(models) {
   const select = byId("model");
+  if (models.sharesQualities) {
+    select.append(element("option", { value: BY_QUALITY, textContent: "by quality" }));
+  }
   for (const { name, bytes } of models.entries) {
     const text = `${name}, ${(bytes / 1e6).toFixed(0)} MB`;
     select.append(element("option", { value: name, textContent: text }));
   }
   const before = localStorage.getItem(CHOSEN);
-  if (models.entries.some((entry) => entry.name === before)) select.value = before;
+  if ([...select.options].some((option) => option.value === before)) select.value = before;
   select.addEventListener("change", () => localStorage.setItem(CHOSEN, select.value));
 }
 
@@ -49,10 +53,7 @@ function taker(models) {
     say,
     inTurn,
     quality: () => Number(quality.value),
-    chosen: () => {
-      const found = models.entries.find((entry) => entry.name === byId("model").value);
-      return found ?? models.entries[0];
-    },
+    chosen: () => models.entries.find((entry) => entry.name === byId("model").value),
     /** @param {import("./models.js").Entry} entry */
     open: async (entry) => {
       if (models.loaded !== entry.identity) say(`Loading the model ${entry.name}`);

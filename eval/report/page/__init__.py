@@ -113,8 +113,9 @@ def _decoding(strip: Strip, live: Live | None) -> str:
     if live is None:
         return ""
     name = escape(f"{strip.name}.glc")
+    address = live.address_for(strip.coded)
     return (
-        f'\n<div class="live" data-model="{live.address}" data-realism="{live.realism}">'
+        f'\n<div class="live" data-model="{address}" data-realism="{live.realism}">'
         "<button>Decode it here</button> "
         f'<a href="{strip.coded}" download="{name}">Save the .glc</a> '
         '<span role="status"></span></div>'

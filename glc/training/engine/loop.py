@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from glc.training.engine.nonfinite_guard import StepGuard, TrainingError, step_u
 from glc.training.engine.optimizers import Optimisers, may_be_recorded
 from glc.training.engine.phases import Ensemble, Outcome
 from glc.training.engine.processor import wants_bf16
+from glc.training.engine.quality_span import take_qualities
 from glc.training.engine.start import Start, start_linear
 from glc.training.engine.validation import evaluate
 from glc.training.losses.discriminator import Adversary, generator_loss, hinge_loss
@@ -169,6 +171,18 @@ class Trainer:
         if began == 1:
             # Before phase 2 the frozen copy of the encoder is not yet that of phase 1.
             self.ensemble.reference.load_state_dict(self.ensemble.model.encoder.state_dict())
+        self.average = AveragedWeights(self.ensemble, self.settings.ema_decay)
+
+    def take_qualities(self, qualities: Sequence[float]) -> None:
+        """Turn some qualities of what the run starts from into 0 to 100.
+
+        Args:
+            qualities: as for ``glc.training.engine.quality_span.take_qualities``.
+
+        Raises:
+            ValueError: not such qualities.
+        """
+        self.rate.log_weight = take_qualities(self.ensemble, self.rate.log_weight, qualities)
         self.average = AveragedWeights(self.ensemble, self.settings.ema_decay)
 
     def graft(self, path: Path) -> float:

@@ -6,6 +6,7 @@ import base64
 import functools
 import http.server
 import io
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -21,7 +22,8 @@ from eval import rd
 from eval.report import live
 from eval.report import readme as report
 from eval.runner import stored_file
-from glc import Codec
+from glc import Codec, WeightsError
+from glc.weights import manifest, registry
 from tests.eval.conftest import make_folder
 
 SECONDS = 300
@@ -138,6 +140,24 @@ def test_the_realism_of_a_recipe(
     monkeypatch.setattr(live, "find_runtime", lambda folder: tmp_path)
     assert live.prepare(f"glc:{micro_path}").realism == 100
     assert live.prepare(f"glc:{micro_path}@realism=30").realism == 30
+
+
+def test_each_file_of_the_default_models_finds_its_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, micro: Any, two_decoders: Any, linear: Any,
+    micro_path: Path, two_decoders_path: Path, make_picture: Any,
+) -> None:  # fmt: skip
+    for path in (micro_path, two_decoders_path):
+        shutil.copy(path, tmp_path)
+    manifest.write_manifest(tmp_path, "micro", {"two_decoders": 60})
+    monkeypatch.setenv(registry.MODELS_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(live, "find_runtime", lambda folder: tmp_path)
+    found = live.prepare("glc")
+    assert [model.name for model in found.models] == ["micro", "two_decoders"]
+    for codec in (micro, two_decoders):
+        coded = live.data_uri(codec.encode(make_picture(64, 64)))
+        assert found.address_for(coded) == f"live/models/{codec.identity.hex()[:16]}.safetensors"
+    with pytest.raises(WeightsError, match="which is not here"):
+        found.address_for(live.data_uri(linear.encode(make_picture(64, 64))))
 
 
 def test_options_for_the_run_need_pictures(tmp_path: Path, capsys: Any) -> None:
