@@ -6,10 +6,9 @@ other calls do, in ``glc.latents`` and ``glc.rate``.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +34,6 @@ from glc.coding.batch_coder import BatchCoder
 from glc.coding.partial import PartialPicture
 from glc.coding.payload import Message
 from glc.coding.tables import build_tables
-from glc.config import QUALITY_MAX
 from glc.effort.levels import LEVELS, check_effort, check_torch
 from glc.effort.search import Refiner, Search, open_refiner
 from glc.errors import WeightsError
@@ -58,18 +56,22 @@ __all__ = ["Codec"]
 
 
 class _Finer:
-    """The model that stands in for the default one from a quality on; loaded when it is needed."""
+    """A model that stands in for the default one from a quality on; loaded when it is needed."""
 
-    def __init__(self, info: ModelInfo, how: tuple[str, str, str]) -> None:
-        self.quality, self.identity = info.from_quality or 0, info.identity
-        self._path, self._how, self._lock = info.path, how, threading.Lock()
+    def __init__(self, path: str, identity: bytes, quality: int, how: tuple[str, str, str]) -> None:
+        self.path, self.identity, self.quality = path, identity, quality
+        self._how, self._lock = how, threading.Lock()
         self._codec: Codec | None = None
 
     def open(self, limits: Limits, tile: int | None) -> Codec:
+        """Return its codec, with the limits and tiles of the codec that it belongs to.
+
+        Raises:
+            WeightsError: malformed, or neither where they were nor installed.
+        """
         with self._lock:
             if self._codec is None:
-                how = dict(zip(("runtime", "device", "precision"), self._how, strict=True))
-                self._codec = Codec.from_pretrained(self._path, **how, tile=tile)
+                self._codec = _load(self.path, self.identity, self._how, tile)
         self._codec.limits, self._codec.tile = limits, tile
         return self._codec
 
@@ -77,9 +79,10 @@ class _Finer:
 class Codec:
     """A model, ready to encode and decode.
 
-    Without a name ``from_pretrained`` gives the default models: one for small files, and from a
-    quality on another one. Both are at work wherever a call has a quality, or a file, which names
-    its model; whatever knows neither, as latents of a picture, is that of the first.
+    Without a name ``from_pretrained`` gives the default models as one codec: one of them makes
+    small files, another one those from a quality on, and a file is read by the model that it names.
+    Latents of pictures, and what is done with latents, are those of the first; ``for_quality``
+    gives the codec of another one.
 
     Safe to use from several threads at once, and in processes forked or spawned from this one:
     docs/robustness.md has the rules. A pickled codec names its weights and does not hold them.
@@ -126,7 +129,7 @@ class Codec:
         self._how, self._path = (runtime, device, precision), ""
         self._weights, self._lock = weights, threading.Lock()
         self._refiner: Refiner | None = None
-        self._finer: _Finer | None = None
+        self._finer: tuple[_Finer, ...] = ()
 
     @classmethod
     def from_pretrained(
@@ -165,12 +168,15 @@ class Codec:
         wanted = None if name_or_path is None else os.fspath(name_or_path)
         # First what needs no file.
         choose(runtime, device, precision)
-        path = registry.locate(wanted)
+        found = registry.defaults() if wanted is None else []
+        path = found[0].path if found else registry.locate(wanted)
         how = {"runtime": runtime, "device": device, "precision": precision}
         codec = cls(checkpoint.load(path), **how, tile=tile)
         codec._path = str(path.absolute())
-        for info in registry.defaults()[1:] if wanted is None else ():
-            codec._finer = _Finer(info, codec._how)
+        codec._finer = tuple(
+            _Finer(str(info.path.absolute()), info.identity, info.from_quality or 0, codec._how)
+            for info in found[1:]
+        )
         return codec
 
     @classmethod
@@ -213,7 +219,7 @@ class Codec:
 
     def __reduce__(self) -> tuple[Any, ...]:
         known = self._path, self.name, self.identity, self._how, self.limits, self.tile
-        finer = None if self._finer is None else (self._finer.identity, self._finer.quality)
+        finer = tuple((one.path, one.identity, one.quality) for one in self._finer)
         return _restore, (*known, finer)
 
     @property
@@ -224,7 +230,7 @@ class Codec:
     @property
     def identities(self) -> tuple[bytes, ...]:
         """Of every model that it encodes with: one, or those of the default models."""
-        return (self.identity,) if self._finer is None else (self.identity, self._finer.identity)
+        return (self.identity, *(one.identity for one in self._finer))
 
     @property
     def name(self) -> str:
@@ -262,7 +268,8 @@ class Codec:
         """Return the codec of one model that makes the files of a quality.
 
         That is this codec, unless it is that of the default models and the quality is one of those
-        that another model makes. Its latents are then those of the files.
+        that another model makes. Its latents are then those of the files. ``limits`` and ``tile``
+        of what it returns follow those of this codec.
 
         Args:
             quality: 0 to 100.
@@ -276,9 +283,10 @@ class Codec:
             'base'
         """
         quality = check_quality(quality)
-        if self._finer is None or quality < self._finer.quality:
-            return self
-        return self._finer.open(self.limits, self.tile)
+        for one in reversed(self._finer):
+            if quality >= one.quality:
+                return one.open(self.limits, self.tile)
+        return self
 
     def encode(
         self,
@@ -397,15 +405,17 @@ class Codec:
             >>> len(codec.encode_to_size("photo.jpg", max_bytes=150)) <= 150
             True
         """
-        self._searching(effort)
+        if LEVELS[check_effort(effort)].steps:
+            check_torch(effort)
         max_bytes, loaded = check_size(max_bytes), inputs.load(picture)
 
         def of_quality(quality: int) -> tuple[BatchCoder, Search]:
             codec = self.for_quality(quality)
             return codec.coder, codec._searching(effort)
 
+        starts = (0, *(one.quality for one in self._finer))
         how = max_bytes, keep_metadata, Tiling(self.tile, progress)
-        return encoding.encode_to_size(of_quality, loaded, *how)
+        return encoding.encode_to_size(of_quality, starts, loaded, *how)
 
     @property
     def takes_realism(self) -> bool:
@@ -413,8 +423,9 @@ class Codec:
 
         Of the default models it is enough that one of them does.
         """
-        finest = self.for_quality(QUALITY_MAX)
-        return self.networks.config.linear or finest.networks.config.linear
+        return self.networks.config.linear or any(
+            one.open(self.limits, self.tile).takes_realism for one in self._finer
+        )
 
     def decode(
         self, data: bytes, realism: int | None = None, progress: Progress | None = None
@@ -469,11 +480,10 @@ class Codec:
         """
         shown = check_realism(realism)
         images: dict[int, Image.Image] = {}
-        for codec, members, tiling in self._by_model(files, progress):
-            containers = [codec._open(files[index]) for index in members]
-            decoded = decoding.decode(codec.coder, containers, shown, tiling)
-            images.update(zip(members, decoded, strict=True))
-        return [images[index] for index in range(len(files))]
+        for codec, opened, tiling in self._by_model(files, progress):
+            decoded = decoding.decode(codec.coder, list(opened.values()), shown, tiling)
+            images.update(zip(opened, decoded, strict=True))
+        return [images[place] for place in sorted(images)]
 
     def verify(self, data: bytes, progress: Progress | None = None) -> None:
         """Decode the symbols of a file and compare its checksum, without making pixels.
@@ -507,9 +517,8 @@ class Codec:
         Example:
             >>> codec.verify_batch([data, data])
         """
-        for codec, members, tiling in self._by_model(files, progress):
-            containers = [codec._open(files[index]) for index in members]
-            decoding.verify(codec.coder, containers, tiling)
+        for codec, opened, tiling in self._by_model(files, progress):
+            decoding.verify(codec.coder, list(opened.values()), tiling)
 
     def bits(self, picture: Source, quality: int = 50) -> float:
         """Return the bits that the model itself expects for a picture: z and y, no container.
@@ -745,8 +754,18 @@ class Codec:
             >>> [l.shape[:2] for l in codec.latents_batch(["photo.jpg", data])]
             [(4, 8), (4, 8)]
         """
-        items = [self._open(p) if isinstance(p, bytes) else inputs.load(p) for p in pictures]
-        return convert.to_latents(self.coder, items, self._bottleneck)
+        members: dict[Codec, dict[int, Container | image.Picture]] = {}
+        for place, one in enumerate(pictures):
+            if isinstance(one, bytes):
+                codec = self._of_file(one)
+                members.setdefault(codec, {})[place] = codec._open(one)
+            else:
+                members.setdefault(self, {})[place] = inputs.load(one)
+        found: dict[int, NDArray[np.float32]] = {}
+        for codec, items in members.items():
+            latents = convert.to_latents(codec.coder, list(items.values()), codec._bottleneck)
+            found.update(zip(items, latents, strict=True))
+        return [found[place] for place in sorted(found)]
 
     def from_latents(
         self,
@@ -851,23 +870,30 @@ class Codec:
         return self.coder.quantise(pictures, latents, quality, tiling=tiling, search=search)
 
     def _of_file(self, data: bytes) -> Codec:
-        """Return what decodes a file, or a part of one: this codec, or the finer one."""
+        """Return what decodes a file, or a part of one: this codec, or a finer one."""
         start = len(MAGIC)
-        model = data[start : start + MODEL_BYTES]
-        if self._finer is None or model != self._finer.identity[:MODEL_BYTES]:
-            return self
-        return self._finer.open(self.limits, self.tile)
+        if isinstance(data, (bytes, bytearray, memoryview)):
+            model = bytes(data[start : start + MODEL_BYTES])
+            for one in self._finer:
+                if model == one.identity[:MODEL_BYTES]:
+                    return one.open(self.limits, self.tile)
+        return self
 
     def _by_model(
-        self, files: Sequence[bytes], progress: Progress | None
-    ) -> Iterator[tuple[Codec, list[int], Tiling]]:
-        """Yield each codec that these files need, with the places of its files."""
-        codecs = [self._of_file(data) for data in files]
+        self, files: Iterable[bytes], progress: Progress | None
+    ) -> list[tuple[Codec, dict[int, Container], Tiling]]:
+        """Open files, and return each codec that they need with those that it decodes, by place."""
+        members: dict[Codec, dict[int, Container]] = {}
+        for place, data in enumerate(files):
+            codec = self._of_file(data)
+            members.setdefault(codec, {})[place] = codec._open(data)
         tiling, done = Tiling(self.tile, progress), 0
-        for codec in dict.fromkeys(codecs) or (self,):
-            members = [index for index, one in enumerate(codecs) if one is codec]
-            yield codec, members, tiling.share(done, len(members), max(1, len(files)))
-            done += len(members)
+        total = sum(map(len, members.values()))
+        found = []
+        for codec, opened in members.items():
+            found.append((codec, opened, tiling.share(done, len(opened), total)))
+            done += len(opened)
+        return found
 
     def _open(self, data: bytes) -> Container:
         return assembly.open_file(data, self.limits, self.identity, self.name)
@@ -878,6 +904,21 @@ class Codec:
         return prefix
 
 
+def _load(path: str, identity: bytes, how: tuple[str, str, str], tile: int | None) -> Codec:
+    """Load the weights of an identity: from where they were, or from an installed model.
+
+    Raises:
+        WeightsError: neither has them.
+    """
+    wanted = dict(zip(("runtime", "device", "precision"), how, strict=True))
+    codec = None
+    if path and Path(path).is_file():
+        codec = Codec.from_pretrained(path, **wanted, tile=tile)
+    if codec is None or codec.identity != identity:
+        codec = Codec.from_pretrained(registry.find(identity).path, **wanted, tile=tile)
+    return codec
+
+
 def _restore(
     path: str,
     name: str,
@@ -885,27 +926,20 @@ def _restore(
     how: tuple[str, str, str],
     limits: Limits,
     tile: int | None,
-    finer: tuple[bytes, int] | None = None,
+    finer: tuple[tuple[str, bytes, int], ...] = (),
 ) -> Codec:
-    """Load the codec that was pickled: from where it was, or from installed models.
+    """Load the codec that was pickled: from where it was, or from an installed model.
 
     Raises:
         WeightsError: neither has weights of this identity.
     """
-    wanted = dict(zip(("runtime", "device", "precision"), how, strict=True))
-    codec = None
     try:
-        if path and Path(path).is_file():
-            codec = Codec.from_pretrained(path, **wanted, tile=tile)
-        if codec is None or codec.identity != identity:
-            codec = Codec.from_pretrained(registry.find(identity).path, **wanted, tile=tile)
-        if finer is not None:
-            info = dataclasses.replace(registry.find(finer[0]), from_quality=finer[1])
-            codec._finer = _Finer(info, how)
+        codec = _load(path, identity, how, tile)
     except WeightsError as error:
         raise WeightsError(
             f"the pickled codec was of model {name} ({identity[:MODEL_BYTES].hex()}), whose "
             f"weights are neither at {path or 'a path'} nor installed: {error}"
         ) from error
     codec.limits = limits
+    codec._finer = tuple(_Finer(*one, how) for one in finer)
     return codec

@@ -67,47 +67,64 @@ def test_the_quality_chooses_the_model(codec, both, make_picture):
 def test_files_of_both_in_one_batch(codec, make_picture):
     pictures = [make_picture(64 + 16 * i, 80, seed=i) for i in range(5)]
     files = [codec.encode(p, q) for p, q in zip(pictures, (90, 10, 60, 59, 100), strict=True)]
-    told: list[float] = []
-    decoded = codec.decode_batch(files, progress=told.append)
+    decoded = codec.decode_batch(data for data in files)
     assert [image.size for image in decoded] == [(80, 64 + 16 * i) for i in range(5)]
     for image, data in zip(decoded, files, strict=True):
         assert image.tobytes() == codec.decode(data).tobytes()
     codec.verify_batch(files)
     assert codec.decode_batch([]) == []
+    codec.verify_batch(dict(enumerate(files)).values())
     broken = bytearray(files[2])
     broken[-1] ^= 1
     with pytest.raises(glc.GlcError):
         codec.verify_batch([*files[:2], bytes(broken)])
 
 
+def test_progress_of_a_batch_of_both(codec, make_picture):
+    codec.tile = 64
+    files = [codec.encode(make_picture(128, 192, seed=q), q) for q in (90, 10, 70)]
+    told: list[float] = []
+    codec.decode_batch(files, progress=told.append)
+    assert len(told) > len(files)
+    assert told == sorted(told)
+    assert told[-1] == pytest.approx(1.0)
+
+
 def test_sizes_lie_on_both_sides(codec, both, make_picture):
     picture = make_picture(96, 128)
-    largest, smallest = codec.encode(picture, 100), codec.encode(picture, 0)
-    shares: list[float] = []
-    data = codec.encode_to_size(picture, len(largest), progress=shares.append)
-    assert data == largest
-    assert name_of(data, both) == "two_decoders"
-    assert name_of(codec.encode_to_size(picture, len(smallest)), both) == "micro"
-    assert shares == sorted(shares)
+    sizes = {quality: len(codec.encode(picture, quality)) for quality in range(101)}
+    for limit in sorted({*sizes.values(), min(sizes.values()) + 1, 100_000}):
+        fitting = [quality for quality, size in sizes.items() if size <= limit]
+        finer = [quality for quality in fitting if quality >= FROM]
+        data = codec.encode_to_size(picture, limit)
+        assert len(data) <= limit
+        # Random weights make files that do not grow with every quality.
+        assert (unpack(data).quality >= FROM) == (FROM in fitting)
+        if sizes[FROM] <= limit:
+            assert finer
     with pytest.raises(ValueError, match="the smallest file has"):
         codec.encode_to_size(picture, 10)
 
 
 def test_shares_rise_when_both_are_tried(codec, make_picture):
     codec.tile = 64
-    shares: list[float] = []
-    codec.encode_to_size(make_picture(128, 192), 1_000_000, progress=shares.append)
-    assert len(shares) > 4
-    assert shares == sorted(shares)
-    assert shares[-1] <= 1.0
+    picture = make_picture(128, 192)
+    for limit in (len(codec.encode(picture, 20)), 1_000_000):
+        shares: list[float] = []
+        codec.encode_to_size(picture, limit, progress=shares.append)
+        assert len(shares) > 4
+        assert shares == sorted(shares)
+        assert 0.6 < shares[-1] <= 1.0
 
 
 @pytest.mark.parametrize("quality", [20, 80])
 def test_what_takes_a_quality_or_a_file_follows_it(codec, micro, two_decoders, quality):
     rng = np.random.default_rng(1)
     picture = rng.integers(0, 255, (64, 80, 3), np.uint8)
-    one = codec.for_quality(quality)
-    assert one.identity == (micro if quality < FROM else two_decoders).identity
+    alone = Codec.from_pretrained("micro" if quality < FROM else "two_decoders", device="cpu")
+    assert alone.identity == (micro if quality < FROM else two_decoders).identity
+    assert codec.for_quality(quality).identity == alone.identity
+    one = alone
     data = codec.encode(picture, quality)
     assert codec.bits(picture, quality) == one.bits(picture, quality)
     assert codec.surprise(picture, quality) == one.surprise(picture, quality)
@@ -119,6 +136,9 @@ def test_what_takes_a_quality_or_a_file_follows_it(codec, micro, two_decoders, q
     part = codec.decode_partial(data[:-3])
     assert part.image.tobytes() == one.decode_partial(data[:-3]).image.tobytes()
     codec.verify(data)
+    assert np.array_equal(codec.latents(data), one.latents(data))
+    shapes = [latents.shape for latents in codec.latents_batch([picture, data])]
+    assert shapes == [micro.latents(picture).shape, one.latents(data).shape]
 
 
 def test_a_file_of_neither(codec, linear, make_picture):
@@ -146,6 +166,59 @@ def test_a_pickled_codec_has_both(codec, both, make_picture):
         assert again.encode(picture, quality) == codec.encode(picture, quality)
 
 
+def test_a_pickled_codec_finds_both_by_their_paths(codec, folder, monkeypatch, make_picture):
+    pickled = pickle.dumps(codec)
+    monkeypatch.delenv(registry.MODELS_VARIABLE)
+    again = pickle.loads(pickled)
+    picture = make_picture(64, 80)
+    assert again.encode(picture, 90) == codec.encode(picture, 90)
+    (folder / "two_decoders.safetensors").unlink()
+    late = pickle.loads(pickled)
+    assert late.encode(picture, 30) == codec.encode(picture, 30)
+    with pytest.raises(WeightsError, match="not installed"):
+        late.encode(picture, 90)
+
+
+def test_the_second_is_found_from_another_folder_and_must_be_the_same(
+    folder, linear_path, tmp_path, monkeypatch, make_picture
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(registry.MODELS_VARIABLE, "models")
+    codec, late = Codec.from_pretrained(device="cpu"), Codec.from_pretrained(device="cpu")
+    monkeypatch.chdir(folder)
+    codec.encode(make_picture(64, 64), 90)
+    (folder / "manifest.json").unlink()
+    shutil.copy(linear_path, folder / "two_decoders.safetensors")
+    with pytest.raises(WeightsError, match="not installed"):
+        late.encode(make_picture(64, 64), 90)
+
+
+def test_copies_in_a_folder_before_change_nothing(
+    folder, micro_path, two_decoders_path, tmp_path, monkeypatch
+):
+    first = tmp_path / "copies"
+    first.mkdir()
+    monkeypatch.setenv(registry.MODELS_VARIABLE, f"{first}{os.pathsep}{folder}")
+    for path in (two_decoders_path, micro_path):
+        shutil.copy(path, first)
+        found = [(info.name, info.from_quality) for info in registry.defaults()]
+        assert found == [("micro", None), ("two_decoders", FROM)]
+    assert registry.locate(None, FROM).parent == first
+
+
+def test_more_than_two(folder, linear_path, linear, two_decoders, make_picture):
+    shutil.copy(linear_path, folder)
+    manifest.write_manifest(folder, "micro", {"two_decoders": FROM, "linear": 90})
+    codec = Codec.from_pretrained(device="cpu")
+    picture = make_picture(64, 80)
+    for quality, one in ((89, two_decoders), (90, linear), (FROM, two_decoders)):
+        data = codec.encode(picture, quality)
+        assert unpack(data).model == one.identity[:3]
+        assert registry.locate(None, quality).stem == one.name
+        assert codec.decode(data).size == (80, 64)
+    assert len(codec.identities) == 3
+
+
 def test_a_folder_before_takes_the_place_of_both(
     folder, linear_path, tmp_path, monkeypatch, make_picture, linear
 ):
@@ -165,7 +238,19 @@ def test_without_its_file_the_first_model_does_all(folder, both, make_picture):
     assert name_of(codec.encode(make_picture(64, 64), 100), both) == "micro"
 
 
-@pytest.mark.parametrize("known", [3, ["two_decoders"], {"two_decoders": "60"}, {"else": 3}])
+@pytest.mark.parametrize("quality", [0, -5, 101, "60", None])
+def test_a_manifest_is_written_with_qualities_only(folder, quality):
+    with pytest.raises(ValueError, match="from_quality of two_decoders"):
+        manifest.write_manifest(folder, "micro", {"two_decoders": quality})
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        *(3, ["two_decoders"], {"two_decoders": "60"}, {"else": 3}),
+        *({"two_decoders": quality} for quality in (0, -5, 101, True, 60.0)),
+    ],
+)
 def test_a_manifest_that_says_nothing_sensible(folder, known):
     path = folder / "manifest.json"
     found = json.loads(path.read_text())

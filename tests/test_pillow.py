@@ -28,6 +28,8 @@ REGISTRIES = ("OPEN", "SAVE", "EXTENSION", "MIME")
 @pytest.fixture(autouse=True)
 def registered(micro_path: Path) -> Iterator[None]:
     """Register with the micro model, and leave Pillow as it was."""
+    # All plugins first: those that Pillow finds later would be forgotten with what is undone here.
+    Image.init()
     before = {name: dict(getattr(Image, name)) for name in REGISTRIES}
     order = list(Image.ID)
     glc.pillow.register(micro_path)

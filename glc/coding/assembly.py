@@ -6,7 +6,7 @@ Arrays and bytes only; knows nothing of what computes the integers. docs/format.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -145,29 +145,47 @@ def finish(container: Container, pixels: NDArray[np.uint8]) -> Image.Image:
     return to_pil(picture)
 
 
-def best_fit(code: Callable[[int], bytes], max_bytes: int) -> bytes:
+def best_fit(code: Callable[[int], bytes], max_bytes: int, starts: Sequence[int] = (0,)) -> bytes:
     """Return the file of the highest quality that has at most ``max_bytes`` bytes.
 
     Args:
-        code: gives the file of a quality; files grow with it.
+        code: gives the file of a quality.
         max_bytes: the limit.
+        starts: the first quality of every model, from 0 on. Files of one model grow with the
+            quality; the first one of the next model may be smaller than the last one before.
 
     Raises:
         ValueError: the file is larger even at quality 0.
     """
-    best: bytes | None = None
-    smallest = 0
-    low, high = 0, QUALITY_MAX
-    while low <= high:
-        quality = (low + high) // 2
-        data = code(quality)
-        if len(data) <= max_bytes:
-            best, low = data, quality + 1
-        else:
-            smallest, high = len(data), quality - 1
-    if best is None:
+    sizes: dict[int, int] = {}
+
+    def fitting(low: int, high: int) -> tuple[int, bytes] | None:
+        best = None
+        while low <= high:
+            quality = (low + high) // 2
+            data = code(quality)
+            sizes[quality] = len(data)
+            if len(data) <= max_bytes:
+                best, low = (quality, data), quality + 1
+            else:
+                high = quality - 1
+        return best
+
+    found: tuple[int, bytes] | None = None
+    stop = QUALITY_MAX + 1
+    for start in reversed(starts):
+        if start == 0:
+            found = fitting(0, stop - 1)
+        elif first := fitting(start, start):
+            # Where its smallest file is too large, none of a model's fits.
+            found = fitting(start + 1, stop - 1) or first
+        if found is not None:
+            break
+        stop = start
+    if found is None:
+        smallest = sizes[min(sizes)]
         raise ValueError(
             f"the smallest file has {smallest} bytes, more than {max_bytes}; allow more, or make "
             "the picture smaller"
         )
-    return best
+    return found[1]

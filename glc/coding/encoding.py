@@ -47,6 +47,7 @@ def encode(
 
 def encode_to_size(
     of_quality: Callable[[int], tuple[BatchCoder, Search]],
+    starts: Sequence[int],
     picture: Picture,
     max_bytes: int,
     keep_metadata: bool,
@@ -56,6 +57,7 @@ def encode_to_size(
 
     Args:
         of_quality: gives what encodes at a quality, and how it searches.
+        starts: the first quality of every model.
         picture: as in ``encode``.
         max_bytes: the limit.
         keep_metadata: store EXIF and XMP.
@@ -70,8 +72,9 @@ def encode_to_size(
     tried: dict[int, bytes] = {}
 
     def next_share() -> Tiling:
-        # A search among 101 qualities tries at most seven, and needs the latents of two models.
-        return first.share(len(latents) + len(tried), 1, 9)
+        # A search among 101 qualities tries at most seven, after the latents; and what a finer
+        # model makes at its first quality comes before.
+        return first.share(len(latents) + len(tried), 1, 8 + 2 * (len(starts) - 1))
 
     def code(quality: int, own: Tiling, search: Search | None = None) -> bytes:
         coder = of_quality(quality)[0]
@@ -87,7 +90,7 @@ def encode_to_size(
         tried[quality] = code(quality, next_share())
         return tried[quality]
 
-    data = assembly.best_fit(attempt, max_bytes)
+    data = assembly.best_fit(attempt, max_bytes, starts)
     if not searches:
         return data
     quality = max(quality for quality, one in tried.items() if one == data)

@@ -19,6 +19,9 @@ __all__ = [
 
 SUFFIX = ".safetensors"
 
+_QUALITIES = range(1, 101)
+"""From which a model may take the place of the default one."""
+
 
 def identity_of(data: bytes) -> bytes:
     """Return the identity of a weights file, the SHA-256 of ``data``, all its bytes: 32 bytes.
@@ -37,8 +40,15 @@ def write_manifest(folder: Path, default: str, from_quality: Mapping[str, int] =
     Args:
         folder: with weights files.
         default: name of the model that is taken where none is named.
-        from_quality: names of models that are taken in its place, and from which quality on.
+        from_quality: names of models that are taken in its place, and from which quality on, 1 to
+            100.
+
+    Raises:
+        ValueError: no such quality.
     """
+    for name, quality in from_quality.items():
+        if quality not in _QUALITIES:
+            raise ValueError(f"from_quality of {name}: expected 1 to 100, found {quality!r}")
     digests = {p.name: identity_of(p.read_bytes()).hex() for p in sorted(folder.glob(f"*{SUFFIX}"))}
     known: dict[str, Any] = {"default": default}
     if from_quality:
@@ -66,7 +76,11 @@ def from_quality(folder: Path) -> dict[str, int]:
     found = _read(folder).get("from_quality")
     if not isinstance(found, dict):
         return {}
-    return {name: quality for name, quality in found.items() if type(quality) is int}
+    return {
+        name: quality
+        for name, quality in found.items()
+        if type(quality) is int and quality in _QUALITIES
+    }
 
 
 def _read(folder: Path) -> dict[str, Any]:

@@ -22,8 +22,11 @@ __all__ = ["codec_for_files", "codec_named"]
 _lock = threading.Lock()
 _loaded: dict[tuple[bytes, str], Codec] = {}
 """By identity and device."""
+_starts: dict[str, list[int]] = {}
+"""From which quality on each default model makes the files, by folders searched."""
 _named: dict[tuple[str, str, int], bytes] = {}
-"""Identity by name or path, folders searched, and time of the last change of a path, or quality."""
+"""Identity by name or path, folders searched, and time of the last change of a path; or, without a
+name, the quality from which on it makes the files."""
 
 
 def codec_named(
@@ -42,8 +45,12 @@ def codec_named(
     name = "" if model is None else os.fspath(model)
     path = Path(name)
     changed = path.stat().st_mtime_ns if path.is_file() else 0
-    key = (name, os.environ.get(registry.MODELS_VARIABLE, ""), changed if name else quality)
+    folders = os.environ.get(registry.MODELS_VARIABLE, "")
     with _lock:
+        if not name and folders not in _starts:
+            _starts[folders] = [info.from_quality or 0 for info in registry.defaults()]
+        start = max((s for s in _starts.get(folders, ()) if s <= quality), default=0)
+        key = (name, folders, changed if name else start)
         codec = _loaded.get((_named.get(key, b""), device))
         if codec is None:
             codec = _load(registry.locate(name or None, quality), device)

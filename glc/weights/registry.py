@@ -60,25 +60,27 @@ def installed() -> list[ModelInfo]:
     Example:
         >>> from glc.weights import registry
         >>> sorted(model.name for model in registry.installed())
-        ['base', 'tiny']
+        ['base', 'fine', 'tiny']
     """
     found: dict[bytes, ModelInfo] = {}
     for folder in model_folders():
         # One default only: that of the first folder that has the one it names.
         taken = any(info.default for info in found.values())
         default = None if taken else default_name(folder)
-        here: dict[bytes, ModelInfo] = {}
+        here = []
         for path in sorted(folder.glob(f"*{SUFFIX}")):
             try:
-                info = _describe(path, default)
+                here.append(_describe(path, default))
             except (WeightsError, OSError):
                 continue
-            here.setdefault(info.identity, info)
         # What stands in for a default model stands beside it.
-        finer = from_quality(folder) if any(i.default for i in here.values()) else {}
-        for identity, info in here.items():
+        finer = from_quality(folder) if any(info.default for info in here) else {}
+        for info in here:
             start = None if info.default else finer.get(info.name)
-            found.setdefault(identity, replace(info, from_quality=start))
+            # A copy may lie in a folder before, which does not say what it is for.
+            first = found.setdefault(info.identity, info)
+            if info.default or start is not None:
+                found[info.identity] = replace(first, default=info.default, from_quality=start)
     return sorted(found.values(), key=_rank)
 
 
