@@ -64,7 +64,7 @@ def _parser() -> Parser:
         action="append",
         metavar="NAME",
         help="a model to ship, by name or path; may be given several times, the first is the one "
-        "that encodes (default: all that are installed)",
+        "that encodes (default: all that are installed, and the quality says which one encodes)",
     )
     parser.add_argument(
         "--runtime", metavar="DIR", help="where npm has put onnxruntime-web (default: here)"

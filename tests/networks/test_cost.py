@@ -13,7 +13,7 @@ from glc.networks.__main__ import main
 from glc.networks.cost import cost_table, total_parameters
 from glc.networks.model import GlcModel
 from glc.runtime.torch import model_tensors
-from glc.weights import checkpoint
+from glc.weights import checkpoint, registry
 from tests.conftest import TWO_DECODERS
 
 DECODE_KMAC, ENCODE_KMAC, FILE_BYTES = 60.0, 50.0, 24_000_000
@@ -36,6 +36,15 @@ def test_the_weights_file_of_base_is_inside_its_budget(tmp_path):
     path = tmp_path / "base.safetensors"
     checkpoint.save(path, config, "base", "", tensors)
     assert path.stat().st_size <= FILE_BYTES
+
+
+@pytest.mark.parametrize("model", registry.installed(), ids=lambda model: model.name)
+def test_what_is_installed_is_inside(model):
+    config = checkpoint.load(model.path).config
+    costs = {part: kmac for part, _, kmac in cost_table(config)}
+    assert costs["decode"] <= DECODE_KMAC
+    assert costs["encode"] <= ENCODE_KMAC
+    assert model.size_bytes <= FILE_BYTES
 
 
 def test_the_sums_are_sums_of_their_parts(base):
