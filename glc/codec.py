@@ -71,7 +71,13 @@ class _Finer:
         """
         with self._lock:
             if self._codec is None:
-                self._codec = _load(self.path, self.identity, self._how, tile)
+                try:
+                    self._codec = _load(self.path, self.identity, self._how, tile)
+                except WeightsError as error:
+                    raise WeightsError(
+                        f"the model of qualities from {self.quality} on, "
+                        f"{self.identity[:MODEL_BYTES].hex()} at {self.path}: {error}"
+                    ) from error
         self._codec.limits, self._codec.tile = limits, tile
         return self._codec
 
