@@ -411,17 +411,22 @@ class Codec:
             >>> len(codec.encode_to_size("photo.jpg", max_bytes=150)) <= 150
             True
         """
-        if LEVELS[check_effort(effort)].steps:
+        searches = LEVELS[check_effort(effort)].steps > 0
+        if searches:
             check_torch(effort)
         max_bytes, loaded = check_size(max_bytes), inputs.load(picture)
 
-        def of_quality(quality: int) -> tuple[BatchCoder, Search]:
-            codec = self.for_quality(quality)
-            return codec.coder, codec._searching(effort)
+        def coder_for(quality: int) -> BatchCoder:
+            return self.for_quality(quality).coder
+
+        def search_for(quality: int) -> Search:
+            return self.for_quality(quality)._searching(effort)
 
         starts = (0, *(one.quality for one in self._finer))
         how = max_bytes, keep_metadata, Tiling(self.tile, progress)
-        return encoding.encode_to_size(of_quality, starts, loaded, *how)
+        return encoding.encode_to_size(
+            coder_for, starts, loaded, *how, search_for if searches else None
+        )
 
     @property
     def takes_realism(self) -> bool:

@@ -206,6 +206,14 @@ def test_copies_in_a_folder_before_change_nothing(
     assert registry.locate(None, FROM).parent == first
 
 
+def test_of_two_files_of_one_name_the_first_is_taken(folder, export_model, make_model, micro):
+    export_model(folder / "z-other.safetensors", make_model(9), "micro")
+    manifest.write_manifest(folder, "micro", {"two_decoders": FROM})
+    assert [info.path.stem for info in registry.defaults()] == ["micro", "two_decoders"]
+    assert registry.locate(None, 0).stem == "micro"
+    assert Codec.from_pretrained(device="cpu").identity == micro.identity
+
+
 def test_more_than_two(folder, linear_path, linear, two_decoders, make_picture):
     shutil.copy(linear_path, folder)
     manifest.write_manifest(folder, "micro", {"two_decoders": FROM, "linear": 90})

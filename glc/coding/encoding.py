@@ -46,28 +46,29 @@ def encode(
 
 
 def encode_to_size(
-    of_quality: Callable[[int], tuple[BatchCoder, Search]],
+    coder_for: Callable[[int], BatchCoder],
     starts: Sequence[int],
     picture: Picture,
     max_bytes: int,
     keep_metadata: bool,
     tiling: Tiling,
+    search_for: Callable[[int], Search] | None,
 ) -> bytes:
     """Return the file of the highest quality that fits; arguments as ``Codec.encode_to_size``.
 
     Args:
-        of_quality: gives what encodes at a quality, and how it searches.
+        coder_for: gives what encodes at a quality.
         starts: the first quality of every model.
         picture: as in ``encode``.
         max_bytes: the limit.
         keep_metadata: store EXIF and XMP.
         tiling: how it is cut, and who is told.
+        search_for: gives the search of a quality; None without one.
 
     Raises:
         ValueError: the file is larger even at quality 0.
     """
-    searches = of_quality(0)[1].level.steps > 0
-    first = tiling.within(0.0, 0.3) if searches else tiling
+    first = tiling.within(0.0, 0.3) if search_for else tiling
     latents: dict[bytes, Floats] = {}
     tried: dict[int, bytes] = {}
 
@@ -77,25 +78,25 @@ def encode_to_size(
         return first.share(len(latents) + len(tried), 1, 8 + 2 * (len(starts) - 1))
 
     def code(quality: int, own: Tiling, search: Search | None = None) -> bytes:
-        coder = of_quality(quality)[0]
+        coder = coder_for(quality)
         found = latents[coder.identity]
         ((payload, symbols),) = coder.code([picture], found, quality, FORMAT_VERSION, own, search)
         how = quality, keep_metadata, coder.identity
         return assembly.to_file(picture, *how, payload, symbols)
 
     def attempt(quality: int) -> bytes:
-        coder = of_quality(quality)[0]
+        coder = coder_for(quality)
         if coder.identity not in latents:
             latents[coder.identity] = coder.analyse([picture], tiling=next_share())
         tried[quality] = code(quality, next_share())
         return tried[quality]
 
     data = assembly.best_fit(attempt, max_bytes, starts)
-    if not searches:
+    if search_for is None:
         return data
     quality = max(quality for quality, one in tried.items() if one == data)
     spare = 8.0 * (max_bytes - len(data))
-    filling = dataclasses.replace(of_quality(quality)[1], spare_bits=spare)
+    filling = dataclasses.replace(search_for(quality), spare_bits=spare)
     filled = code(quality, tiling.within(0.3, 1.0), filling)
     # Bits are counted without the ending of the stream, which may take a byte more.
     return filled if len(filled) <= max_bytes else data

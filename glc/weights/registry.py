@@ -157,10 +157,12 @@ def defaults(models: list[ModelInfo] | None = None) -> list[ModelInfo]:
         >>> registry.defaults()[0].name
         'base'
     """
-    found = installed() if models is None else models
-    first = [info for info in found if info.default]
-    others = [info for info in found if info.from_quality is not None]
-    return first + sorted(others, key=lambda info: info.from_quality or 0) if first else []
+    starts: dict[int, ModelInfo] = {}
+    for info in installed() if models is None else models:
+        # Of several files of one name the first.
+        if info.default or info.from_quality is not None:
+            starts.setdefault(info.from_quality or 0, info)
+    return [starts[quality] for quality in sorted(starts)]
 
 
 def describe(path: Path) -> ModelInfo:
