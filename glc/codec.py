@@ -301,6 +301,7 @@ class Codec:
         keep_metadata: bool = False,
         progress: Progress | None = None,
         effort: int = 0,
+        mean_colors: bool = False,
     ) -> bytes:
         """Compress a picture.
 
@@ -315,6 +316,10 @@ class Codec:
             effort: 0 to 9: how long to search for a better picture in a file of about the size
                 that 0, a single pass, gives; docs/performance.md has what each level costs and
                 brings. From 1 on it needs torch, whatever the runtime.
+            mean_colors: also store what the decoded picture lacks of the mean colours of 64 x 64
+                pixels, a few per cent of the bytes: at low qualities tints and brightness of areas
+                are then much nearer to the original. Takes the time of decoding, too; docs/cli.md
+                has what it brings.
 
         Returns:
             The bytes of a ``.glc`` file.
@@ -331,7 +336,7 @@ class Codec:
             True
         """
         batch = self.encode_batch(
-            [picture], quality, keep_metadata, progress=progress, effort=effort
+            [picture], quality, keep_metadata, FORMAT_VERSION, progress, effort, mean_colors
         )
         return batch[0]
 
@@ -343,6 +348,7 @@ class Codec:
         version: int = FORMAT_VERSION,
         progress: Progress | None = None,
         effort: int = 0,
+        mean_colors: bool = False,
     ) -> list[bytes]:
         """Compress several pictures of any sizes; those of one padded size run as one batch.
 
@@ -356,6 +362,7 @@ class Codec:
             version: of the format; an older one for readers, and archives, that know no other.
             progress: as in ``encode``, of all of them together.
             effort: as in ``encode``.
+            mean_colors: as in ``encode``.
 
         Returns:
             One file per picture, in order.
@@ -379,7 +386,7 @@ class Codec:
         loaded = [inputs.load(picture) for picture in pictures]
         tiling = Tiling(self.tile, progress)
         how = quality, keep_metadata, version
-        return encoding.encode(codec.coder, loaded, *how, tiling, search)
+        return encoding.encode(codec.coder, loaded, *how, tiling, search, mean_colors)
 
     def encode_to_size(
         self,
@@ -388,11 +395,15 @@ class Codec:
         keep_metadata: bool = False,
         progress: Progress | None = None,
         effort: int = 0,
+        mean_colors: bool = False,
     ) -> bytes:
         """Compress with the highest quality whose file has at most ``max_bytes`` bytes.
 
         With an effort the quality is that of one pass, and the search goes on from there with all
         the bytes that are allowed.
+
+        Mean colours take their bytes from the quality; it is then the highest one that was found
+        to leave room for them, and a file that is too small for them at any quality has none.
 
         Args:
             picture: as in ``encode``.
@@ -400,6 +411,7 @@ class Codec:
             keep_metadata: store EXIF and XMP.
             progress: as in ``encode``.
             effort: as in ``encode``.
+            mean_colors: as in ``encode``.
 
         Raises:
             ImageError: the picture cannot be read.
@@ -425,7 +437,7 @@ class Codec:
         starts = (0, *(one.quality for one in self._finer))
         how = max_bytes, keep_metadata, Tiling(self.tile, progress)
         return encoding.encode_to_size(
-            coder_for, starts, loaded, *how, search_for if searches else None
+            coder_for, starts, loaded, *how, search_for if searches else None, mean_colors
         )
 
     @property

@@ -15,6 +15,7 @@ Options of ``save``, all optional:
     exif            bytes or ``Image.Exif`` to store; the picture is turned upright by it
     xmp             bytes to store
     keep_metadata   store the EXIF and XMP data that the image came with
+    mean_colors     as in ``Codec.encode``
 
 An image that was read from a .glc file and not changed since is written as the bytes that it came
 from, unless an option is given. A codec loses something each time, and libraries that store images
@@ -229,7 +230,8 @@ def _save(image: Image.Image, stream: IO[bytes], filename: str | bytes) -> None:
     try:
         picture = _picture(image, options)
         codec = codec_named(options.get("model", _model), _device, quality)
-        data = codec.encode(picture, quality, keep_metadata=True)
+        colors = bool(options.get("mean_colors", False))
+        data = codec.encode(picture, quality, keep_metadata=True, mean_colors=colors)
     except GlcError as error:
         raise OSError(f"cannot write {os.fsdecode(filename) or 'picture'}: {error}") from error
     stream.write(data)

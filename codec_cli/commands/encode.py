@@ -179,7 +179,11 @@ class _Encoding:
 
 def _coding(codec: CodecLike, options: argparse.Namespace) -> _Coding:
     """Return the codec call that ``-q``, ``--target-bpp`` or ``--target-size`` asks for."""
-    how = {"keep_metadata": options.keep_metadata, "effort": options.effort}
+    how = {
+        "keep_metadata": options.keep_metadata,
+        "effort": options.effort,
+        "mean_colors": options.mean_colors,
+    }
 
     def to_size(picture: Picture, progress: Progress | None) -> bytes:
         size: int | None = options.target_size
@@ -227,6 +231,12 @@ def _parser() -> Parser:
     )
     add_device(parser, "default: the default model, see glc models")
     add_effort(parser)
+    parser.add_argument(
+        "--mean-colors",
+        action="store_true",
+        help="spend some per cent more bytes on true colours of large areas; takes the time of "
+        "decoding, too",
+    )
     add_tile(parser)
     add_jobs(parser)
     add_limits(parser)

@@ -15,12 +15,19 @@ from codec_cli.support.options import Parser, add_device, add_inputs, add_limits
 from codec_cli.support.paths import expand
 from codec_cli.support.report import Report, one_line
 from codec_cli.support.suffixes import GLC_SUFFIXES
-from glc.bitstream import ALPHA, EXIF, GREY, ICC, XMP, Container, unpack
+from glc.bitstream import ALPHA, EXIF, GREY, ICC, MEAN_COLORS, XMP, Container, unpack
 from glc.errors import GlcError
 
 __all__ = ["run"]
 
-_CHUNK_NAMES = {ALPHA: "alpha", GREY: "grey", ICC: "icc", EXIF: "exif", XMP: "xmp"}
+_CHUNK_NAMES = {
+    ALPHA: "alpha",
+    GREY: "grey",
+    ICC: "icc",
+    EXIF: "exif",
+    XMP: "xmp",
+    MEAN_COLORS: "mean colours",
+}
 
 
 def run(arguments: Sequence[str]) -> int:

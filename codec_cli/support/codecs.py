@@ -48,6 +48,7 @@ class CodecLike(Protocol):
         keep_metadata: bool,
         progress: Progress | None = None,
         effort: int = 0,
+        mean_colors: bool = False,
     ) -> bytes:
         """Return a .glc file."""
 
@@ -60,6 +61,7 @@ class CodecLike(Protocol):
         keep_metadata: bool,
         progress: Progress | None = None,
         effort: int = 0,
+        mean_colors: bool = False,
     ) -> bytes:
         """Return the best .glc file of at most this size."""
 

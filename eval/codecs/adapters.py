@@ -3,7 +3,7 @@
 A name makes a codec: `glc` (the shipped model), `glc:MODEL` (a name or path), `glc-fast` and
 `glc-fast:MODEL` (the same by ONNX Runtime), `glc-int8` and `glc-int8:MODEL` (decoded in 8 bits),
 any of these and `@realism=N`, 0 faithful to 100 realistic (the same files, shown otherwise), or
-`@effort=N`, 0 to 9 (an encoder that searches),
+`@effort=N`, 0 to 9 (an encoder that searches), or `@mean-colors` (a chunk for them),
 `pca16` (principal components of blocks, no network), `pca16:FILE` (the same, fitted by you),
 `jpeg`, `webp`, `avif`, `heic`, `jxl`, `jpeg2000`, `compressai:MODEL` (of its zoo), and `NAME@1/2`
 or `NAME@1/4`: shrink, encode, decode, enlarge, as people do when JPEG will not go small enough.
@@ -122,6 +122,7 @@ _HOW = {
     "glc-int8": ("onnxruntime", "int8"),
 }
 """Runtime and precision."""
+_MEAN_COLORS = "@mean-colors"
 
 
 class GlcCodec:
@@ -136,6 +137,7 @@ class GlcCodec:
         kind: str = "glc",
         realism: int | None = None,
         effort: int | None = None,
+        mean_colors: bool = False,
     ) -> None:
         """Load a model by name or path, None for the shipped one.
 
@@ -145,6 +147,7 @@ class GlcCodec:
             kind: ``glc`` with torch; ``glc-fast`` without; ``glc-int8`` decodes in 8 bits.
             realism: how files are shown; None is the default of the codec.
             effort: of the encoder; None is the default of the codec.
+            mean_colors: store them.
 
         Raises:
             Unavailable: it is not installed, cannot be read, or takes no realism.
@@ -172,11 +175,15 @@ class GlcCodec:
         self._effort = 0 if effort is None else effort
         if effort is not None:
             self.name += f"@effort={effort}"
+        self._mean_colors = mean_colors
+        if mean_colors:
+            self.name += _MEAN_COLORS
         self.version = "+".join(identity.hex()[:12] for identity in self._codec.identities)
 
     def encode(self, image: Image.Image, quality: float) -> bytes:
         """Return the .glc file of an RGB `image` at a `quality` of 0..100, rounded."""
-        data: bytes = self._codec.encode(image, quality=round(quality), effort=self._effort)
+        how = {"effort": self._effort, "mean_colors": self._mean_colors}
+        data: bytes = self._codec.encode(image, quality=round(quality), **how)
         return data
 
     def decode(self, data: bytes) -> Image.Image:
@@ -212,15 +219,17 @@ def build(name: str, device: str = "cpu") -> Codec:
         return ShrunkCodec(inner, int(shrunk[2]), name, inner.version, inner.qualities)
     shown = re.fullmatch(r"(.+)@realism=(\d+)", name, re.ASCII)
     searched = re.fullmatch(r"(.+)@effort=(\d+)", name, re.ASCII)
+    colored = name.endswith(_MEAN_COLORS)
     option = shown or searched
-    kind, _, model = (option[1] if option else name).partition(":")
+    plain = option[1] if option else name.removesuffix(_MEAN_COLORS)
+    kind, _, model = plain.partition(":")
     if kind in GLC_KINDS:
         if shown and int(shown[2]) > REALISM_MAX:
             raise ValueError(f"--codecs: {name}: expected a realism of 0 to {REALISM_MAX}")
         if searched and int(searched[2]) > EFFORT_MAX:
             raise ValueError(f"--codecs: {name}: expected an effort of 0 to {EFFORT_MAX}")
         realism, effort = (int(found[2]) if found else None for found in (shown, searched))
-        return GlcCodec(model or None, device, kind, realism, effort)
+        return GlcCodec(model or None, device, kind, realism, effort, colored)
     if kind == "pca16":
         from eval.codecs.pca16 import Pca16Codec
 
@@ -230,7 +239,15 @@ def build(name: str, device: str = "cpu") -> Codec:
     if name not in _PILLOW:
         known = ", ".join(
             [
-                *(*GLC_KINDS, "glc:MODEL", "glc@realism=0", "glc@effort=4", "pca16", *_PILLOW),
+                *(
+                    *GLC_KINDS,
+                    "glc:MODEL",
+                    "glc@realism=0",
+                    "glc@effort=4",
+                    "glc@mean-colors",
+                    "pca16",
+                    *_PILLOW,
+                ),
                 *("compressai:MODEL", "NAME@1/2"),
             ]
         )

@@ -29,6 +29,7 @@ __all__ = [
     "ICC",
     "IDENTITY_BYTES",
     "MAGIC",
+    "MEAN_COLORS",
     "MODEL_BYTES",
     "QUALITY_MAX",
     "XMP",
@@ -64,6 +65,8 @@ EXIF = "e"
 """Chunk tag: EXIF metadata."""
 XMP = "x"
 """Chunk tag: XMP metadata."""
+MEAN_COLORS = "c"
+"""Chunk tag: what the decoded picture lacks of the mean colours of 64 x 64 pixels."""
 
 _REQUIRED_TAGS = frozenset((ALPHA,))
 _CHUNKS_FLAG = 0x80

@@ -29,6 +29,7 @@ from glc.bitstream import (
 from glc.config import QUALITY_MAX
 from glc.errors import CorruptError, WeightsError
 from glc.image import Picture, decode_alpha, encode_alpha, to_pil
+from glc.image.mean_colors import add
 
 
 def bank_of(quality: int, anchors: int) -> int:
@@ -131,9 +132,22 @@ def alpha_of(container: Container) -> NDArray[np.uint8] | None:
     return None
 
 
-def finish(container: Container, pixels: NDArray[np.uint8]) -> Image.Image:
-    """Turn decoded pixels, (H, W, 3), into the picture that the file holds."""
+def finish(
+    container: Container, pixels: NDArray[np.uint8], lacking: NDArray[np.int32] | None
+) -> Image.Image:
+    """Turn decoded pixels, (H, W, 3), into the picture that the file holds.
+
+    Args:
+        container: of the file.
+        pixels: what its payload decodes to.
+        lacking: mean colours that it has in a chunk, see ``glc.image.mean_colors``.
+
+    Raises:
+        CorruptError: the alpha plane cannot be read.
+    """
     chunks = {chunk.tag: chunk.data for chunk in container.chunks}
+    if lacking is not None:
+        pixels = add(pixels, lacking)
     picture = Picture(
         rgb=pixels,
         alpha=alpha_of(container),

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from PIL import Image
 
 from glc.bitstream import Container
-from glc.coding import assembly
+from glc.coding import assembly, mean_colors
 from glc.coding.batch_coder import BatchCoder
 from glc.coding.batches import files_alike
 from glc.runtime.protocol import Floats
@@ -32,12 +32,13 @@ def decode(
         x_hat = coder.synthesise(sizes, quality, y_hat, realism, tiling=own)
         del y_hat
         for index, pixels in zip(members, x_hat, strict=True):
-            pictures[index] = assembly.finish(containers[index], pixels)
+            lacking = mean_colors.of_file(containers[index], coder.tables.scales)
+            pictures[index] = assembly.finish(containers[index], pixels, lacking)
     return [pictures[index] for index in range(len(containers))]
 
 
 def verify(coder: BatchCoder, containers: Sequence[Container], tiling: Tiling) -> None:
-    """Decode symbols and alpha, and compare checksums; no float is computed.
+    """Decode symbols, alpha and mean colours, and compare checksums; no float is computed.
 
     Raises:
         CorruptError: as ``decode``.
@@ -48,6 +49,7 @@ def verify(coder: BatchCoder, containers: Sequence[Container], tiling: Tiling) -
         done += len(members)
     for container in containers:
         assembly.alpha_of(container)
+        mean_colors.of_file(container, coder.tables.scales)
 
 
 def read_y_hat(

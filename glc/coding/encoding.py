@@ -6,10 +6,12 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from glc.bitstream import FORMAT_VERSION
+from glc.bitstream import FORMAT_VERSION, Limits, unpack
 from glc.coding import assembly
 from glc.coding.batch_coder import BatchCoder
-from glc.coding.batches import pictures_alike
+from glc.coding.batches import files_alike, pictures_alike
+from glc.coding.mean_colors import add_to_file
+from glc.config import DEFAULT_REALISM, REALISM_MAX
 from glc.image import Picture
 from glc.runtime.protocol import Floats
 from glc.tiling.geometry import Tiling
@@ -17,7 +19,10 @@ from glc.tiling.geometry import Tiling
 if TYPE_CHECKING:
     from glc.effort.search import Search
 
-__all__ = ["encode", "encode_to_size"]
+__all__ = ["add_mean_colors", "encode", "encode_to_size"]
+
+_UNLIMITED = Limits(max_pixels=1 << 56, max_side=1 << 28, max_chunk_bytes=1 << 56)
+"""For files that were made here."""
 
 
 def encode(
@@ -28,9 +33,16 @@ def encode(
     version: int,
     tiling: Tiling,
     search: Search,
+    mean_colors: bool = False,
 ) -> list[bytes]:
     """Return the files of pictures of any sizes, in order; arguments as ``Codec.encode_batch``."""
-    files: list[bytes] = [b""] * len(pictures)
+    if mean_colors:
+        # Decoding takes about as long again as both parts of encoding.
+        share = 0.9 if search.level.steps else 0.4
+        first = tiling.within(0.0, share)
+        files = encode(coder, pictures, quality, keep_metadata, version, first, search)
+        return add_mean_colors(coder, pictures, files, tiling.within(share, 1.0))
+    files = [b""] * len(pictures)
     done = 0
     for members in pictures_alike(pictures):
         batch = [pictures[index] for index in members]
@@ -45,6 +57,37 @@ def encode(
     return files
 
 
+def add_mean_colors(
+    coder: BatchCoder, pictures: Sequence[Picture], files: Sequence[bytes], tiling: Tiling
+) -> list[bytes]:
+    """Return files with the mean colours that their pictures lack; all are decoded for that.
+
+    Args:
+        coder: of the model that made them.
+        pictures: what was coded.
+        files: of them, without mean colours.
+        tiling: how they are cut, and who is told.
+    """
+    containers = [unpack(data, _UNLIMITED) for data in files]
+    result = list(files)
+    done = 0
+    for members, some in files_alike(containers):
+        own = tiling.share(done, len(members), len(files))
+        sizes = [(container.height, container.width) for container in some]
+        quality = some[0].quality
+        indices, symbols = coder.read_symbols(some, tiling=own.within(0.0, 0.2))
+        y_hat = coder.dequantise(sizes, quality, indices, symbols, tiling=own.within(0.2, 0.4))
+        decoded = coder.synthesise(
+            sizes, quality, y_hat, DEFAULT_REALISM / REALISM_MAX, tiling=own.within(0.4, 1.0)
+        )
+        for place, index in enumerate(members):
+            integers = assembly.canonical(indices[place], symbols[place])
+            what = pictures[index].rgb, decoded[place], coder.identity, integers
+            result[index] = add_to_file(some[place], coder.tables.scales, *what)
+        done += len(members)
+    return result
+
+
 def encode_to_size(
     coder_for: Callable[[int], BatchCoder],
     starts: Sequence[int],
@@ -53,6 +96,7 @@ def encode_to_size(
     keep_metadata: bool,
     tiling: Tiling,
     search_for: Callable[[int], Search] | None,
+    mean_colors: bool = False,
 ) -> bytes:
     """Return the file of the highest quality that fits; arguments as ``Codec.encode_to_size``.
 
@@ -64,18 +108,23 @@ def encode_to_size(
         keep_metadata: store EXIF and XMP.
         tiling: how it is cut, and who is told.
         search_for: gives the search of a quality; None without one.
+        mean_colors: add them; where not even quality 0 has room for them the file goes without.
 
     Raises:
         ValueError: the file is larger even at quality 0.
     """
     first = tiling.within(0.0, 0.3) if search_for else tiling
+    if mean_colors:
+        first = first.within(0.0, 0.5)
     latents: dict[bytes, Floats] = {}
     tried: dict[int, bytes] = {}
 
     def next_share() -> Tiling:
         # A search among 101 qualities tries at most seven, after the latents; and what a finer
         # model makes at its first quality comes before.
-        return first.share(len(latents) + len(tried), 1, 8 + 2 * (len(starts) - 1))
+        done, total = len(latents) + len(tried), 8 + 2 * (len(starts) - 1)
+        # Qualities that are tried again, with less room, are told of as done.
+        return first.share(done, 1, total) if done < total else Tiling(tiling.side)
 
     def code(quality: int, own: Tiling, search: Search | None = None) -> bytes:
         coder = coder_for(quality)
@@ -85,18 +134,39 @@ def encode_to_size(
         return assembly.to_file(picture, *how, payload, symbols)
 
     def attempt(quality: int) -> bytes:
+        if quality in tried:
+            return tried[quality]
         coder = coder_for(quality)
         if coder.identity not in latents:
             latents[coder.identity] = coder.analyse([picture], tiling=next_share())
         tried[quality] = code(quality, next_share())
         return tried[quality]
 
-    data = assembly.best_fit(attempt, max_bytes, starts)
+    def quality_of(data: bytes) -> int:
+        return max(quality for quality, one in tried.items() if one == data)
+
+    def finish(quality: int, data: bytes) -> bytes:
+        if not mean_colors:
+            return data
+        # Whoever is told of progress has been told of what takes the time.
+        return add_mean_colors(coder_for(quality), [picture], [data], Tiling(tiling.side))[0]
+
+    plain = data = assembly.best_fit(attempt, max_bytes, starts)
+    finished, room = finish(quality_of(data), data), max_bytes
+    while len(finished) > max_bytes:
+        # What they take hardly depends on the quality, so this ends after a turn or two.
+        room = min(len(data) - 1, room - (len(finished) - max_bytes))
+        try:
+            data = assembly.best_fit(attempt, room, starts)
+        except ValueError:
+            data = finished = plain
+        else:
+            finished = finish(quality_of(data), data)
     if search_for is None:
-        return data
-    quality = max(quality for quality, one in tried.items() if one == data)
-    spare = 8.0 * (max_bytes - len(data))
+        return finished
+    quality = quality_of(data)
+    spare = 8.0 * (max_bytes - len(finished))
     filling = dataclasses.replace(search_for(quality), spare_bits=spare)
-    filled = code(quality, tiling.within(0.3, 1.0), filling)
+    filled = finish(quality, code(quality, tiling.within(0.3, 1.0), filling))
     # Bits are counted without the ending of the stream, which may take a byte more.
-    return filled if len(filled) <= max_bytes else data
+    return filled if len(filled) <= max_bytes else finished

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from glc.bitstream import Container, Prefix
-from glc.coding import assembly
+from glc.coding import assembly, mean_colors
 from glc.coding.batch_coder import BatchCoder
 from glc.coding.tables import Tables
 from glc.coding.versions import order_of
@@ -130,7 +130,8 @@ def _show(coder: BatchCoder, prefix: Prefix, reading: Reading, realism: float) -
     container = Container(*fields, prefix.payload, prefix.chunks, version=header.version)
     what = [(header.height, header.width)], header.quality
     y_hat = coder.dequantise(*what, reading.indices[None], reading.symbols[None])
-    return assembly.finish(container, coder.synthesise(*what, y_hat, realism)[0])
+    pixels = coder.synthesise(*what, y_hat, realism)[0]
+    return assembly.finish(container, pixels, mean_colors.of_file(container, coder.tables.scales))
 
 
 def _read_payload(

@@ -47,7 +47,9 @@ class FakeCodec:
         cls.precisions.append(precision)
         return cls()
 
-    def encode(self, image, quality=50, *, keep_metadata=False, progress=None, effort=0):
+    def encode(
+        self, image, quality=50, *, keep_metadata=False, progress=None, effort=0, mean_colors=False
+    ):
         self.efforts.append(effort)
         assert isinstance(image, Picture)
         if image.width == SLOW_WIDTH and quality == 1:
@@ -64,12 +66,14 @@ class FakeCodec:
             chunks.append(Chunk("g", b""))
         if image.alpha is not None:
             chunks.append(Chunk("A", image.alpha.tobytes()))
+        if mean_colors:
+            chunks.append(Chunk("c", b"colours"))
         fields = (image.width, image.height, quality, IDENTITY[:3], payload, tuple(chunks))
         return pack(Container(*fields, Container(*fields).checksum_of(IDENTITY, payload)))
 
-    def encode_to_size(self, image, max_bytes, *, keep_metadata=False, progress=None, effort=0):
+    def encode_to_size(self, image, max_bytes, **how):
         for quality in range(100, -1, -1):
-            data = self.encode(image, quality, keep_metadata=keep_metadata, effort=effort)
+            data = self.encode(image, quality, **how)
             if len(data) <= max_bytes:
                 return data
         raise ValueError(f"quality 0 takes {len(data)} bytes; {max_bytes} are not enough")

@@ -45,6 +45,16 @@ def test_the_effort_reaches_the_codec_and_needs_torch(glc, fake_codec, picture, 
     assert "pip install 'glc-codec[effort]'" in result.err
 
 
+@pytest.mark.parametrize("rate", [(), ("--target-size", "500")])
+def test_mean_colors_reach_the_codec(glc, picture, rate):
+    picture("a.png")
+    assert glc("encode", "a.png", *rate).code == 0
+    assert not unpack(Path("a.glc").read_bytes()).chunks
+    assert glc("encode", "a.png", "-f", "--mean-colors", *rate).code == 0
+    assert [chunk.tag for chunk in unpack(Path("a.glc").read_bytes()).chunks] == ["c"]
+    assert "mean colours" in glc("info", "a.glc").out
+
+
 def test_json_is_one_object_per_file(glc, picture):
     picture("a.png")
     picture("b.png", width=9)

@@ -8,11 +8,13 @@ import re
 import shutil
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from codec_cli.support.serve import open_server
 from codec_cli.support.site import RuntimeMissingError, find_runtime, site_files
@@ -73,6 +75,47 @@ def runtime() -> Path:
         return find_runtime(None).resolve()
     except RuntimeMissingError:
         pytest.skip("needs onnxruntime-web: npm install in web/")
+
+
+@pytest.fixture(scope="session")
+def code(
+    probe: Callable[[str, Any], Any], runtime: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., tuple[list[np.ndarray], list[bytes]]]:
+    """Return a function that decodes files and encodes pictures with a model."""
+    folder = tmp_path_factory.mktemp("coded")
+
+    def run(
+        weights: Path,
+        files: Sequence[bytes] = (),
+        pictures: Sequence[tuple[np.ndarray, int]] = (),
+        realism: int | None = None,
+        side: int | None = None,
+    ) -> tuple[list[np.ndarray], list[bytes]]:
+        decode, encode = [], []
+        for number, data in enumerate(files):
+            (folder / f"{number}.glc").write_bytes(data)
+            names = [str(folder / f"{number}.{suffix}") for suffix in ("glc", "rgba")]
+            decode.append([names[0], realism, side, names[1]])
+        for number, (pixels, quality) in enumerate(pictures):
+            height, width = pixels.shape[:2]
+            source, target = (str(folder / f"{number}.{suffix}") for suffix in ("in", "out"))
+            rgba = np.asarray(Image.fromarray(pixels).convert("RGBA"))
+            (folder / f"{number}.in").write_bytes(rgba.tobytes())
+            encode.append([source, width, height, quality, side, target])
+        module = (runtime / "ort.wasm.bundle.min.mjs").as_uri()
+        probe(
+            "code",
+            {"weights": str(weights), "runtime": module, "decode": decode, "encode": encode},
+        )
+        shown = [np.fromfile(job[3], np.uint8).reshape(-1, 4) for job in decode]
+        return shown, [(folder / f"{number}.out").read_bytes() for number in range(len(encode))]
+
+    return run
+
+
+def levels(image: Image.Image) -> np.ndarray:
+    """Return the pixels of a picture as ``code`` gives them: (H W, 4)."""
+    return np.asarray(image.convert("RGBA"), np.int16).reshape(-1, 4)
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,13 @@ const load = (name) => import(new URL(`${name}.js`, lib).href);
 const bytes = (hex) => new Uint8Array(Buffer.from(hex, "hex"));
 const digits = (data) => Buffer.from(data).toString("hex");
 const sha256 = (data) => createHash("sha256").update(data).digest("hex");
+const tensor = (data, ...shape) => ({ shape, kind: "I32", data: data.flat() });
+
+/** Tables of what Python has as two lists. */
+async function scaleTables([frequencies, halfWidths]) {
+  const { ScaleTables } = await load("tables");
+  return new ScaleTables(tensor(frequencies, 64, frequencies[0].length), tensor(halfWidths, 64));
+}
 
 const commands = {
   /** The SHA-256 of every graph of a weights file. */
@@ -35,11 +42,8 @@ const commands = {
   /** A stream of one message of indices and several of symbols, and what is read from it. */
   async messages({ scales, index, row, version, indices, messages }) {
     const { RangeDecoder, RangeEncoder } = await load("range_coder");
-    const { IndexTables, ScaleTables } = await load("tables");
-    const tensor = (data, ...shape) => ({ shape, kind: "I32", data: data.flat() });
-    const [frequencies, halfWidths] = scales;
-    const columns = frequencies[0].length;
-    const tables = new ScaleTables(tensor(frequencies, 64, columns), tensor(halfWidths, 64));
+    const { IndexTables } = await load("tables");
+    const tables = await scaleTables(scales);
     const ofZ = new IndexTables(tensor(index, index.length, index[0].length));
     const encoder = new RangeEncoder();
     ofZ.encode(encoder, Int32Array.from(indices), row);
@@ -122,6 +126,29 @@ const commands = {
     const realistic = Uint8Array.from({ length: 1 << 16 }, (_, at) => at & 255);
     return Array.from({ length: steps + 1 }, (_, step) =>
       sha256(mix(faithful, realistic, step / steps)));
+  },
+
+  /** RGBA pixels, as hexadecimal digits, with mean colours added to each. */
+  async addMeanColors(pictures) {
+    const { addMeanColors } = await load("mean_colors");
+    return pictures.map(([hex, symbols, height, width]) => {
+      const pixels = Uint8ClampedArray.from(bytes(hex));
+      addMeanColors(pixels, Int32Array.from(symbols), height, width);
+      return digits(pixels);
+    });
+  },
+
+  /** Symbols of mean colours of chunks, or the error that each gives. */
+  async readMeanColors({ scales, chunks }) {
+    const { readMeanColors } = await load("mean_colors");
+    const tables = await scaleTables(scales);
+    return chunks.map(([hex, height, width]) => {
+      try {
+        return Array.from(readMeanColors(bytes(hex), tables, height, width));
+      } catch (error) {
+        return { error: error.name, message: error.message };
+      }
+    });
   },
 
   /** Alpha planes of chunks, as hexadecimal digits, or the error that each gives. */

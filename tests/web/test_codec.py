@@ -6,46 +6,14 @@ import hashlib
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from glc.runtime.mixture import mix
+from tests.web.conftest import levels
 
 pytestmark = pytest.mark.system
 
 SIZES = ((64, 64), (45, 130), (200, 150))
 QUALITIES = (15, 60, 95)
-
-
-@pytest.fixture(scope="module")
-def code(probe, runtime, tmp_path_factory):
-    """Return a function that decodes files and encodes pictures with a model."""
-    folder = tmp_path_factory.mktemp("coded")
-
-    def run(weights, files=(), pictures=(), realism=None, side=None) -> tuple[list, list]:
-        decode, encode = [], []
-        for number, data in enumerate(files):
-            (folder / f"{number}.glc").write_bytes(data)
-            names = [str(folder / f"{number}.{suffix}") for suffix in ("glc", "rgba")]
-            decode.append([names[0], realism, side, names[1]])
-        for number, (pixels, quality) in enumerate(pictures):
-            height, width = pixels.shape[:2]
-            source, target = (str(folder / f"{number}.{suffix}") for suffix in ("in", "out"))
-            rgba = np.asarray(Image.fromarray(pixels).convert("RGBA"))
-            (folder / f"{number}.in").write_bytes(rgba.tobytes())
-            encode.append([source, width, height, quality, side, target])
-        module = (runtime / "ort.wasm.bundle.min.mjs").as_uri()
-        probe(
-            "code",
-            {"weights": str(weights), "runtime": module, "decode": decode, "encode": encode},
-        )
-        shown = [np.fromfile(job[3], np.uint8).reshape(-1, 4) for job in decode]
-        return shown, [(folder / f"{number}.out").read_bytes() for number in range(len(encode))]
-
-    return run
-
-
-def levels(image) -> np.ndarray:
-    return np.asarray(image.convert("RGBA"), np.int16).reshape(-1, 4)
 
 
 @pytest.mark.parametrize("side", [None, 64, 128], ids=["whole", "tiles of 64", "tiles of 128"])

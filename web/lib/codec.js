@@ -7,9 +7,10 @@
 import { decodeAlpha, encodeAlpha } from "./alpha.js";
 import { DEFAULT_REALISM, IMAGE_STRIDE, QUALITY_MAX, REALISM_MAX } from "./config.js";
 import {
-  ALPHA, FORMAT_VERSION, GREY, LIMITS, checksumOf, concatenate, pack, unpack,
+  ALPHA, FORMAT_VERSION, GREY, LIMITS, MEAN_COLORS, checksumOf, concatenate, pack, unpack,
 } from "./container.js";
 import { CorruptError, WeightsError } from "./errors.js";
+import { addMeanColors, readMeanColors } from "./mean_colors.js";
 import { Model } from "./model.js";
 import { Pipeline, part } from "./pipeline.js";
 import { RangeDecoder, RangeEncoder } from "./range_coder.js";
@@ -82,7 +83,7 @@ export class LocalCodec {
     const yHat = await work.yHat(integers, part(progress, 0.05, 0.3));
     const shown = realism / REALISM_MAX;
     const pixels = await work.picture(yHat, shown, part(progress, 0.3, 1));
-    return finish(container, pixels);
+    return finish(container, pixels, this.scales);
   }
 
   /**
@@ -95,6 +96,7 @@ export class LocalCodec {
     const container = this.#open(data);
     const { canonical } = this.#read(container, this.#work(container, container.quality));
     await alphaOf(container);
+    meanColorsOf(container, this.scales);
     return canonical;
   }
 
@@ -206,9 +208,12 @@ function planeOf({ width, height, data }, channel) {
 /**
  * Turn decoded pixels into the picture that the file holds.
  * @param {Container} container @param {Uint8ClampedArray} data RGBA.
+ * @param {ScaleTables} scales
  */
-async function finish(container, data) {
+async function finish(container, data, scales) {
   const { width, height } = container;
+  const symbols = meanColorsOf(container, scales);
+  if (symbols) addMeanColors(data, symbols, height, width);
   if (container.chunks.some((chunk) => chunk.tag === GREY)) {
     for (let at = 0; at < data.length; at += 4) {
       const sum = 19595 * data[at] + 38470 * data[at + 1] + 7471 * data[at + 2] + 32768;
@@ -224,6 +229,12 @@ async function finish(container, data) {
 async function alphaOf({ chunks, width, height }) {
   const chunk = chunks.find(({ tag }) => tag === ALPHA);
   return chunk && decodeAlpha(chunk.data, width, height);
+}
+
+/** @param {Container} container @param {ScaleTables} scales @returns {Int32Array | undefined} */
+function meanColorsOf({ chunks, width, height }, scales) {
+  const chunk = chunks.find(({ tag }) => tag === MEAN_COLORS);
+  return chunk && readMeanColors(chunk.data, scales, height, width);
 }
 
 /** The bytes that the checksum covers. @param {Int32Array} indices @param {Int16Array} symbols */

@@ -17,6 +17,7 @@ const MAX_CHUNKS = 52;
 const VARINT_MAX_BYTES = 4;
 export const ALPHA = "A";
 export const GREY = "g";
+export const MEAN_COLORS = "c";
 
 /**
  * What a reader accepts; checked before anything is allocated.
