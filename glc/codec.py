@@ -804,7 +804,8 @@ class Codec:
             realism: as in ``decode``.
 
         Returns:
-            An image of mode RGB. Of the latents of a file these are the pixels of ``decode``.
+            An image of mode RGB. Of the latents of a file these are the pixels of ``decode``, but
+            for mean colours that the file has beside them.
 
         Raises:
             ValueError: another shape, values that are not finite, a size that does not fit, or no

@@ -230,7 +230,7 @@ def build(name: str, device: str = "cpu") -> Codec:
             raise ValueError(f"--codecs: {name}: expected an effort of 0 to {EFFORT_MAX}")
         realism, effort = (int(found[2]) if found else None for found in (shown, searched))
         return GlcCodec(model or None, device, kind, realism, effort, colored)
-    if kind == "pca16":
+    if kind == "pca16" and not colored:
         from eval.codecs.pca16 import Pca16Codec
 
         return Pca16Codec(Path(model) if model else None)

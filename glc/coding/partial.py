@@ -70,7 +70,9 @@ def preview(coder: BatchCoder, prefix: Prefix, realism: float) -> Image.Image:
         TruncatedError: z is not complete.
         CorruptError: as ``decode_partial``.
     """
-    return _show(coder, prefix, read(coder, prefix, with_symbols=False), realism)
+    reading = read(coder, prefix, with_symbols=False)
+    # Mean colours are what the whole picture lacks, not this one.
+    return _show(coder, prefix, reading, realism, with_colors=False)
 
 
 def decode_partial(coder: BatchCoder, prefix: Prefix, realism: float) -> PartialPicture:
@@ -124,14 +126,18 @@ def read(
     return _read_payload(coder.tables, loop, prefix, bank, with_symbols, progress)
 
 
-def _show(coder: BatchCoder, prefix: Prefix, reading: Reading, realism: float) -> Image.Image:
+def _show(
+    coder: BatchCoder, prefix: Prefix, reading: Reading, realism: float, with_colors: bool = True
+) -> Image.Image:
     header = prefix.header
     fields = (header.width, header.height, header.quality, header.model)
     container = Container(*fields, prefix.payload, prefix.chunks, version=header.version)
     what = [(header.height, header.width)], header.quality
     y_hat = coder.dequantise(*what, reading.indices[None], reading.symbols[None])
     pixels = coder.synthesise(*what, y_hat, realism)[0]
-    return assembly.finish(container, pixels, mean_colors.of_file(container, coder.tables.scales))
+    scales = coder.tables.scales
+    lacking = mean_colors.of_file(container, scales) if with_colors else None
+    return assembly.finish(container, pixels, lacking)
 
 
 def _read_payload(

@@ -104,6 +104,8 @@ def test_every_way_to_decode_shows_them(micro_path, picture, runtime):
     assert np.array_equal(np.asarray(partial.image), shown)
     cut = codec.decode_partial(data[:-8])
     assert not cut.is_complete
+    plain = codec.encode(picture, 50)
+    assert np.array_equal(np.asarray(codec.preview(data)), np.asarray(codec.preview(plain)))
     codec.verify(data)
 
 

@@ -114,6 +114,24 @@ def test_an_effort_makes_other_files_of_the_same_model(micro_path: Path, photo: 
     assert plain.decode(data).size == image.size
 
 
+def test_mean_colors_make_other_files_of_the_same_model(micro_path: Path, photo: RGB) -> None:
+    plain, colored = (adapters.build(f"glc:{micro_path}{end}") for end in ("", "@mean-colors"))
+    assert colored.name == "glc:micro@mean-colors"
+    assert colored.version == plain.version
+    image = Image.fromarray(photo)
+    files = [codec.encode(image, 50) for codec in (plain, colored)]
+    assert len(files[0]) < len(files[1])
+    shown = [np.asarray(colored.decode(data), np.float64) for data in files]
+    errors = [np.abs((decoded - photo).mean(axis=(0, 1))).mean() for decoded in shown]
+    assert errors[1] < errors[0]
+
+
+@pytest.mark.parametrize("name", ["pca16@mean-colors", "jpeg@mean-colors"])
+def test_only_glc_has_mean_colors(name: str) -> None:
+    with pytest.raises(ValueError, match="unknown codec"):
+        adapters.build(name)
+
+
 @pytest.mark.parametrize("name", ["glc@effort=10", "jpeg@effort=1", "glc@effort=x"])
 def test_an_effort_that_means_nothing_is_refused(name: str) -> None:
     with pytest.raises((ValueError, Unavailable), match=r"effort|unknown codec"):
