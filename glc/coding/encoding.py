@@ -82,7 +82,7 @@ def add_mean_colors(
         )
         for place, index in enumerate(members):
             integers = assembly.canonical(indices[place], symbols[place])
-            what = pictures[index].rgb, decoded[place], coder.identity, integers
+            what = pictures[index], decoded[place], coder.identity, integers
             result[index] = add_to_file(some[place], coder.tables.scales, *what)
         done += len(members)
     return result
@@ -114,6 +114,7 @@ def encode_to_size(
         ValueError: the file is larger even at quality 0.
     """
     first = tiling.within(0.0, 0.3) if search_for else tiling
+    decoding = first.within(0.5, 1.0)
     if mean_colors:
         first = first.within(0.0, 0.5)
     latents: dict[bytes, Floats] = {}
@@ -145,28 +146,30 @@ def encode_to_size(
     def quality_of(data: bytes) -> int:
         return max(quality for quality, one in tried.items() if one == data)
 
-    def finish(quality: int, data: bytes) -> bytes:
-        if not mean_colors:
-            return data
-        # Whoever is told of progress has been told of what takes the time.
-        return add_mean_colors(coder_for(quality), [picture], [data], Tiling(tiling.side))[0]
+    def with_colors(quality: int, data: bytes, own: Tiling) -> bytes:
+        return add_mean_colors(coder_for(quality), [picture], [data], own)[0]
 
-    plain = data = assembly.best_fit(attempt, max_bytes, starts)
-    finished, room = finish(quality_of(data), data), max_bytes
-    while len(finished) > max_bytes:
-        # What they take hardly depends on the quality, so this ends after a turn or two.
-        room = min(len(data) - 1, room - (len(finished) - max_bytes))
-        try:
-            data = assembly.best_fit(attempt, room, starts)
-        except ValueError:
-            data = finished = plain
-        else:
-            finished = finish(quality_of(data), data)
+    plain = data = finished = assembly.best_fit(attempt, max_bytes, starts)
+    if mean_colors:
+        finished, room = with_colors(quality_of(data), data, decoding), max_bytes
+        while len(finished) > max_bytes:
+            # What they take hardly depends on the quality, so this mostly ends after a turn or two.
+            room = min(len(data) - 1, room - (len(finished) - max_bytes))
+            try:
+                data = assembly.best_fit(attempt, room, starts)
+            except ValueError:
+                data = finished = plain
+            else:
+                finished = with_colors(quality_of(data), data, Tiling(tiling.side))
     if search_for is None:
         return finished
     quality = quality_of(data)
     spare = 8.0 * (max_bytes - len(finished))
     filling = dataclasses.replace(search_for(quality), spare_bits=spare)
-    filled = finish(quality, code(quality, tiling.within(0.3, 1.0), filling))
+    filled = code(quality, tiling.within(0.3, 1.0), filling)
+    if finished is not data:
+        colored = with_colors(quality, filled, Tiling(tiling.side))
+        # What the searched picture lacks may take some bytes more than what the other one does.
+        filled = colored if len(colored) <= max_bytes else filled
     # Bits are counted without the ending of the stream, which may take a byte more.
     return filled if len(filled) <= max_bytes else finished

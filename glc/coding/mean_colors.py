@@ -14,6 +14,7 @@ from glc.bitstream import MEAN_COLORS, Chunk, Container, pack
 from glc.coding.versions import order_of
 from glc.entropy import RangeDecoder, RangeEncoder, ScaleTables
 from glc.errors import CorruptError
+from glc.image import Picture
 from glc.image.mean_colors import grid_of, missing
 
 __all__ = ["add_to_file", "from_chunk", "of_file", "to_chunk"]
@@ -40,7 +41,7 @@ def of_file(container: Container, tables: ScaleTables) -> NDArray[np.int32] | No
 def add_to_file(
     container: Container,
     tables: ScaleTables,
-    original: NDArray[np.uint8],
+    picture: Picture,
     decoded: NDArray[np.uint8],
     identity: bytes,
     integers: bytes,
@@ -50,12 +51,19 @@ def add_to_file(
     Args:
         container: of the file without them.
         tables: of its model.
-        original: (H, W, 3), what was coded.
+        picture: what was coded.
         decoded: (H, W, 3), what the container decodes to.
         identity: of the weights, 32 bytes.
         integers: of the payload, canonical.
     """
+    original = picture.rgb
+    if picture.alpha is not None:
+        # Nothing is lacking where nothing shows.
+        original = np.where(picture.alpha[..., None] == 0, decoded, original)
     lacking = missing(original, decoded)
+    if picture.grey:
+        # No channel is left that could show them.
+        lacking[1:] = 0
     if not lacking.any():
         return pack(container)
     chunk = Chunk(MEAN_COLORS, to_chunk(tables, lacking))

@@ -194,8 +194,8 @@ def _missing(prefix: Prefix) -> tuple[str, ...]:
     notices = ["the checksum has not arrived, so nothing was verified"]
     if prefix.header.has_chunks and not prefix.chunks:
         notices.append(
-            "the chunks behind the payload have not arrived: shown opaque, in colour and without "
-            "metadata, whatever the original is"
+            "the chunks behind the payload have not arrived: shown opaque, in colour, without mean "
+            "colours and metadata, whatever the original is"
         )
     elif prefix.header.has_chunks:
         tags = ", ".join(chunk.tag for chunk in prefix.chunks)

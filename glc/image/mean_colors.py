@@ -28,7 +28,7 @@ _TOP = 64
 _PASSES = 4
 _PACE = 0.8
 _ROUND = 0.38
-"""A multiple of a step is taken from this share below it on, so that small ones cost nothing."""
+"""n steps are taken from n - .38 of them on, so that little costs nothing."""
 
 
 def grid_of(height: int, width: int) -> tuple[int, int]:
