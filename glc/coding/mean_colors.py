@@ -15,7 +15,8 @@ from glc.coding.versions import order_of
 from glc.entropy import RangeDecoder, RangeEncoder, ScaleTables
 from glc.errors import CorruptError
 from glc.image import Picture
-from glc.image.mean_colors import grid_of, missing
+from glc.image.mean_colors import missing
+from glc.tiling.sizes import grid_of
 
 __all__ = ["add_to_file", "from_chunk", "of_file", "to_chunk"]
 

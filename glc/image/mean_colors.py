@@ -11,10 +11,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CELL", "add", "grid_of", "missing"]
+__all__ = ["CELL", "add", "missing"]
 
 CELL = 64
-"""Side of what has one mean colour, in pixels."""
+"""Side of what has one mean colour, in pixels: a position of z."""
 
 STEPS = (12, 6, 6)
 """Levels of 255 per symbol, of brightness and the two colour differences."""
@@ -29,17 +29,6 @@ _PASSES = 4
 _PACE = 0.8
 _ROUND = 0.38
 """n steps are taken from n - .38 of them on, so that little costs nothing."""
-
-
-def grid_of(height: int, width: int) -> tuple[int, int]:
-    """Return rows and columns of cells of a picture.
-
-    Example:
-        >>> from glc.image.mean_colors import grid_of
-        >>> grid_of(64, 96)
-        (1, 2)
-    """
-    return -(-height // CELL), -(-width // CELL)
 
 
 def missing(original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> NDArray[np.int32]:
@@ -98,8 +87,8 @@ def add(pixels: NDArray[np.uint8], symbols: NDArray[np.int32]) -> NDArray[np.uin
         array([124, 124, 124], dtype=uint8)
     """
     height, width = pixels.shape[:2]
-    if symbols.shape != (3, *grid_of(height, width)):
-        expected = (3, *grid_of(height, width))
+    expected = 3, -(-height // CELL), -(-width // CELL)
+    if symbols.shape != expected:
         raise ValueError(f"symbols: expected {expected}, found {symbols.shape}")
     cells = _cells(symbols)
     left, right, weight = _neighbours(width, cells.shape[1])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from glc.image.mean_colors import CELL, STEPS, add, grid_of, missing
+from glc.image.mean_colors import CELL, STEPS, add, missing
+from glc.tiling.sizes import grid_of
 
 SIZES = ((1, 1), (64, 64), (65, 130))
 
@@ -67,7 +68,7 @@ def test_zeros_change_nothing():
 
 @pytest.mark.parametrize("size", SIZES)
 def test_mean_colours_come_near_the_original(size):
-    """A drift in brightness and tint is found, and half a step of it at most is left."""
+    """A drift in brightness and tint is found, and less than a step of it is left."""
     original = photo(*size)
     drift = np.array((25, -20, 35))
     decoded = (original.astype(int) + drift).clip(0, 255).astype(np.uint8)

@@ -15,7 +15,8 @@ from glc.entropy import RangeEncoder, ScaleTables
 from glc.entropy.categorical import Categorical
 from glc.entropy.escape import encode_escapes
 from glc.errors import CorruptError
-from glc.image.mean_colors import add, grid_of
+from glc.image.mean_colors import add
+from glc.tiling.sizes import grid_of
 from tests.conftest import narrow_tables
 from tests.web.conftest import levels
 
