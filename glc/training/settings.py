@@ -112,6 +112,9 @@ class TrainingSettings:
     mobilenet_share: float = 0.5
     """Share of each batch that MobileNetV2 looks at, for this loss and for the projected
     discriminator; it is the dearest network of a step."""
+    texture_weight: float = 0.0
+    """Weight of the texture of what each of these networks sees that has a weight of its own,
+    ``glc.training.losses.texture.texture_distance``."""
     afar_weight: float = 0.0
     """Weight of MobileNetV2's distance at half the size of the picture."""
     meaning_weight: float = 0.0
@@ -222,6 +225,17 @@ class TrainingSettings:
         object.__setattr__(self, "bf16", bf16)
         if bf16 not in ("auto", "true", "false"):
             raise ValueError(f"bf16 must be auto, true or false, got {self.bf16!r}")
+        self._check_weights()
+
+    def _check_weights(self) -> None:
+        if self.texture_weight > 0 and not any(
+            getattr(self, f"{name}_weight") > 0 for name in NETWORKS
+        ):
+            raise ValueError(
+                "texture_weight compares what the feature networks of the other losses see: needs "
+                + ", ".join(f"{name}_weight" for name in NETWORKS[:-1])
+                + f" or {NETWORKS[-1]}_weight above 0"
+            )
         on_pixels = (self.mse_weight, self.l1_weight, self.colour_weight, self.area_weight)
         if self.perceptual_start > 0 and not any(weight > 0 for weight in on_pixels):
             raise ValueError(

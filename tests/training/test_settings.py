@@ -69,6 +69,10 @@ def test_settings_go_round_through_json() -> None:
         ({"preset": "huge"}, "no preset"),
         ({"bf16": "perhaps"}, "bf16 must be auto, true or false"),
         ({"mse_weight": 0.0, "colour_weight": 0.0}, "nothing would be left to learn from"),
+        (
+            {"texture_weight": 1.0, "lpips_weight": 0.0, "alex_weight": 0.0},
+            "needs lpips_weight, alex_weight or mobilenet_weight above 0",
+        ),
         ({"learnig_rate": 1}, "unknown training settings: learnig_rate"),
     ],
 )

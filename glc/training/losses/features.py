@@ -19,6 +19,7 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from glc.training.losses.feature_files import FeatureFiles, build_all
+from glc.training.losses.texture import texture_distance
 from glc.training.settings import NETWORKS
 
 MOBILENET_LAYERS = (1, 3, 6, 10, 13, 17)
@@ -64,10 +65,13 @@ class Lpips(nn.Module):
         state: dict[str, Tensor] = self.metric.net.state_dict()
         return state
 
-    def features(self, x: Tensor) -> list[Tensor]:
-        """(B, 3, H, W) in [-1, 1] -> features of seven (squeeze) or five layers, unit length."""
-        scaled = self.metric.scaling_layer(x)
-        return [_unit_length(f) for f in self.metric.net(scaled)]
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """(B, 3, H, W) in [-1, 1] -> features of seven (squeeze) or five layers."""
+        return [f.float() for f in self.metric.net(self.metric.scaling_layer(x))]
+
+    def normalised(self, maps: list[Tensor]) -> list[Tensor]:
+        """Features -> the same, of unit length at every position."""
+        return [_unit_length(f) for f in maps]
 
     def distance(self, x: list[Tensor], x_hat: list[Tensor]) -> Tensor:
         """LPIPS of each pair of pictures, from two lists of features: (B,)."""
@@ -82,7 +86,6 @@ def _unit_length(features: Tensor) -> Tensor:
 
     Where all are zero, as in flat areas, the root alone would have no finite gradient.
     """
-    features = features.float()
     length: Tensor = features.square().sum(dim=1, keepdim=True).clamp_min(1e-20).sqrt()
     return features / (length + 1e-10)
 
@@ -129,23 +132,28 @@ class MobileNetFeatures(nn.Module):
         self.requires_grad_(False)
         self.eval()
 
-    def features(self, x: Tensor) -> list[Tensor]:
-        """(B, 3, H, W) in [-1, 1] -> features of ``MOBILENET_LAYERS``, channel-normalised."""
-        return self._features(x)[0]
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """(B, 3, H, W) in [-1, 1] -> features of ``MOBILENET_LAYERS``."""
+        return self._maps(x)[0]
+
+    def normalised(self, maps: list[Tensor]) -> list[Tensor]:
+        """Features -> the same, of unit length at every position."""
+        return [functional.normalize(f, dim=1, eps=1e-4) for f in maps]
 
     def features_and_embedding(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
-        """(B, 3, H, W) in [-1, 1] -> ``features``, and what the classifier sees: (B, 1280)."""
-        found, last = self._features(x)
-        return found, functional.normalize(self.top(last).float().mean(dim=(2, 3)), dim=1)
+        """(B, 3, H, W) in [-1, 1] -> normalised features; what the classifier sees: (B, 1280)."""
+        found, last = self._maps(x)
+        seen = functional.normalize(self.top(last).float().mean(dim=(2, 3)), dim=1)
+        return self.normalised(found), seen
 
-    def _features(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
+    def _maps(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
         if self.imagenet_range:
             x = ((x + 1.0) / 2.0 - self.mean) / self.deviation
         found = []
         for index, layer in enumerate(self.layers):
             x = layer(x)
             if index in MOBILENET_LAYERS:
-                found.append(functional.normalize(x.float(), dim=1, eps=1e-4))
+                found.append(x.float())
         return found, x
 
     @staticmethod
@@ -180,6 +188,8 @@ class Perceived:
 
     distances: dict[str, Tensor]
     """By network, one value per picture that it looked at: (B,), or (part,) of MobileNetV2."""
+    textures: dict[str, Tensor] = field(default_factory=dict)
+    """Likewise, where they are wanted: ``glc.training.losses.texture.texture_distance``."""
     real: dict[str, list[Tensor]] = field(default_factory=dict)
     """Features of the originals by network, of those that looked; the next: of the decoded."""
     fake: dict[str, list[Tensor]] = field(default_factory=dict)
@@ -233,6 +243,7 @@ class PerceptualLoss(nn.Module):
         names: Collection[str],
         part: int,
         shared: Collection[str] = (),
+        textures: bool = False,
     ) -> Perceived:
         """Compare pictures.
 
@@ -242,6 +253,7 @@ class PerceptualLoss(nn.Module):
             names: networks whose distance is wanted; the others do not run.
             part: MobileNetV2 looks at the first ``part`` pictures only.
             shared: these networks look in any case, since a discriminator needs their features.
+            textures: compare the texture of what the networks of ``names`` see, too.
         """
         found = Perceived({})
         for name in self.names:
@@ -250,9 +262,13 @@ class PerceptualLoss(nn.Module):
             network = cast("Lpips | MobileNetFeatures", self.networks[name])
             seen = part if name == "mobilenet" else len(x)
             with torch.no_grad():
-                real = network.features(x[:seen])
-            fake = network.features(x_hat[:seen])
+                maps = network.maps(x[:seen])
+                real = network.normalised(maps)
+            maps_hat = network.maps(x_hat[:seen])
+            fake = network.normalised(maps_hat)
             found.real[name], found.fake[name] = real, fake
+            if textures and name in names:
+                found.textures[name] = texture_distance(maps, maps_hat, x.shape[-1])
             if name in names:
                 found.distances[name] = network.distance(real, fake)
         return found

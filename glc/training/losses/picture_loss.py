@@ -113,8 +113,12 @@ class PictureLoss:
         original, decoded = x[:seen], x_hat[:seen]
         if wanted or shared:
             part = max(1, round(s.mobilenet_share * seen))
-            perceived = self.perceptual(original, decoded, wanted, part, shared)
+            textures = share * s.texture_weight > 0
+            perceived = self.perceptual(original, decoded, wanted, part, shared, textures)
         distances = dict(perceived.distances)
+        for name, distance in perceived.textures.items():
+            distances[f"texture_{name}"] = distance
+            weights[f"texture_{name}"] = share * s.texture_weight
         if share > 0 and (s.afar_weight > 0 or s.meaning_weight > 0):
             weights |= {"afar": share * s.afar_weight, "meaning": share * s.meaning_weight}
             distances["afar"], distances["meaning"] = self.perceptual.from_afar(original, decoded)

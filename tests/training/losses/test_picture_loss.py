@@ -33,7 +33,7 @@ def pair(batch: int = 4, side: int = 64) -> tuple[Tensor, Tensor]:
 
 
 class Counted:
-    """Calls of every loss on pixels, and of every network's ``features``."""
+    """Calls of every loss on pixels, and of every network's ``maps``."""
 
     def __init__(self, perceptual: PerceptualLoss, patch: pytest.MonkeyPatch) -> None:
         self.calls: dict[str, int] = {}
@@ -43,7 +43,7 @@ class Counted:
         ]
         patch.setattr(picture_loss, "TERMS", tuple(terms))
         for name, network in perceptual.networks.items():
-            function = "_features" if name == "mobilenet" else "features"
+            function = "_maps" if name == "mobilenet" else "maps"
             counting = self._counting(name, getattr(network, function))
             patch.setattr(network, function, counting)
 
@@ -191,6 +191,36 @@ def test_losses_are_those_of_the_defaults(perceptual: PerceptualLoss) -> None:
     torch.testing.assert_close(absolute_error(x, x_hat).mean(), (x - x_hat).abs().mean())
 
 
+def test_texture_is_compared_where_a_network_looks_anyway(
+    perceptual: PerceptualLoss, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = Counted(perceptual, monkeypatch)
+    x, x_hat = pair()
+    weights = {"alex_weight": 0.0, "mobilenet_weight": 1.0, "texture_weight": 3.0}
+    with_texture = settings(**weights, mobilenet_share=0.5, perceptual_start=0.0)
+    realism = torch.tensor([1.0, 0.5, 0.0, 0.0])
+    judged = PictureLoss(with_texture, perceptual)(x, x_hat, realism=realism)
+    assert set(judged.parts) - {"mse", "colour", "grid"} == {
+        "lpips", "mobilenet", "texture_lpips", "texture_mobilenet"
+    }  # fmt: skip
+    # No network looks twice for it: once at the originals, once at the decoded pictures.
+    assert {name: counted.calls[name] for name in ("lpips", "mobilenet")} == {
+        "lpips": 2, "mobilenet": 2
+    }  # fmt: skip
+    assert "alex" not in counted.calls
+    without = PictureLoss(dataclasses.replace(with_texture, texture_weight=0.0), perceptual)(
+        x, x_hat, realism=realism
+    )
+    # Two of four samples are realistic, and half of those are for MobileNetV2.
+    names, seen = ["lpips", "mobilenet"], slice(0, 2)
+    textures = perceptual(x[seen], x_hat[seen], names, 1, textures=True).textures
+    assert len(textures["mobilenet"]) == 1
+    expected = (textures["lpips"] @ realism[:2]) / 4 + textures["mobilenet"][0] / 2
+    torch.testing.assert_close(judged.loss - without.loss, 3.0 * expected)
+    late = PictureLoss(with_texture, perceptual)(x, x_hat, share=0.0)
+    assert not any("texture" in name for name in late.parts)
+
+
 def gradients(
     perceptual: PerceptualLoss, realism: Tensor | None, **changes: object
 ) -> tuple[Tensor, dict[str, Tensor]]:
@@ -228,13 +258,13 @@ def test_no_network_looks_at_the_faithful_samples(
     all_seen, _ = gradients(perceptual, realism, **changes)
     looked: list[int] = []
     for network in perceptual.networks.values():
-        original = network.features
+        original = network.maps
 
         def counting(x: Tensor, original: Callable[..., object] = original) -> object:
             looked.append(len(x))
             return original(x)
 
-        monkeypatch.setattr(network, "features", counting)
+        monkeypatch.setattr(network, "maps", counting)
     half_seen, _ = gradients(perceptual, realism, realistic_share=0.5, **changes)
     assert looked == [2] * 6
     torch.testing.assert_close(half_seen, all_seen)
