@@ -209,8 +209,9 @@ class CodecConfig:
 PRESETS: dict[str, CodecConfig] = {
     # Trains on a CPU in minutes; also what the tests use.
     "tiny": CodecConfig(architecture=2, latent_channels=96, hyper_levels=(8, 4, 4, 4)),
-    # The shipped model: fills most of the budget of docs/architecture.md. Its latents have the
-    # shape of tiny's, so that it can grow out of it (glc.training.engine.net2net).
+    # Fills most of the budget of docs/architecture.md. Its latents have the shape of tiny's, so
+    # that it can grow out of it (glc.training.engine.net2net). The weights called base are those
+    # of glc/training/configs/graft.toml.
     "base": CodecConfig(
         architecture=2,
         latent_channels=96,

@@ -19,8 +19,8 @@ from glc.training.export.weights_file import draw_arrays
 from glc.training.settings import TrainingSettings
 
 _ON_PICTURES = (
-    *("mse", "l1", "lpips", "alex", "mobilenet", "afar", "meaning"),
-    *("colour", "area", "grid", "line"),
+    *("mse", "l1", "lpips", "alex", "mobilenet", "texture", "afar", "meaning"),
+    *("colour", "area", "smooth", "grid", "line"),
 )
 _WEIGHTS_OF = {
     1: (*_ON_PICTURES, "adversarial", "codebook"),
