@@ -136,7 +136,8 @@ def test_what_a_block_hands_on_is_limited_in_every_runtime(weights):
     assert seen == [REALISTIC_FEATURE_LIMIT] * (weights.config.realistic_depth_16 - 1)
     assert np.abs(found[:, :width]).max() == REALISTIC_FEATURE_LIMIT
     assert np.mean(np.abs(found[:, :width]) == REALISTIC_FEATURE_LIMIT) > 0.05
-    np.testing.assert_allclose(found, other, rtol=1e-3, atol=1e-2)
+    # The last bit of a sum, which is a processor's own, grows in every block.
+    np.testing.assert_allclose(found, other, rtol=0, atol=0.01 * REALISTIC_FEATURE_LIMIT)
 
 
 @pytest.mark.parametrize("realistic", [0, 2, 5])
