@@ -124,7 +124,7 @@ def grown(weights: Checkpoint, factor: float) -> Checkpoint:
 
 def test_what_a_block_hands_on_is_limited_in_every_runtime(weights):
     """However strong its weights are: blocks multiply what they are given with itself."""
-    strong = grown(weights, 1000.0)
+    strong = grown(weights, 300.0)
     torch_, onnx = (Codec(strong, runtime=r, device="cpu").networks for r in RUNTIMES)
     width = weights.config.realistic_width_16
     l_hat = np.random.default_rng(4).normal(size=(1, weights.config.latent_channels, 5, 6))
@@ -136,8 +136,7 @@ def test_what_a_block_hands_on_is_limited_in_every_runtime(weights):
     assert seen == [REALISTIC_FEATURE_LIMIT] * (weights.config.realistic_depth_16 - 1)
     assert np.abs(found[:, :width]).max() == REALISTIC_FEATURE_LIMIT
     assert np.mean(np.abs(found[:, :width]) == REALISTIC_FEATURE_LIMIT) > 0.05
-    # The last bit of a sum, which is a processor's own, grows in every block.
-    np.testing.assert_allclose(found, other, rtol=0, atol=0.01 * REALISTIC_FEATURE_LIMIT)
+    np.testing.assert_allclose(found, other, rtol=1e-3, atol=1e-2)
 
 
 @pytest.mark.parametrize("realistic", [0, 2, 5])

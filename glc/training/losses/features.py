@@ -267,10 +267,10 @@ class PerceptualLoss(nn.Module):
             maps_hat = network.maps(x_hat[:seen])
             fake = network.normalised(maps_hat)
             found.real[name], found.fake[name] = real, fake
-            if textures and name in names:
-                found.textures[name] = texture_distance(maps, maps_hat, x.shape[-1])
             if name in names:
                 found.distances[name] = network.distance(real, fake)
+                if textures:
+                    found.textures[name] = texture_distance(maps, maps_hat, x.shape[-1])
         return found
 
     def from_afar(self, x: Tensor, x_hat: Tensor) -> tuple[Tensor, Tensor]:
